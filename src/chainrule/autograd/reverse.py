@@ -1,0 +1,245 @@
+"""`backward` and `grad`: reverse mode with PyTorch's signatures."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from chainrule.core import engine
+from chainrule.core.node import Leaf, Node
+from chainrule.core.tensor import Tensor, as_array, wrap
+
+
+def _as_tuple(x: Any) -> tuple[Any, ...]:
+    return tuple(x) if isinstance(x, Sequence) and not hasattr(x, "shape") else (x,)
+
+
+def _seed(out: Tensor, g: Any, create_graph: bool) -> Any:
+    """The cotangent to start from: the given one, or 1 for a scalar."""
+    if out.node is None:
+        raise RuntimeError(
+            "element 0 of tensors does not require grad and does not have a grad_fn: nothing that "
+            "it was computed from requires grad, or it was computed under no_grad or detached. "
+            "Call requires_grad_() on an input before computing."
+        )
+    array = out.array
+    if g is None:
+        if array.size != 1:
+            raise RuntimeError(
+                f"grad can be implicitly created only for scalar outputs, but this one has shape "
+                f"{list(array.shape)}; call .sum() first, or pass a gradient of that shape"
+            )
+        g = np.ones_like(array)
+    elif not isinstance(g, Tensor):
+        g = as_array(g)
+    if g.shape != array.shape:
+        raise RuntimeError(
+            f"Mismatch in shape: grad_output has a shape of {list(g.shape)} and output has a shape "
+            f"of {list(array.shape)}; the gradient must have the shape of the output"
+        )
+    raw = g.array if isinstance(g, Tensor) else g
+    if raw.dtype.kind == "c" and array.dtype.kind != "c":
+        raise RuntimeError(
+            f"Expected both output and grad_output to be complex, or both real: the output is "
+            f"{array.dtype} and grad_output is {raw.dtype}"
+        )
+    if create_graph:
+        return g if isinstance(g, Tensor) else wrap(g)
+    return raw
+
+
+def _seeds(outputs: Any, grads: Any, create_graph: bool) -> list[tuple[Node, Any]]:
+    outs = _as_tuple(outputs)
+    gs = (None,) * len(outs) if grads is None else _as_tuple(grads)
+    if len(gs) != len(outs):
+        raise RuntimeError(f"got {len(outs)} tensors and {len(gs)} gradients")
+    return [(o.node, _seed(o, g, create_graph)) for o, g in zip(outs, gs, strict=True)]
+
+
+def _accumulate(tensor: Tensor, g: Any) -> None:
+    """Add an arrived gradient to `tensor.grad`, as a buffer of its own."""
+    if isinstance(g, Tensor):
+        if g.node is not None or tensor._grad is not None:
+            tensor._grad = g if tensor._grad is None else tensor._grad + g
+            return
+        g = g.array
+    known = tensor._grad
+    if known is None:
+        tensor._grad = wrap(g)
+    elif known.node is None and type(known.array) is np.ndarray:
+        np.add(known.array, g, out=known.array)
+    else:
+        tensor._grad = wrap(known.array + g)
+
+
+def _deposit(found: dict[Node, Any], create_graph: bool) -> None:
+    """Put gradients into `.grad` of the tensors they belong to."""
+    ready = []
+    while found:
+        node, g = found.popitem()
+        tensor = node.tensor() if type(node) is Leaf else node.extra.retain()  # type: ignore[union-attr]
+        if tensor is None:
+            continue
+        # Held here and by getrefcount's argument alone, a buffer can be given away uncopied.
+        if not create_graph and (
+            type(g) is not np.ndarray or g.base is not None or sys.getrefcount(g) > 2
+        ):
+            g = np.array(g)
+        ready.append((node, tensor, g))
+    for node, tensor, g in ready:
+        _accumulate(tensor, g)
+        if node.extra is not None and type(node) is Leaf:
+            for hook in list(node.extra.post_hooks.values()):
+                hook(tensor)
+
+
+def backward(
+    tensors: Any,
+    grad_tensors: Any = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    inputs: Any = None,
+) -> None:
+    """Differentiate `tensors` with respect to the leaves and add the results to their `.grad`.
+
+    Args:
+        tensors: a tensor or a sequence of them.
+        grad_tensors: a cotangent of each tensor's shape; may be None for scalars.
+        retain_graph: keep what the graph saved, so that it can be differentiated again.
+        create_graph: record the derivative itself, so that it can be differentiated.
+        inputs: accumulate into these leaves only.
+
+    Raises:
+        RuntimeError: if a tensor does not require grad, is not a scalar and has no cotangent, or
+            its graph was freed or overwritten.
+
+    >>> import chainrule as cr
+    >>> x = cr.tensor([1.0, 2.0], requires_grad=True)
+    >>> cr.autograd.backward((x * x).sum())
+    >>> x.grad
+    tensor([2., 4.])
+    """
+    seeds = _seeds(tensors, grad_tensors, create_graph)
+    roots = [node for node, _ in seeds]
+    if inputs is None:
+        order, live, wanted = engine.reach(roots), None, None
+    else:
+        leaves = _as_tuple(inputs)
+        if not leaves:
+            raise RuntimeError("'inputs' argument to backward() cannot be empty.")
+        wanted = set(_nodes_of(leaves))
+        order, live = engine.between(roots, wanted)
+    found, retained = engine.pull(order, seeds, live, wanted, create_graph)
+    if inputs is not None:
+        for x in _as_tuple(inputs):
+            if type(x.node) is not Leaf and x.node in found:
+                found.pop(x.node) if x.node in retained else retain(x)
+    del seeds
+    _deposit(found, create_graph)
+    _deposit(retained, create_graph)
+    if not (create_graph if retain_graph is None else retain_graph):
+        engine.free(order)
+
+
+def retain(x: Tensor) -> None:
+    """Make `x`, which is not a leaf, keep its gradient in `.grad`."""
+    from weakref import ref
+
+    from chainrule.core.node import extra_of
+
+    assert x.node is not None
+    extra_of(x.node).retain = ref(x)
+
+
+def _nodes_of(inputs: Sequence[Tensor]) -> list[Node]:
+    nodes = []
+    for i, x in enumerate(inputs):
+        if x.node is None:
+            raise RuntimeError(
+                "One of the differentiated Tensors does not require grad: input "
+                f"{i} has no record; call requires_grad_() on it before computing the outputs"
+            )
+        nodes.append(x.node)
+    return nodes
+
+
+def grad(
+    outputs: Any,
+    inputs: Any,
+    grad_outputs: Any = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    allow_unused: bool | None = None,
+    is_grads_batched: bool = False,
+    materialize_grads: bool = False,
+) -> tuple[Any, ...]:
+    """The gradients of `outputs` with respect to `inputs`, as a tuple; `.grad` is left alone.
+
+    Args:
+        outputs: a tensor or a sequence of them.
+        inputs: the tensors to differentiate with respect to; they need not be leaves.
+        grad_outputs: a cotangent of each output's shape; may be None for scalars.
+        retain_graph: keep what the graph saved; by default, the value of `create_graph`.
+        create_graph: record the derivative itself, so that it can be differentiated.
+        allow_unused: return None for an input that the outputs do not depend on.
+        is_grads_batched: the cotangents have a leading dimension over which to map.
+        materialize_grads: return zeros instead of None.
+
+    Raises:
+        RuntimeError: as `backward`, and for an unused input unless that was allowed.
+
+    >>> import chainrule as cr
+    >>> x = cr.tensor(3.0, requires_grad=True)
+    >>> cr.autograd.grad(x**2, x)
+    (tensor(6.),)
+    """
+    if is_grads_batched:
+        return _batched(outputs, inputs, grad_outputs, retain_graph, create_graph, allow_unused,
+                        materialize_grads)  # fmt: skip
+    if allow_unused is False and materialize_grads:
+        raise ValueError(
+            "Expected allow_unused to be True or not passed when materialize_grads=True, but got: False."
+        )
+    xs = _as_tuple(inputs)
+    nodes = _nodes_of(xs)
+    seeds = _seeds(outputs, grad_outputs, create_graph)
+    wanted = set(nodes)
+    order, live = engine.between([node for node, _ in seeds], wanted)
+    seeds = [(n, g) for n, g in seeds if n in live]
+    found, retained = engine.pull(order, seeds, live, wanted, create_graph)
+    missing = [i for i, n in enumerate(nodes) if n not in found]
+    if missing and not (allow_unused or materialize_grads):
+        raise RuntimeError(
+            "One of the differentiated Tensors appears to not have been used in the graph: input "
+            f"{missing[0]}. Set allow_unused=True if this is the desired behavior."
+        )
+    _deposit(retained, create_graph)
+    if not (create_graph if retain_graph is None else retain_graph):
+        engine.free(order)
+    return tuple(
+        _result(found.get(n), x, materialize_grads) for n, x in zip(nodes, xs, strict=True)
+    )
+
+
+def _result(g: Any, x: Tensor, materialize: bool) -> Any:
+    if g is None:
+        return wrap(np.zeros_like(x.array)) if materialize else None
+    return g if isinstance(g, Tensor) else wrap(g)
+
+
+def _batched(outputs: Any, inputs: Any, grad_outputs: Any, retain_graph: Any, create_graph: bool,
+             allow_unused: Any, materialize: bool) -> tuple[Any, ...]:  # fmt: skip
+    """One `grad` per leading index of the cotangents, stacked."""
+    from chainrule.ops import stack
+
+    gs = _as_tuple(grad_outputs)
+    size = gs[0].shape[0]
+    rows = [
+        grad(outputs, inputs, tuple(g[i] for g in gs), True if i < size - 1 else retain_graph,
+             create_graph, allow_unused, False, materialize)
+        for i in range(size)
+    ]  # fmt: skip
+    return tuple(None if column[0] is None else stack(column) for column in zip(*rows, strict=True))

@@ -1,0 +1,285 @@
+"""The kinds of primitive: what follows from the mathematics is filled in here, once.
+
+`elementwise` states partial derivatives; `linear` states a transpose; `general` states a vjp and a
+jvp.  The engine un-broadcasts and casts every cotangent, so rules never do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from chainrule.core import fast
+from chainrule.core.dtypes import default_dtype, is_inexact, result_dtype
+from chainrule.core.modes import get_mode
+from chainrule.core.namespaces import publish
+from chainrule.core.node import Aval, Node
+from chainrule.core.partials import MINUS_ONE, NAMED, NONE, RULE, case_of, contribution
+from chainrule.core.primitive import Primitive, bind, record, register, unbox
+from chainrule.core.rules import Rule
+from chainrule.core.samples import Sample, uniform
+from chainrule.core.source import caller
+from chainrule.core.tensor import Tensor, wrap
+
+Partial = Callable[..., Any] | int | str | None
+
+
+class Elementwise(Primitive):
+    """out[i] = f(x[i], y[i], ...) with broadcasting, and one partial derivative per argument.
+
+    A partial is a rule, the number 1 or -1, a name ("x", "y", "out") where that value itself is the
+    derivative, or None where it is undefined (conditions, integer arguments).  `result` names the dtype rule: "same" (the promoted dtype),
+    "float" (integers become the default dtype), "bool", or "real" (complex becomes real).
+    """
+
+    kind = "elementwise"
+
+    def __init__(
+        self, name: str, eval: Callable[..., Any], partials: tuple[Partial, ...], *,
+        result: str = "same", has_params: bool = False, domain: Sequence[tuple[float, float]] | None = None,
+        **declared: Any,
+    ) -> None:  # fmt: skip
+        super().__init__(name, eval, **declared)
+        self.partials = tuple(map(case_of, partials))
+        self.has_params = has_params
+        self.arity = len(partials)
+        self.result = result
+        self.domain = tuple(domain or [(-2.0, 2.0)] * self.arity)
+        self.differentiable = any(d is not None for d in partials)
+        self.saves = any(case in (NAMED, RULE) for case, _ in self.partials)
+        self.aval = self.aval or self.predict
+        self.samples = self.samples or self.default_samples
+
+    def keeps(self, position: int, wanted: Sequence[bool]) -> bool:
+        return any(
+            w and (d.keeps(position) if case == RULE else case == NAMED and d == position)
+            for w, (case, d) in zip(wanted, self.partials, strict=True)
+        )
+
+    def keeps_out(self, wanted: Sequence[bool]) -> bool:
+        return any(
+            w and (d.keeps_out if case == RULE else case == NAMED and d == -1)
+            for w, (case, d) in zip(wanted, self.partials, strict=True)
+        )
+
+    def default_samples(self) -> list[Sample]:
+        """Inputs inside the domain: same shapes, broadcasting shapes, zero dimensions."""
+        shapes = [[(2, 3)] * self.arity, [()] * self.arity]
+        if self.arity > 1:
+            shapes.append([(3,), (2, 1), (1, 3), ()][: self.arity])
+        return [
+            Sample(*[uniform(*s, low=a, high=b, seed=i) for i, (s, (a, b)) in
+                     enumerate(zip(case, self.domain, strict=True))])
+            for case in shapes
+        ]  # fmt: skip
+
+    def common_dtype(self, args: Sequence[Any]) -> np.dtype[Any]:
+        """The dtype the arguments are brought to before evaluation."""
+        dt = result_dtype(*args)
+        return default_dtype() if self.result == "float" and not is_inexact(dt) else dt
+
+    def predict(self, *args: Any, **params: Any) -> Aval:
+        """Shape and dtype of the result."""
+        shape = np.broadcast_shapes(*[getattr(x, "shape", ()) for x in args])
+        dt = self.common_dtype(args)
+        if self.result == "bool":
+            dt = np.dtype(bool)
+        elif self.result == "real" and dt.kind == "c":
+            dt = np.dtype(f"f{dt.itemsize // 2}")
+        return Aval(shape, dt)
+
+    def pull(
+        self, node: Node, g: Any, xp: Any, args: Any, out: Any, live: Any, careful: bool
+    ) -> Sequence[Any]:
+        return [
+            None if p is None or (live is not None and p not in live)
+            else contribution(case, d, node, g, xp, args, out, careful)
+            for p, (case, d) in zip(node.parents, self.partials, strict=True)
+        ]  # fmt: skip
+
+    def push(self, node: Node, tangents: Sequence[Any], xp: Any, args: Any, out: Any) -> Any:
+        total = None
+        for t, (case, d) in zip(tangents, self.partials, strict=True):
+            if t is None or case == NONE:
+                continue
+            if case == RULE:
+                t = t * d.call(xp, t, args, out, node.params)
+            elif case == NAMED:
+                t = t * (args[d] if d >= 0 else out)
+            elif case == MINUS_ONE:
+                t = -t
+            total = t if total is None else total + t
+        return total
+
+
+class General(Primitive):
+    """An operation whose rules are stated as they are.
+
+    `vjps` holds one rule per argument (None: no derivative), or `vjp` is a joint rule returning a
+    tuple.  `jvps` and `jvp` likewise; a joint jvp gets the tuple of tangents, with None for zero.
+    For an operation with several outputs, `g` is the tuple of their cotangents, with None for zero.
+    """
+
+    def __init__(
+        self, name: str, eval: Callable[..., Any], *,
+        vjps: tuple[Callable[..., Any] | None, ...] | None = None,
+        vjp: Callable[..., Any] | None = None,
+        jvps: tuple[Callable[..., Any] | str | None, ...] | None = None,
+        jvp: Callable[..., Any] | None = None,
+        **declared: Any,
+    ) -> None:  # fmt: skip
+        super().__init__(name, eval, **declared)
+        self.vjps = vjps and tuple(r and Rule(r) for r in vjps)
+        self.vjp = vjp and Rule(vjp)
+        self.jvps = jvps and tuple(Rule(r) if callable(r) else r for r in jvps)
+        self.jvp = jvp and Rule(jvp)
+        self.differentiable = self.vjp is not None or bool(self.vjps)
+        rules = [r for r in (self.vjp, *(self.vjps or ())) if r]
+        self.saves = any(r.keeps_from < 1 << 30 or r.keeps_args or r.keeps_out for r in rules)
+
+    def _rules(self, wanted: Sequence[bool]) -> list[Rule]:
+        if self.vjp is not None:
+            return [self.vjp]
+        return [r for r, w in zip(self.vjps or (), wanted, strict=True) if w and r]
+
+    def keeps(self, position: int, wanted: Sequence[bool]) -> bool:
+        return any(rule.keeps(position) for rule in self._rules(wanted))
+
+    def keeps_out(self, wanted: Sequence[bool]) -> bool:
+        return any(rule.keeps_out for rule in self._rules(wanted))
+
+    def pull(
+        self, node: Node, g: Any, xp: Any, args: Any, out: Any, live: Any, careful: bool
+    ) -> Sequence[Any]:
+        need = [p is not None and (live is None or p in live) for p in node.parents]
+        if self.vjp is not None:
+            joint: Sequence[Any] = self.vjp.call(xp, g, args, out, node.params, need)
+            return joint
+        return [
+            rule.call(xp, g, args, out, node.params, need) if n and rule else None
+            for n, rule in zip(need, self.vjps or (), strict=True)
+        ]
+
+    def push(self, node: Node, tangents: Sequence[Any], xp: Any, args: Any, out: Any) -> Any:
+        if self.jvp is not None:
+            return self.jvp.call(xp, tangents, args, out, node.params)
+        total = None
+        for i, (t, rule) in enumerate(zip(tangents, self.jvps or (), strict=True)):
+            if t is None or rule is None:
+                continue
+            if rule == "linear":
+                replaced = (*args[:i], t, *args[i + 1 :])
+                t = getattr(xp, self.name)(*replaced, **(node.params or {}))
+            else:
+                t = rule.call(xp, t, args, out, node.params)  # type: ignore[union-attr]
+            total = t if total is None else total + t
+        return total
+
+
+def elementwise(name: str, eval: Callable[..., Any], *partials: Partial, **declared: Any) -> Any:
+    """Declare an elementwise operation and return the function that applies it to tensors."""
+    prim = Elementwise(name, eval, partials, **declared)
+    register(prim)
+    function = fast.function_of(prim, bind_elementwise)
+    publish(name, eval, function)
+    return function
+
+
+def general(name: str, eval: Callable[..., Any], **declared: Any) -> Any:
+    """Declare an operation by its vjp and jvp, and return the function that applies it."""
+    prim = register(General(name, eval, **declared))
+
+    def function(*args: Any, **params: Any) -> Any:
+        return bind(prim, args, params)
+
+    function.__name__ = function.__qualname__ = name
+    function.prim = prim
+    publish(name, eval, function)
+    return function
+
+
+def linear(
+    name: str, eval: Callable[..., Any], transpose: Callable[..., Any], **declared: Any
+) -> Any:
+    """Declare a linear operation of one array: its jvp is itself, its vjp the transpose."""
+    return general(name, eval, vjps=(transpose,), jvps=("linear",), **declared)
+
+
+def bilinear(
+    name: str, eval: Callable[..., Any], *transposes: Callable[..., Any], **declared: Any
+) -> Any:
+    """Declare an operation linear in each argument separately."""
+    return general(name, eval, vjps=transposes, jvps=("linear",) * len(transposes), **declared)
+
+
+def bind_elementwise(prim: Elementwise, args: Sequence[Any], params: dict[str, Any] | None) -> Any:
+    """Apply an elementwise primitive with PyTorch's type promotion: the path for mixed operands."""
+    values = []
+    parents = []
+    recording = False
+    for x in args:
+        if getattr(x, "_box", None) is not None:
+            return x._box.process(prim, args, params or {})
+        value, node = unbox(x)
+        values.append(value)
+        parents.append(node)
+        recording = recording or node is not None
+    try:
+        dt = prim.common_dtype(values)
+    except TypeError:
+        raise TypeError(
+            f"{prim.name}() takes tensors, arrays and numbers, got "
+            f"({', '.join(type(x).__name__ for x in args)}); wrap sequences in chainrule.tensor()"
+        ) from None
+    values = [cast(v, dt) for v in values]
+    try:
+        out = prim.eval(*values, **(params or {}))
+    except ValueError as error:
+        raise mismatch(prim, values, error) from None
+    mode = get_mode() if recording and prim.differentiable else False
+    if mode is False or not is_inexact(out.dtype):
+        return wrap(out)
+    return wrap(out, record(prim, values, params or {}, parents, out, mode, caller(2)))
+
+
+def promote(*args: Any) -> list[Any]:
+    """The arguments brought to their common dtype; the engine casts cotangents back."""
+    if any(getattr(x, "_box", None) is not None for x in args):
+        return list(args)
+    pairs = [unbox(x) for x in args]
+    dt = result_dtype(*[value for value, _ in pairs])
+    return [
+        x if isinstance(x, Tensor) and x.array.dtype == dt else wrap(cast(value, dt), node)
+        for x, (value, node) in zip(args, pairs, strict=True)
+    ]
+
+
+def cast(value: Any, dt: np.dtype[Any]) -> Any:
+    """An array in the given dtype, copied only if it has another; a number as a 0-d array."""
+    if hasattr(value, "dtype"):
+        return value if value.dtype is dt or value.dtype == dt else value.astype(dt)
+    return np.asarray(value, dt)
+
+
+def mismatch(prim: Primitive, values: Sequence[Any], error: ValueError) -> Exception:
+    """The error for shapes that do not broadcast, in PyTorch's words."""
+    shapes = [tuple(getattr(v, "shape", ())) for v in values]
+    try:
+        np.broadcast_shapes(*shapes)
+    except ValueError:
+        if len(shapes) == 2:
+            a, b = shapes
+            for back in range(1, min(len(a), len(b)) + 1):
+                if a[-back] != b[-back] and 1 not in (a[-back], b[-back]):
+                    return RuntimeError(
+                        f"The size of tensor a ({a[-back]}) must match the size of tensor b "
+                        f"({b[-back]}) at non-singleton dimension {max(len(a), len(b)) - back}: "
+                        f"{prim.name}() got shapes {list(a)} and {list(b)}, which do not broadcast"
+                    )
+        return RuntimeError(f"{prim.name}() got shapes {shapes}, which do not broadcast")
+    return error
+
+
+__all__ = ["Tensor", "bilinear", "elementwise", "general", "linear"]

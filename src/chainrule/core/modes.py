@@ -1,0 +1,64 @@
+"""Recording modes: whether, and how, operations are written to the tape.
+
+One context variable holds the mode, so threads and async tasks never see each other's.  Its value is
+`True` (record), `False` (do not record), or a `Mode` for everything rarer: inference mode, anomaly
+detection, saved-tensor hooks.  The fast paths compare it with `True` by identity; a `Mode` sends
+them to the slow path, which is the only place that looks inside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextvars import ContextVar, Token
+from dataclasses import dataclass, replace
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Mode:
+    """A recording mode that plain on/off cannot express."""
+
+    grad: bool = True
+    inference: bool = False
+    anomaly: bool = False
+    check_nan: bool = True
+    pack: Callable[[Any], Any] | None = None
+    unpack: Callable[[Any], Any] | None = None
+    saving_forbidden: str | None = None
+    allow_mutation: bool = False
+    keep_all: bool = False
+
+
+current: ContextVar[bool | Mode] = ContextVar("chainrule_mode", default=True)
+get_mode = current.get
+
+
+def is_recording() -> bool:
+    """Whether an operation on a tensor that requires grad would be recorded now."""
+    mode = get_mode()
+    return mode if isinstance(mode, bool) else mode.grad
+
+
+def as_mode(mode: bool | Mode) -> Mode:
+    """The current mode as a `Mode`, whatever its short form."""
+    return Mode(grad=mode) if isinstance(mode, bool) else mode
+
+
+def simplest(mode: Mode) -> bool | Mode:
+    """The short form of a mode, so that fast paths stay fast wherever they can."""
+    return mode.grad if mode == Mode(grad=mode.grad) else mode
+
+
+def changed(**fields: Any) -> bool | Mode:
+    """The current mode with some fields replaced, in its short form."""
+    if fields.keys() == {"grad"} and isinstance(get_mode(), bool):
+        return bool(fields["grad"])
+    return simplest(replace(as_mode(get_mode()), **fields))
+
+
+def enter(mode: bool | Mode) -> Token[bool | Mode]:
+    """Make `mode` current and return the token that `leave` takes."""
+    return current.set(mode)
+
+
+leave = current.reset

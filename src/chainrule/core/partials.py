@@ -1,0 +1,49 @@
+"""Partial derivatives as data: what an elementwise operation declares, ready for the sweeps.
+
+A partial is declared as a rule, the number 1 or -1, the name of an argument (or "out") whose value
+is itself the derivative, or None where there is none.  Here it becomes a pair (case, detail).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from chainrule.core.node import Node
+from chainrule.core.rules import Rule
+
+ONE, NAMED, RULE, MINUS_ONE, NONE = range(5)
+_POSITION = {"out": -1, "x": 0, "y": 1, "z": 2, "w": 3}
+
+
+def case_of(partial: Any) -> tuple[int, Any]:
+    """A declared partial derivative as (case, what the case needs)."""
+    if partial is None:
+        return NONE, None
+    if isinstance(partial, str):
+        return NAMED, _POSITION[partial]
+    if callable(partial):
+        return RULE, Rule(partial)
+    return (ONE, None) if partial == 1 else (MINUS_ONE, None)
+
+
+def contribution(
+    case: int, detail: Any, node: Node, g: Any, xp: Any, args: Any, out: Any, careful: bool
+) -> Any:
+    """The cotangent `g` times one partial derivative: what flows to one argument.
+
+    For complex numbers the partial is conjugated (PyTorch's convention: the gradient points to
+    steepest ascent).  If `careful`, a zero cotangent wins over an infinite or nan partial.
+    """
+    if case == ONE:
+        return g
+    if case == NAMED:
+        local = args[detail] if detail >= 0 else out
+    elif case == RULE:
+        local = detail.call(xp, g, args, out, node.params)
+    else:
+        return -g if case == MINUS_ONE else None
+    if node.dtype.kind == "c" and hasattr(local, "dtype"):
+        local = xp.conj(local)
+    if careful:
+        return xp.where(g == 0, 0, xp.multiply(g, local))
+    return xp.multiply(g, local)

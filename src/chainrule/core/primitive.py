@@ -1,0 +1,227 @@
+"""The primitive: one declaration of an operation, and `bind`, the general way to apply one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+from weakref import ref
+
+import numpy as np
+
+from chainrule.core.dtypes import is_inexact
+from chainrule.core.modes import Mode, get_mode
+from chainrule.core.node import Aval, Leaf, Node, next_seq
+from chainrule.core.source import caller
+from chainrule.core.tensor import Tensor, ViewOf, as_array, new, wrap
+
+REGISTRY: dict[str, Primitive] = {}
+
+
+class Primitive:
+    """An operation and everything known about it.
+
+    `eval` computes on raw arrays.  `pull` turns a cotangent of the output into cotangents of the
+    arguments, `push` tangents of the arguments into one of the output; both come from the declared
+    rules (see `chainrule.core.kinds`).  `aval` predicts shape and dtype, `samples` yields inputs
+    for the tests, `symbol` is the operation's written form.
+    """
+
+    kind = "general"
+    differentiable = True
+    saves = True  # whether any rule names a value, so that a backward pass has something to free
+    partials: Any = None  # elementwise operations: one (case, detail) per argument
+    side_effects = False  # user code runs inside `pull`: it must run once per sweep
+
+    def __init__(
+        self,
+        name: str,
+        eval: Callable[..., Any],
+        *,
+        aval: Callable[..., Any] | None = None,
+        samples: Callable[[], Any] | None = None,
+        symbol: str | None = None,
+        view: bool = False,
+        grad_name: str | None = None,
+        doc: str | None = None,
+    ) -> None:
+        self.name = name
+        self.eval = eval
+        self.aval = aval
+        self.samples = samples
+        self.symbol = symbol
+        self.view = view
+        self.grad_name = grad_name or "".join(part.capitalize() for part in name.split("_"))
+        self.doc = doc
+        self._kept: dict[Any, tuple[tuple[bool, ...], bool]] = {}
+
+    def keeps(self, position: int, wanted: Sequence[bool]) -> bool:
+        """Whether the tape keeps the argument at `position` when `wanted` arguments need grad."""
+        raise NotImplementedError
+
+    def keeps_out(self, wanted: Sequence[bool]) -> bool:
+        """Whether the tape keeps the output."""
+        raise NotImplementedError
+
+    def pull(
+        self, node: Node, g: Any, xp: Any, args: Any, out: Any, live: Any, careful: bool
+    ) -> Sequence[Any]:
+        """Cotangents of the arguments, aligned with `node.parents`; None where not wanted.
+
+        `args` and `out` are the kept values, raw or as tensors to suit the namespace `xp`; `live`
+        is the set of nodes that want a cotangent (None: all); `careful` asks that a zero cotangent
+        win over an infinite or nan derivative.
+        """
+        raise NotImplementedError
+
+    def push(self, node: Node, tangents: Sequence[Any], xp: Any, args: Any, out: Any) -> Any:
+        """Tangent of the output from tangents of the arguments, None standing for zero."""
+        raise NotImplementedError
+
+    def kept(self, wanted: tuple[bool, ...]) -> tuple[tuple[bool, ...], bool]:
+        """Per argument whether the tape keeps it, and whether it keeps the output."""
+        known = self._kept.get(wanted)
+        if known is None:
+            args = tuple(self.keeps(i, wanted) for i in range(len(wanted)))
+            known = self._kept[wanted] = (args, self.keeps_out(wanted))
+        return known
+
+    def __call__(self, *args: Any, **params: Any) -> Any:
+        return bind(self, args, params)
+
+    def __repr__(self) -> str:
+        return f"<primitive {self.name}>"
+
+
+class _Marker(Primitive):
+    """A primitive that no rule belongs to: leaves, and picks of one output among several."""
+
+    kind = "marker"
+
+    def keeps(self, position: int, wanted: Sequence[bool]) -> bool:
+        return False
+
+    def keeps_out(self, wanted: Sequence[bool]) -> bool:
+        return False
+
+
+LEAF = _Marker("leaf", lambda x: x, grad_name="Accumulate")
+Leaf.prim = LEAF  # shadows the slot: every leaf has the same primitive
+PICK = _Marker("pick", lambda xs, index: xs[index])
+
+
+def register(prim: Primitive) -> Primitive:
+    """Enter a primitive in the registry from which the generic tests and pages are made."""
+    if prim.name in REGISTRY:
+        raise ValueError(f"a primitive named {prim.name!r} is already declared")
+    REGISTRY[prim.name] = prim
+    return prim
+
+
+def unbox(x: Any) -> tuple[Any, Node | None]:
+    """The raw value and the node of an argument; arrays are constants, lists are refused."""
+    if isinstance(x, Tensor):
+        return x.array, x.node
+    if isinstance(x, np.generic):
+        return (x.item(), None) if isinstance(x, (float, complex)) else (np.asarray(x), None)
+    return x, None
+
+
+def bind(prim: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Any:
+    """Apply a primitive to any mix of tensors, arrays and numbers, recording it where needed."""
+    values = []
+    parents = []
+    recording = False
+    for x in args:
+        if type(x) is Tensor:
+            value, node = x.array, x.node
+        elif getattr(x, "_box", None) is not None:
+            return x._box.process(prim, args, params)
+        else:
+            value, node = unbox(x)
+        values.append(value)
+        parents.append(node)
+        recording = recording or node is not None
+    out = prim.eval(*values, **params)
+    mode = get_mode() if recording else False
+    if mode is False or not prim.differentiable:
+        node = None
+    else:
+        node = record(prim, values, params, parents, out, mode, caller(2))
+    if type(out) is tuple:
+        return tuple(pick(node, i, o) for i, o in enumerate(out))
+    result = wrap(out, node if node is None or is_inexact(node.dtype) else None)
+    if prim.view and isinstance(args[0], Tensor):
+        note_view(result, args[0], prim, params)
+    return result
+
+
+def pick(node: Node | None, index: int, out: Any) -> Tensor:
+    """The output at `index` of an operation with several."""
+    if node is None or out is None or not is_inexact(out.dtype):
+        return wrap(out)
+    picked = make_node(PICK, (None,), None, {"index": index}, (node,), (node.code, node.lasti))
+    picked.shape, picked.dtype = out.shape, out.dtype
+    return wrap(out, picked)
+
+
+def make_node(prim: Primitive, args: Any, out: Any, params: Any, parents: Any, place: Any) -> Node:
+    """A node without shape and dtype, which the caller fills in."""
+    n: Node = new(Node)
+    n.prim = prim
+    n.args = args
+    n.out = out
+    n.params = params
+    n.parents = parents
+    n.seq = next_seq()
+    n.code, n.lasti = place
+    n.extra = None
+    return n
+
+
+def record(
+    prim: Primitive,
+    values: Sequence[Any],
+    params: dict[str, Any],
+    parents: Sequence[Node | None],
+    out: Any,
+    mode: bool | Mode,
+    place: Any,
+) -> Node | None:
+    """The node of an operation, keeping what its rules name; None if the mode says not to."""
+    if mode is not True and not mode.grad:  # type: ignore[union-attr]
+        return None
+    keep_args, keep_out = prim.kept(tuple(p is not None for p in parents))
+    keep_all = mode is not True and mode.keep_all  # type: ignore[union-attr]
+    args = tuple(
+        v if k or keep_all or not hasattr(v, "dtype") else Aval(v.shape, v.dtype)
+        for v, k in zip(values, keep_args, strict=True)
+    )
+    kept_out = out if keep_out or keep_all else None
+    n = make_node(prim, args, kept_out, params, tuple(parents), place)
+    if type(out) is tuple:
+        n.shape, n.dtype = None, out[0].dtype
+        if n.out is None:
+            n.out = tuple(Aval(o.shape, o.dtype) for o in out)
+    else:
+        out = as_array(out)
+        n.shape, n.dtype = out.shape, out.dtype
+    if mode is not True:
+        from chainrule.core.special_modes import after_record
+
+        after_record(n, out, mode)
+    return n
+
+
+def note_view(view: Tensor, parent: Any, prim: Primitive, params: dict[str, Any]) -> None:
+    """Remember that `view` shares the memory of `parent`, so that writes to either reach both."""
+    array = view.array
+    if array.base is None or not np.may_share_memory(array, parent.array):
+        return
+    view._view = ViewOf(parent, prim, params)
+    children = parent._views
+    if children is None:
+        parent._views = [ref(view)]
+        return
+    children.append(ref(view))
+    if len(children) & (len(children) - 1) == 0:  # at every power of two: amortised constant
+        children[:] = [child for child in children if child() is not None]

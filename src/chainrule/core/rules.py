@@ -1,0 +1,50 @@
+"""Rules name what they need.
+
+A derivative rule is a function whose parameter names say what it uses: `xp` (the namespace to
+compute in), `g` (cotangent) or `t` (tangent), `x, y, z, w` (the arguments, in order) or `xs` (all
+of them, `rest` without the first, `tail` without the first two), `out` (the result), `need` (which arguments want a cotangent) and any keyword parameter of
+the operation by its name.  An argument named `x_aval` (or all: `xs_aval`) is wanted for its shape and dtype only.  What
+the rules name is exactly what the tape keeps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+ARGUMENTS = ("x", "y", "z", "w")
+_FROM = {"xs": 0, "rest": 1, "tail": 2}
+
+
+@cache
+def _adapter(names: tuple[str, ...]) -> Callable[[Any], Callable[..., Any]]:
+    """A function that turns a rule with these parameter names into one of a fixed signature."""
+    sources = {"xp": "xp", "g": "g", "t": "g", "out": "out", "xs": "args", "xs_aval": "args",
+               "rest": "args[1:]", "tail": "args[2:]", "need": "need", "params": "params"}  # fmt: skip
+    for i, name in enumerate(ARGUMENTS):
+        sources[name] = sources[f"{name}_aval"] = f"args[{i}]"
+    call = ", ".join(sources.get(name, f"params[{name!r}]") for name in names)
+    adapt: Callable[[Any], Callable[..., Any]] = eval(
+        f"lambda rule: lambda xp, g, args, out, params, need=None: rule({call})"
+    )
+    return adapt
+
+
+class Rule:
+    """A rule behind the fixed signature `(xp, g, args, out, params, need)`, and what it keeps."""
+
+    __slots__ = ("call", "function", "keeps_args", "keeps_from", "keeps_out")
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        code = function.__code__
+        names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+        self.function = function
+        self.call = _adapter(names)(function)
+        self.keeps_args = frozenset(i for i, name in enumerate(ARGUMENTS) if name in names)
+        self.keeps_from = min((n for name, n in _FROM.items() if name in names), default=1 << 30)
+        self.keeps_out = "out" in names
+
+    def keeps(self, position: int) -> bool:
+        """Whether the rule uses the value of the argument at `position`."""
+        return position in self.keeps_args or position >= self.keeps_from

@@ -1,0 +1,130 @@
+"""How operations reach users: as functions, as methods, in place, with `out=` and NumPy's keywords.
+
+A declaration makes a primitive; `export` gives it, or a function of several primitives, its public
+names.  `FUNCTIONS` is what `chainrule` exports at top level.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from chainrule.core import inplace
+from chainrule.core.mutation import note_write
+from chainrule.core.tensor import Tensor
+
+FUNCTIONS: dict[str, Callable[..., Any]] = {}
+_NUMPY_NAMES = {"axis": "dim", "keepdims": "keepdim", "axes": "dims"}
+
+
+def attach(name: str, method: Callable[..., Any]) -> None:
+    """Make a function a method (or operator) of tensors."""
+    setattr(Tensor, name, method)
+
+
+def export(
+    *names: str, method: bool = True, function: bool = True, in_place: bool = False,
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:  # fmt: skip
+    """Publish a function under `names` (its own by default).
+
+    The public form also takes `out=` (written in place) and NumPy's `axis`/`keepdims` for
+    `dim`/`keepdim`.  With `in_place`, the method `name_` writes the result back.
+    """
+
+    def decorate(f: Callable[..., Any]) -> Callable[..., Any]:
+        public = with_keywords(f)
+        for name in names or (f.__name__,):
+            if function:
+                FUNCTIONS[name] = public
+            if method:
+                setattr(Tensor, name, public)
+            if in_place:
+                setattr(Tensor, name + "_", in_place_method(f, name + "_"))
+        public.__name__ = public.__qualname__ = (names or (f.__name__,))[0]
+        return public
+
+    return decorate
+
+
+def with_keywords(f: Any) -> Any:
+    """`f`, also taking `out=` and NumPy's names for the keywords it has."""
+    code = f.__wrapped__.__code__ if hasattr(f, "__wrapped__") else f.__code__
+    has = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+    renames = {a: b for a, b in _NUMPY_NAMES.items() if a not in has and b in has}
+
+    @functools.wraps(f)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        if not kwargs:
+            return f(*args)
+        for numpy_name, name in renames.items():
+            if numpy_name in kwargs:
+                if name in kwargs:
+                    raise TypeError(f"{f.__name__}() got both {name!r} and {numpy_name!r}")
+                kwargs[name] = kwargs.pop(numpy_name)
+        out = kwargs.pop("out", None)
+        result = f(*args, **kwargs)
+        return result if out is None else write_out(out, result, f.__name__)
+
+    public: Any = wrapper
+    if hasattr(f, "prim"):
+        public.prim = f.prim
+    return public
+
+
+def write_out(out: Any, result: Any, name: str) -> Any:
+    """Store a result in the tensor (or tuple of tensors) given as `out=` and return that."""
+    if isinstance(result, tuple):
+        return type(result)(*[write_out(o, r, name) for o, r in zip(out, result, strict=True)])
+    if not isinstance(out, Tensor):
+        raise TypeError(f"{name}(): argument 'out' must be Tensor, not {type(out).__name__}")
+    if out.node is not None or (result.node is not None):
+        raise RuntimeError(
+            f"{name}(): functions with out=... arguments don't support automatic differentiation, "
+            "but one of the arguments requires grad."
+        )
+    if out.array.shape != result.array.shape:
+        out.array = result.array.astype(out.array.dtype)
+        note_write(out.array)
+        return out
+    return inplace.assign(out, result, name)
+
+
+def in_place_method(f: Callable[..., Any], name: str) -> Callable[..., Any]:
+    """The method that does `f` in place."""
+
+    def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        return inplace.apply(self, f, *args, **kwargs)
+
+    method.__name__ = method.__qualname__ = name
+    method.__doc__ = f"In-place version of `{name[:-1]}`."
+    return method
+
+
+def export_elementwise(op: Any, *names: str, in_place: bool = True, method: bool = True) -> Any:
+    """Publish an elementwise operation of one or two tensors; methods and operators stay direct."""
+    name = names[0] if names else op.__name__
+    if op.prim.arity == 1:
+
+        def unary(input: Any, *, out: Any = None) -> Any:
+            result = op(input)
+            return result if out is None else write_out(out, result, name)
+
+        public: Any = unary
+    else:
+
+        def binary(input: Any, other: Any, *, out: Any = None) -> Any:
+            result = op(input, other)
+            return result if out is None else write_out(out, result, name)
+
+        public = binary
+    public.__name__ = public.__qualname__ = name
+    public.__doc__ = op.prim.doc
+    public.prim = op.prim
+    for n in names or (op.__name__,):
+        FUNCTIONS[n] = public
+        if method:
+            setattr(Tensor, n, op)
+        if in_place:
+            setattr(Tensor, n + "_", in_place_method(op, n + "_"))
+    return op

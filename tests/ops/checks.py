@@ -1,0 +1,212 @@
+"""Checks that hold for every primitive, driven by its samples."""
+
+import numpy as np
+
+from chainrule.autograd.reverse import grad
+from chainrule.core import engine
+from chainrule.core.dtypes import is_inexact
+from chainrule.core.primitive import Primitive
+from chainrule.core.samples import Sample
+from chainrule.core.tensor import Tensor, set_requires_grad, wrap
+
+STEP = 1e-6
+
+
+def is_variable(a):
+    return isinstance(a, np.ndarray) and is_inexact(a.dtype)
+
+
+def differentiable_args(prim: Primitive, sample: Sample):
+    """Positions of the arguments with a derivative rule."""
+    rules = getattr(prim, "partials", None)
+    if rules is not None:
+        has = [case != 4 for case, _ in rules]
+    elif prim.vjps:
+        has = [r is not None for r in prim.vjps]
+    else:
+        has = [True] * len(sample.args)
+    return [i for i, a in enumerate(sample.args) if is_variable(a) and has[i]]
+
+
+def flat(outs):
+    outs = outs if isinstance(outs, tuple) else (outs,)
+    return [
+        o for o in outs if o is not None and is_inexact(np.asarray(getattr(o, "array", o)).dtype)
+    ]
+
+
+def random_like(a, rng):
+    a = np.asarray(a)
+    r = rng.standard_normal(a.shape)
+    return (r + 1j * rng.standard_normal(a.shape) if a.dtype.kind == "c" else r).astype(a.dtype)
+
+
+def inner(g, t):
+    """Real inner product, under which a complex gradient is the direction of steepest ascent."""
+    return float(np.real(np.vdot(g, t)))
+
+
+def record_call(prim, sample, positions):
+    leaves = []
+    args = list(sample.args)
+    for i in positions:
+        args[i] = wrap(np.array(args[i]))
+        set_requires_grad(args[i], True)
+        leaves.append(args[i])
+    outs = flat(prim(*args, **sample.params))
+    return leaves, [o for o in outs if o.node is not None]
+
+
+def numeric_jvp(prim, sample, positions, tangents):
+    """Directional derivative by central differences with one Richardson step."""
+
+    def shifted(h):
+        args = list(sample.args)
+        for i, t in zip(positions, tangents, strict=True):
+            args[i] = args[i] + h * t
+        return [np.asarray(o) for o in flat(prim.eval(*args, **sample.params))]
+
+    def central(h):
+        return [(a - b) / (2 * h) for a, b in zip(shifted(h), shifted(-h), strict=True)]
+
+    h = 1e-4
+    return [(4 * b - a) / 3 for a, b in zip(central(h), central(h / 2), strict=True)]
+
+
+def analytic_jvp(leaves, outs, tangents):
+    order, _ = engine.between([o.node for o in outs], [x.node for x in leaves])
+    pushed = engine.push(order, {x.node: t for x, t in zip(leaves, tangents, strict=True)}, False)
+    return [pushed.get(o.node) for o in outs]
+
+
+def close(a, b, tol):
+    scale = max(1.0, np.max(np.abs(b), initial=0.0))
+    np.testing.assert_allclose(a, b, rtol=tol, atol=tol * scale)
+
+
+def check_vjp(prim, sample, rng):
+    """⟨g, J t⟩ with J t by finite differences equals ⟨Jᵀ g, t⟩."""
+    positions = differentiable_args(prim, sample)
+    leaves, outs = record_call(prim, sample, positions)
+    assert outs, f"{prim.name} recorded nothing for {sample}"
+    gs = [random_like(o.array, rng) for o in outs]
+    pulled = grad(outs, leaves, gs, allow_unused=True, materialize_grads=True)
+    for i, leaf in enumerate(leaves):
+        assert pulled[i].array.shape == leaf.array.shape
+        assert pulled[i].array.dtype == leaf.array.dtype
+        tangents = [
+            random_like(x.array, rng) if j == i else np.zeros_like(x.array)
+            for j, x in enumerate(leaves)
+        ]
+        expected = sum(
+            inner(g, t)
+            for g, t in zip(gs, numeric_jvp(prim, sample, positions, tangents), strict=True)
+        )
+        close(inner(pulled[i].array, tangents[i]), expected, 2e-7)
+
+
+def check_jvp(prim, sample, rng):
+    positions = differentiable_args(prim, sample)
+    leaves, outs = record_call(prim, sample, positions)
+    for i in range(len(leaves)):
+        tangents = [
+            random_like(x.array, rng) if j == i else np.zeros_like(x.array)
+            for j, x in enumerate(leaves)
+        ]
+        got = analytic_jvp(leaves[i : i + 1], outs, tangents[i : i + 1])
+        for a, b in zip(got, numeric_jvp(prim, sample, positions, tangents), strict=True):
+            close(np.zeros_like(b) if a is None else a, b, 2e-7)
+
+
+def check_second_order(prim, sample, rng):
+    """The recorded gradient has the right derivative: compare it with differences of the gradient."""
+    positions = differentiable_args(prim, sample)
+
+    def gradient(args, create_graph):
+        leaves, outs = record_call(prim, Sample(*args, **sample.params), positions)
+        state = np.random.default_rng(7)
+        gs = [random_like(o.array, state) for o in outs]
+        return leaves, grad(
+            outs, leaves, gs, create_graph=create_graph, allow_unused=True, materialize_grads=True
+        )
+
+    leaves, gs = gradient(sample.args, True)
+    cots = [random_like(g.array, rng) for g in gs]
+    tangents = [random_like(x.array, rng) for x in leaves]
+    live = [
+        (g, c)
+        for g, c in zip(gs, cots, strict=True)
+        if isinstance(g, Tensor) and g.node is not None
+    ]
+    if live:
+        second = grad(
+            [g for g, _ in live],
+            leaves,
+            [c for _, c in live],
+            allow_unused=True,
+            materialize_grads=True,
+        )
+        got = sum(inner(s.array, t) for s, t in zip(second, tangents, strict=True))
+    else:
+        got = 0.0
+
+    def along(h):
+        args = list(sample.args)
+        for i, t in zip(positions, tangents, strict=True):
+            args[i] = args[i] + h * t
+        return sum(inner(c, g.array) for c, g in zip(cots, gradient(args, False)[1], strict=True))
+
+    def central(h):
+        return (along(h) - along(-h)) / (2 * h)
+
+    expected = (4 * central(5e-5) - central(1e-4)) / 3
+    close(got, expected, 1e-6)
+
+
+def check_aval(prim, sample):
+    if prim.aval is None:
+        return
+    out = prim.eval(*sample.args, **sample.params)
+    predicted = prim.aval(*sample.args, **sample.params)
+    for o, p in zip(
+        *((x if isinstance(x, tuple) else (x,)) for x in (out, predicted)), strict=True
+    ):
+        assert tuple(p.shape) == o.shape and p.dtype == o.dtype
+
+
+def check_float32(prim, sample, rng):
+    """float32 in, float32 out and back."""
+    if "dtype" in sample.params:
+        return
+    args = [
+        a.astype(np.float32) if is_variable(a) and a.dtype == np.float64 else a for a in sample.args
+    ]
+    if not any(isinstance(a, np.ndarray) and a.dtype == np.float32 for a in args):
+        return
+    small = Sample(*args, **sample.params)
+    leaves, outs = record_call(prim, small, differentiable_args(prim, small))
+    for o in outs:
+        assert o.array.dtype in (np.float32, np.complex64), o.array.dtype
+    gs = [random_like(o.array, rng) for o in outs]
+    for g, x in zip(
+        grad(outs, leaves, gs, create_graph=True, allow_unused=True, materialize_grads=True),
+        leaves,
+        strict=True,
+    ):
+        assert g.array.dtype == x.array.dtype
+
+
+def check_non_contiguous(prim, sample):
+    """The layout of the memory does not change the result."""
+
+    def spread(a):
+        if not isinstance(a, np.ndarray) or a.ndim == 0:
+            return a
+        wide = np.zeros((*a.shape[:-1], 2 * a.shape[-1]), a.dtype)
+        wide[..., ::2] = a
+        return wide[..., ::2]
+
+    a = prim.eval(*sample.args, **sample.params)
+    b = prim.eval(*map(spread, sample.args), **sample.params)
+    for x, y in zip(flat(a), flat(b), strict=True):
+        np.testing.assert_allclose(x, y, rtol=1e-12)

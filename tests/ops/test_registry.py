@@ -1,0 +1,59 @@
+"""Every primitive, every sample, every property that must hold."""
+
+import zlib
+
+import numpy as np
+import pytest
+
+import chainrule  # noqa: F401 - declares the primitives
+from chainrule.core.primitive import REGISTRY
+
+from . import checks
+
+CASES = [
+    pytest.param(prim, sample, id=f"{name}-{i}")
+    for name, prim in sorted(REGISTRY.items())
+    for i, sample in enumerate(prim.samples() if prim.samples else ())
+]
+DIFFERENTIABLE = [c for c in CASES if c.values[0].differentiable]
+COVERED_ELSEWHERE = {"write_view", "overwrite"}  # tests/core/test_inplace.py
+
+
+@pytest.fixture
+def rng(request):
+    return np.random.default_rng(zlib.crc32(request.node.name.encode()))
+
+
+def test_every_primitive_has_samples():
+    missing = {name for name, p in REGISTRY.items() if p.samples is None} - COVERED_ELSEWHERE
+    assert not missing
+
+
+@pytest.mark.parametrize(("prim", "sample"), DIFFERENTIABLE)
+def test_vjp_against_differences(prim, sample, rng):
+    checks.check_vjp(prim, sample, rng)
+
+
+@pytest.mark.parametrize(("prim", "sample"), DIFFERENTIABLE)
+def test_jvp_against_differences(prim, sample, rng):
+    checks.check_jvp(prim, sample, rng)
+
+
+@pytest.mark.parametrize(("prim", "sample"), DIFFERENTIABLE)
+def test_second_order(prim, sample, rng):
+    checks.check_second_order(prim, sample, rng)
+
+
+@pytest.mark.parametrize(("prim", "sample"), DIFFERENTIABLE)
+def test_float32_stays_float32(prim, sample, rng):
+    checks.check_float32(prim, sample, rng)
+
+
+@pytest.mark.parametrize(("prim", "sample"), CASES)
+def test_aval_predicts_evaluation(prim, sample):
+    checks.check_aval(prim, sample)
+
+
+@pytest.mark.parametrize(("prim", "sample"), CASES)
+def test_memory_layout_is_irrelevant(prim, sample):
+    checks.check_non_contiguous(prim, sample)
