@@ -60,7 +60,7 @@ class Elementwise(Primitive):
         self.has_params = has_params
         self.arity = len(partials)
         self.result = result
-        self.domain = tuple(domain or [(-2.0, 2.0)] * self.arity)
+        self.domain: Sequence[tuple[float, float]] = tuple(domain or [(-2.0, 2.0)] * self.arity)
         self.differentiable = any(d is not None for d in partials)
         self.saves = any(case in (NAMED, RULE, SELECTION) for case, _ in self.partials)
         self.aval = self.aval or self.predict
@@ -80,7 +80,7 @@ class Elementwise(Primitive):
 
     def default_samples(self) -> list[Sample]:
         """Inputs inside the domain: same shapes, broadcasting shapes, zero dimensions."""
-        shapes = [[(2, 3)] * self.arity, [()] * self.arity]
+        shapes: list[list[tuple[int, ...]]] = [[(2, 3)] * self.arity, [()] * self.arity]
         if self.arity > 1:
             shapes.append([(3,), (2, 1), (1, 3), ()][: self.arity])
         return [
@@ -152,10 +152,10 @@ class General(Primitive):
         **declared: Any,
     ) -> None:  # fmt: skip
         super().__init__(name, eval, **declared)
-        self.vjps = vjps and tuple(r and Rule(r) for r in vjps)
-        self.vjp = vjp and Rule(vjp)
-        self.jvps = jvps and tuple(Rule(r) if callable(r) else r for r in jvps)
-        self.jvp = jvp and Rule(jvp)
+        self.vjps = None if vjps is None else tuple(None if r is None else Rule(r) for r in vjps)
+        self.vjp = None if vjp is None else Rule(vjp)
+        self.jvps = None if jvps is None else tuple(Rule(r) if callable(r) else r for r in jvps)
+        self.jvp = None if jvp is None else Rule(jvp)
         self.differentiable = self.vjp is not None or bool(self.vjps)
         rules = [r for r in (self.vjp, *(self.vjps or ())) if r]
         self.saves = any(r.keeps_from < 1 << 30 or r.keeps_args or r.keeps_out for r in rules)
@@ -212,9 +212,10 @@ def general(name: str, eval: Callable[..., Any], **declared: Any) -> Any:
     """Declare an operation by its vjp and jvp, and return the function that applies it."""
     prim = register(General(name, eval, **declared))
 
-    def function(*args: Any, **params: Any) -> Any:
+    def apply(*args: Any, **params: Any) -> Any:
         return bind(prim, args, params)
 
+    function: Any = apply
     function.__name__ = function.__qualname__ = name
     function.prim = prim
     publish(name, eval, function)

@@ -10,7 +10,6 @@ from chainrule.core.kinds import elementwise, general, promote
 from chainrule.core.namespaces import recorded
 from chainrule.core.partials import selection
 from chainrule.core.samples import Sample, uniform
-from chainrule.core.tensor import Tensor
 from chainrule.ops.api import attach, export, export_elementwise
 
 for _name, _ufunc, _method, _symbol, _doc in [
