@@ -2,6 +2,7 @@
 
 from chainrule.ops import activation as activation
 from chainrule.ops import arithmetic as arithmetic
+from chainrule.ops import bitwise as bitwise
 from chainrule.ops import compare as compare
 from chainrule.ops import complex as complex
 from chainrule.ops import contract as contract
