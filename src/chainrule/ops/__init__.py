@@ -13,10 +13,12 @@ from chainrule.ops import create as create
 from chainrule.ops import cumulative as cumulative
 from chainrule.ops import expand as expand
 from chainrule.ops import exponential as exponential
+from chainrule.ops import extremes as extremes
 from chainrule.ops import gather as gather
 from chainrule.ops import index as index
 from chainrule.ops import join as join
 from chainrule.ops import linalg as linalg
+from chainrule.ops import operators as operators
 from chainrule.ops import pad as pad
 from chainrule.ops import pooling as pooling
 from chainrule.ops import random as random
