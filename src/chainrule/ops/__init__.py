@@ -4,6 +4,7 @@ from chainrule.ops import activation as activation
 from chainrule.ops import arithmetic as arithmetic
 from chainrule.ops import arrange as arrange
 from chainrule.ops import bitwise as bitwise
+from chainrule.ops import bounds as bounds
 from chainrule.ops import compare as compare
 from chainrule.ops import complex as complex
 from chainrule.ops import contract as contract
@@ -18,8 +19,9 @@ from chainrule.ops import gather as gather
 from chainrule.ops import index as index
 from chainrule.ops import join as join
 from chainrule.ops import linalg as linalg
-from chainrule.ops import pad as pad
 from chainrule.ops import norms as norms
+from chainrule.ops import operators as operators
+from chainrule.ops import pad as pad
 from chainrule.ops import pooling as pooling
 from chainrule.ops import random as random
 from chainrule.ops import reduce as reduce
