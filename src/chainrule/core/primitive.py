@@ -188,7 +188,7 @@ def record(
     place: Any,
 ) -> Node | None:
     """The node of an operation, keeping what its rules name; None if the mode says not to."""
-    if isinstance(mode, Mode) and not mode.grad:
+    if isinstance(mode, Mode) and (not mode.grad or mode.inference):
         return None
     keep_args, keep_out = prim.kept(tuple(p is not None for p in parents))
     keep_all = isinstance(mode, Mode) and mode.keep_all
