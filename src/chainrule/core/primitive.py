@@ -57,7 +57,7 @@ class Primitive:
     @property
     def grad_fn_name(self) -> str:
         """What `grad_fn` calls a node of this primitive: `MulBackward0`."""
-        return f"{self.grad_name}Backward0"
+        return self.grad_name if self.side_effects else f"{self.grad_name}Backward0"
 
     def keeps(self, position: int, wanted: Sequence[bool]) -> bool:
         """Whether the tape keeps the argument at `position` when `wanted` arguments need grad."""
@@ -193,7 +193,7 @@ def record(
     place: Any,
 ) -> Node | None:
     """The node of an operation, keeping what its rules name; None if the mode says not to."""
-    if isinstance(mode, Mode) and not mode.grad:
+    if isinstance(mode, Mode) and (not mode.grad or mode.inference):
         return None
     keep_args, keep_out = prim.kept(tuple(p is not None for p in parents))
     keep_all = isinstance(mode, Mode) and mode.keep_all

@@ -42,19 +42,38 @@ sqrt = elementwise(
     "sqrt", np.sqrt, lambda xp, out: 0.5 / out, result="float", domain=[(0.1, 4)],
     symbol="sqrt({})", doc="The square root of each entry; nan below zero.",
 )  # fmt: skip
+rsqrt = elementwise(
+    "rsqrt", lambda x: np.reciprocal(np.sqrt(x)), lambda out: -0.5 * out * out * out,
+    result="float", domain=[(0.2, 4)], symbol="1/sqrt({})",
+    doc="One divided by the square root of each entry; nan below zero.",
+)  # fmt: skip
 
 
-def _log_times(xp: Any, out: Any, x: Any) -> Any:
-    """out·log x, where 0^y for y > 0 has the limit 0 and the logarithm of 0 is not asked for."""
-    zero = x == 0
-    return out * xp.log(xp.where(zero, 1, x))
+def _pow(x: Any, y: Any) -> Any:
+    """x^y; the commonest exponents are products and roots, many times faster than the power."""
+    if y.ndim == 0:
+        if y == 2:
+            return np.multiply(x, x)
+        if y == 1:
+            return np.positive(x)
+        if y == 3:
+            return np.multiply(np.multiply(x, x), x)
+        if y == 0.5:
+            return np.sqrt(x)
+    return np.power(x, y)
+
+
+def _log_times(xp: Any, x: Any, y: Any, out: Any) -> Any:
+    """x^y·log x, where 0^y for y ≥ 0 has the derivative 0 and the logarithm of 0 is not asked for."""
+    flat = (x == 0) & (xp.real(y) >= 0)
+    return xp.where(flat, 0, out) * xp.log(xp.where(flat, 1, x))
 
 
 # d(x^y)/dx = y·x^(y-1), which for y = 0 is 0 even at x = 0; d(x^y)/dy = x^y·log x.
 power = elementwise(
-    "pow", np.power,
+    "pow", _pow,
     lambda xp, x, y: xp.where(y == 0, 0, y * xp.pow(x, y - 1)),
-    lambda xp, x, out: _log_times(xp, out, x),
+    _log_times,
     domain=[(0.3, 2), (-2, 2)], symbol="{}**{}", grad_name="Pow",
     doc="The first tensor raised to the power of the second, entry by entry.",
 )  # fmt: skip
@@ -80,7 +99,7 @@ _truncated_quotient = elementwise(
 
 _EXPORTS: list[tuple[Any, ...]] = [
     (multiply, "mul", "multiply"), (negative, "neg", "negative"), (reciprocal, "reciprocal"),
-    (positive, "positive"), (square, "square"), (sqrt, "sqrt"), (power, "pow", "float_power"),
+    (positive, "positive"), (square, "square"), (sqrt, "sqrt"), (rsqrt, "rsqrt"), (power, "pow"),
     (remainder, "remainder"), (fmod, "fmod"), (floor_divide, "floor_divide"),
 ]  # fmt: skip
 for _op, *_names in _EXPORTS:
