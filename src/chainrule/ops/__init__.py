@@ -9,11 +9,13 @@ from chainrule.ops import convert as convert
 from chainrule.ops import convolution as convolution
 from chainrule.ops import create as create
 from chainrule.ops import cumulative as cumulative
+from chainrule.ops import embedding as embedding
 from chainrule.ops import exponential as exponential
 from chainrule.ops import gather as gather
 from chainrule.ops import index as index
 from chainrule.ops import join as join
 from chainrule.ops import linalg as linalg
+from chainrule.ops import normalization as normalization
 from chainrule.ops import pooling as pooling
 from chainrule.ops import random as random
 from chainrule.ops import reduce as reduce
@@ -22,3 +24,4 @@ from chainrule.ops import shape as shape
 from chainrule.ops import sort as sort
 from chainrule.ops import special as special
 from chainrule.ops import trigonometric as trigonometric
+from chainrule.ops import window as window
