@@ -16,22 +16,36 @@ from chainrule.core.dtypes import default_dtype, is_inexact, result_dtype
 from chainrule.core.modes import get_mode
 from chainrule.core.namespaces import publish
 from chainrule.core.node import Aval, Node
-from chainrule.core.partials import MINUS_ONE, NAMED, NONE, RULE, case_of, contribution
+from chainrule.core.partials import (
+    MINUS_ONE,
+    NAMED,
+    NONE,
+    RULE,
+    SELECTION,
+    case_of,
+    contribution,
+    selection,
+)
 from chainrule.core.primitive import Primitive, bind, record, register, unbox
 from chainrule.core.rules import Rule
 from chainrule.core.samples import Sample, uniform
 from chainrule.core.source import caller
 from chainrule.core.tensor import Tensor, wrap
 
-Partial = Callable[..., Any] | int | str | None
+Partial = Callable[..., Any] | selection | int | str | None
+
+
+_RULES = (RULE, SELECTION)
 
 
 class Elementwise(Primitive):
     """out[i] = f(x[i], y[i], ...) with broadcasting, and one partial derivative per argument.
 
     A partial is a rule, the number 1 or -1, a name ("x", "y", "out") where that value itself is the
-    derivative, or None where it is undefined (conditions, integer arguments).  `result` names the dtype rule: "same" (the promoted dtype),
-    "float" (integers become the default dtype), "bool", or "real" (complex becomes real).
+    derivative, `selection(rule)`, or None where it is undefined (conditions, integer arguments).
+    `result` names the dtype rule: "same" (the promoted dtype), "float" (integers become the default
+    dtype), "bool", or "real" (complex becomes real; for a complex argument the partial states the
+    gradient ∂/∂Re + i ∂/∂Im).
     """
 
     kind = "elementwise"
@@ -46,27 +60,27 @@ class Elementwise(Primitive):
         self.has_params = has_params
         self.arity = len(partials)
         self.result = result
-        self.domain = tuple(domain or [(-2.0, 2.0)] * self.arity)
+        self.domain: Sequence[tuple[float, float]] = tuple(domain or [(-2.0, 2.0)] * self.arity)
         self.differentiable = any(d is not None for d in partials)
-        self.saves = any(case in (NAMED, RULE) for case, _ in self.partials)
+        self.saves = any(case in (NAMED, RULE, SELECTION) for case, _ in self.partials)
         self.aval = self.aval or self.predict
         self.samples = self.samples or self.default_samples
 
     def keeps(self, position: int, wanted: Sequence[bool]) -> bool:
         return any(
-            w and (d.keeps(position) if case == RULE else case == NAMED and d == position)
+            w and (d.keeps(position) if case in _RULES else case == NAMED and d == position)
             for w, (case, d) in zip(wanted, self.partials, strict=True)
         )
 
     def keeps_out(self, wanted: Sequence[bool]) -> bool:
         return any(
-            w and (d.keeps_out if case == RULE else case == NAMED and d == -1)
+            w and (d.keeps_out if case in _RULES else case == NAMED and d == -1)
             for w, (case, d) in zip(wanted, self.partials, strict=True)
         )
 
     def default_samples(self) -> list[Sample]:
         """Inputs inside the domain: same shapes, broadcasting shapes, zero dimensions."""
-        shapes = [[(2, 3)] * self.arity, [()] * self.arity]
+        shapes: list[list[tuple[int, ...]]] = [[(2, 3)] * self.arity, [()] * self.arity]
         if self.arity > 1:
             shapes.append([(3,), (2, 1), (1, 3), ()][: self.arity])
         return [
@@ -104,8 +118,15 @@ class Elementwise(Primitive):
         for t, (case, d) in zip(tangents, self.partials, strict=True):
             if t is None or case == NONE:
                 continue
-            if case == RULE:
-                t = t * d.call(xp, t, args, out, node.params)
+            if case == SELECTION:
+                local = d.call(xp, t, args, out, node.params)
+                t = xp.where(local, t * local, 0)
+            elif case == RULE:
+                local = d.call(xp, t, args, out, node.params)
+                if self.result == "real" and getattr(local, "array", local).dtype.kind == "c":
+                    t = xp.real(xp.conj(local) * t)
+                else:
+                    t = t * local
             elif case == NAMED:
                 t = t * (args[d] if d >= 0 else out)
             elif case == MINUS_ONE:
@@ -131,10 +152,10 @@ class General(Primitive):
         **declared: Any,
     ) -> None:  # fmt: skip
         super().__init__(name, eval, **declared)
-        self.vjps = vjps and tuple(r and Rule(r) for r in vjps)
-        self.vjp = vjp and Rule(vjp)
-        self.jvps = jvps and tuple(Rule(r) if callable(r) else r for r in jvps)
-        self.jvp = jvp and Rule(jvp)
+        self.vjps = None if vjps is None else tuple(None if r is None else Rule(r) for r in vjps)
+        self.vjp = None if vjp is None else Rule(vjp)
+        self.jvps = None if jvps is None else tuple(Rule(r) if callable(r) else r for r in jvps)
+        self.jvp = None if jvp is None else Rule(jvp)
         self.differentiable = self.vjp is not None or bool(self.vjps)
         rules = [r for r in (self.vjp, *(self.vjps or ())) if r]
         self.saves = any(r.keeps_from < 1 << 30 or r.keeps_args or r.keeps_out for r in rules)
@@ -191,9 +212,10 @@ def general(name: str, eval: Callable[..., Any], **declared: Any) -> Any:
     """Declare an operation by its vjp and jvp, and return the function that applies it."""
     prim = register(General(name, eval, **declared))
 
-    def function(*args: Any, **params: Any) -> Any:
+    def apply(*args: Any, **params: Any) -> Any:
         return bind(prim, args, params)
 
+    function: Any = apply
     function.__name__ = function.__qualname__ = name
     function.prim = prim
     publish(name, eval, function)

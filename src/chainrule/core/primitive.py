@@ -54,6 +54,11 @@ class Primitive:
         self.doc = doc
         self._kept: dict[Any, tuple[tuple[bool, ...], bool]] = {}
 
+    @property
+    def grad_fn_name(self) -> str:
+        """What `grad_fn` calls a node of this primitive: `MulBackward0`."""
+        return f"{self.grad_name}Backward0"
+
     def keeps(self, position: int, wanted: Sequence[bool]) -> bool:
         """Whether the tape keeps the argument at `position` when `wanted` arguments need grad."""
         raise NotImplementedError
@@ -105,7 +110,7 @@ class _Marker(Primitive):
 
 
 LEAF = _Marker("leaf", lambda x: x, grad_name="Accumulate")
-Leaf.prim = LEAF  # shadows the slot: every leaf has the same primitive
+Leaf.prim = LEAF  # type: ignore[misc] # shadows the slot: every leaf has the same primitive
 PICK = _Marker("pick", lambda xs, index: xs[index])
 
 
@@ -188,10 +193,10 @@ def record(
     place: Any,
 ) -> Node | None:
     """The node of an operation, keeping what its rules name; None if the mode says not to."""
-    if mode is not True and not mode.grad:  # type: ignore[union-attr]
+    if isinstance(mode, Mode) and (not mode.grad or mode.inference):
         return None
     keep_args, keep_out = prim.kept(tuple(p is not None for p in parents))
-    keep_all = mode is not True and mode.keep_all  # type: ignore[union-attr]
+    keep_all = isinstance(mode, Mode) and mode.keep_all
     args = tuple(
         v if k or keep_all or not hasattr(v, "dtype") else Aval(v.shape, v.dtype)
         for v, k in zip(values, keep_args, strict=True)
@@ -205,7 +210,7 @@ def record(
     else:
         out = as_array(out)
         n.shape, n.dtype = out.shape, out.dtype
-    if mode is not True:
+    if isinstance(mode, Mode):
         from chainrule.core.special_modes import after_record
 
         after_record(n, out, mode)

@@ -1,0 +1,315 @@
+"""Eager mode against PyTorch (one thread), HIPS autograd and MyGrad, in one run.
+
+    make bench                                   # or: python benchmarks/eager.py --only chain
+
+Prints medians as ratios to each peer.  Peers that are not installed are left out.
+"""
+
+from __future__ import annotations
+
+import os
+
+for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(_variable, "1")
+
+import argparse
+import gc
+import statistics
+import subprocess
+import sys
+import time
+import tracemalloc
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+import chainrule as cr
+from chainrule import nn, optim
+from chainrule.nn import functional as F
+from timing import time_in_turns
+
+try:
+    import torch
+
+    torch.set_num_threads(1)
+except ImportError:
+    torch = None
+try:
+    import autograd as hips
+    import autograd.numpy as anp
+except ImportError:
+    hips = None
+try:
+    import mygrad as mg
+except ImportError:
+    mg = None
+
+Row = tuple[str, float, float | None, str]
+ROWS: list[Callable[[], Iterator[Row]]] = []
+
+
+def row(function: Callable[[], Iterator[Row]]) -> Callable[[], Iterator[Row]]:
+    ROWS.append(function)
+    return function
+
+
+def ratios(name: str, times: dict[str, float], goals: dict[str, float]) -> Iterator[Row]:
+    """One row per peer that ran: our time over the peer's, and the goal for that ratio."""
+    for peer, seconds in times.items():
+        if peer != "chainrule":
+            ours = times["chainrule"]
+            yield f"{name} / {peer}", ours / seconds, goals.get(peer), f"{ours * 1e6:.4g} µs"
+
+
+def chain(x: Any, b: Any) -> Any:
+    for _ in range(25):
+        x = x * 1.01 + b
+    return x
+
+
+@row
+def chain_backward() -> Iterator[Row]:
+    ones = np.ones(4, np.float32)
+    x, b, g = cr.tensor(ones, requires_grad=True), cr.tensor(ones), cr.tensor(ones)
+    candidates: dict[str, Callable[[], object]] = {"chainrule": lambda: chain(x, b).backward(g)}
+    if torch:
+        tx, tb, tg = torch.ones(4, requires_grad=True), torch.ones(4), torch.ones(4)
+        candidates["PyTorch"] = lambda: chain(tx, tb).backward(tg)
+    if hips:
+        gradient = hips.grad(lambda z: anp.sum(chain(z, ones)))
+        candidates["autograd"] = lambda: gradient(ones)
+    if mg:
+        mx = mg.tensor(ones)
+        candidates["MyGrad"] = lambda: chain(mx, ones).sum().backward()
+    yield from ratios(
+        "50-op chain, forward+backward",
+        time_in_turns(candidates),
+        {"PyTorch": 0.5, "autograd": 0.3},
+    )
+
+
+@row
+def recording() -> Iterator[Row]:
+    ones = np.ones(4, np.float32)
+    x = cr.tensor(ones, requires_grad=True)
+    times = time_in_turns({"chainrule": lambda: x * x, "numpy": lambda: np.multiply(ones, ones)})
+    yield "recording x*x, µs over NumPy", (times["chainrule"] - times["numpy"]) * 1e6, 0.6, ""
+
+
+@row
+def chain_twice() -> Iterator[Row]:
+    ones = np.ones(4, np.float32)
+
+    def ours() -> object:
+        x = cr.tensor(ones, requires_grad=True)
+        (g,) = cr.autograd.grad(product_chain(x).sum(), x, create_graph=True)
+        return cr.autograd.grad(g.sum(), x)
+
+    def theirs() -> object:
+        x = torch.ones(4, requires_grad=True)
+        (g,) = torch.autograd.grad(product_chain(x).sum(), x, create_graph=True)
+        return torch.autograd.grad(g.sum(), x)
+
+    candidates: dict[str, Callable[[], object]] = {"chainrule": ours}
+    if torch:
+        candidates["PyTorch"] = theirs
+    yield from ratios(
+        "50-op chain, reverse over reverse", time_in_turns(candidates), {"PyTorch": 1.0}
+    )
+
+
+def product_chain(x: Any) -> Any:
+    y = x
+    for _ in range(25):
+        y = y * 1.01 + x * 0.5
+    return y * x
+
+
+@row
+def million_entries() -> Iterator[Row]:
+    data = np.random.default_rng(0).standard_normal(10**6).astype(np.float32)
+
+    def run(lib: Any, x: Any) -> None:
+        x.grad = None
+        (lib.sin(x) * lib.exp(-x * x) + lib.tanh(x)).sum().backward()
+
+    x = cr.tensor(data, requires_grad=True)
+    candidates: dict[str, Callable[[], object]] = {"chainrule": lambda: run(cr, x)}
+    if torch:
+        tx = torch.tensor(data, requires_grad=True)
+        candidates["PyTorch"] = lambda: run(torch, tx)
+    if hips:
+        f = hips.grad(lambda z: anp.sum(anp.sin(z) * anp.exp(-z * z) + anp.tanh(z)))
+        candidates["autograd"] = lambda: f(data)
+    yield from ratios(
+        "sin·exp+tanh on 10⁶ float32", time_in_turns(candidates, 4.0), {"PyTorch": 1.0}
+    )
+
+
+@row
+def mlp_step() -> Iterator[Row]:
+    rng = np.random.default_rng(0)
+    images = rng.standard_normal((128, 784)).astype(np.float32)
+    labels = rng.integers(0, 10, 128)
+
+    def build(n: Any, o: Any, f: Any, tensor: Any) -> Callable[[], object]:
+        net = n.Sequential(
+            n.Linear(784, 256), n.ReLU(), n.Linear(256, 256), n.ReLU(), n.Linear(256, 10)
+        )
+        return step_of(net, o.Adam(net.parameters(), lr=1e-3), f, tensor(images), tensor(labels))
+
+    candidates = {"chainrule": build(nn, optim, F, cr.tensor)}
+    if torch:
+        candidates["PyTorch"] = build(torch.nn, torch.optim, torch.nn.functional, torch.tensor)
+    yield from ratios(
+        "MLP 784-256-256-10 step, batch 128, Adam", time_in_turns(candidates, 4.0), {"PyTorch": 1.0}
+    )
+
+
+@row
+def cnn_step() -> Iterator[Row]:
+    rng = np.random.default_rng(0)
+    images = rng.standard_normal((64, 1, 8, 8)).astype(np.float32)
+    labels = rng.integers(0, 10, 64)
+
+    def build(n: Any, o: Any, f: Any, tensor: Any) -> Callable[[], object]:
+        net = n.Sequential(
+            n.Conv2d(1, 16, 3, padding=1), n.ReLU(), n.MaxPool2d(2),
+            n.Conv2d(16, 32, 3, padding=1), n.ReLU(), n.MaxPool2d(2), n.Flatten(), n.Linear(128, 10),
+        )  # fmt: skip
+        return step_of(net, o.Adam(net.parameters(), lr=1e-3), f, tensor(images), tensor(labels))
+
+    candidates = {"chainrule": build(nn, optim, F, cr.tensor)}
+    if torch:
+        candidates["PyTorch"] = build(torch.nn, torch.optim, torch.nn.functional, torch.tensor)
+    yield from ratios(
+        "digits CNN step, batch 64, Adam", time_in_turns(candidates, 4.0), {"PyTorch": 1.5}
+    )
+
+
+def step_of(net: Any, opt: Any, f: Any, x: Any, y: Any) -> Callable[[], object]:
+    def step() -> None:
+        opt.zero_grad()
+        f.cross_entropy(net(x), y).backward()
+        opt.step()
+
+    return step
+
+
+def indexed_sum(x: Any, n: int) -> None:
+    s = 0.0
+    for i in range(n):
+        s += x[i] * x[i]
+    s.backward()  # type: ignore[attr-defined]
+
+
+@row
+def indexing() -> Iterator[Row]:
+    per_entry = {}
+    for n in (1000, 4000):
+        x = cr.ones(n, requires_grad=True)
+        candidates: dict[str, Callable[[], object]] = {
+            "chainrule": lambda x=x, n=n: indexed_sum(x, n)
+        }
+        if torch:
+            tx = torch.ones(n, requires_grad=True)
+            candidates["PyTorch"] = lambda tx=tx, n=n: indexed_sum(tx, n)
+        times = time_in_turns(candidates, 3.0)
+        per_entry[n] = times["chainrule"] / n
+        yield from ratios(f"s += x[i]*x[i], n={n}", times, {"PyTorch": 1.0})
+    yield "  the same, per entry, n=4000 over n=1000", per_entry[4000] / per_entry[1000], 1.25, ""
+
+
+def mixed_chain(lib: Any, x: Any) -> Any:
+    for i in range(20):
+        x = lib.sin(x) * 1.01
+        x = lib.exp(-x * x)
+        x = lib.tanh(x) + float(i)
+    return x
+
+
+@row
+def bytes_kept() -> Iterator[Row]:
+    n = 10**6
+    gc.collect()
+    tracemalloc.start()
+    x = cr.ones(n, requires_grad=True)
+    before = tracemalloc.get_traced_memory()[0]
+    y = mixed_chain(cr, x)
+    ours = tracemalloc.get_traced_memory()[0] - before - y.numel() * 4
+    tracemalloc.stop()
+    if not torch:
+        yield "bytes kept by a 100-op chain, arrays of 4 MB", ours / (4 * n), None, ""
+        return
+    kept: dict[int, int] = {}
+
+    def pack(t: Any) -> Any:
+        kept[t.untyped_storage().data_ptr()] = t.untyped_storage().nbytes()
+        return t
+
+    tx = torch.ones(n, requires_grad=True)
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda t: t):
+        ty = mixed_chain(torch, tx)
+    for own in (tx, ty):
+        kept.pop(own.data_ptr(), None)
+    yield (
+        "bytes kept by a 100-op chain / PyTorch",
+        ours / sum(kept.values()),
+        1.0,
+        f"{ours / 4 / n:.0f} arrays",
+    )
+
+
+@row
+def long_tape() -> Iterator[Row]:
+    def per_op(n: int) -> float:
+        x = cr.ones(4, requires_grad=True)
+        gc.collect()
+        start = time.perf_counter()
+        y = x
+        for _ in range(n):
+            y = y + x
+        y.backward(cr.ones(4))
+        return (time.perf_counter() - start) / n
+
+    small = statistics.median(per_op(10**4) for _ in range(9))
+    large = statistics.median(per_op(10**6) for _ in range(3))
+    yield "tape of 10⁶ ops, time per op over 10⁴", large / small, 1.5, f"{large * 1e6:.3g} µs"
+
+
+@row
+def import_time() -> Iterator[Row]:
+    def seconds(statement: str) -> float:
+        code = f"import time; s = time.perf_counter(); {statement}; print(time.perf_counter() - s)"
+        runs = [
+            float(
+                subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout
+            )
+            for _ in range(9)
+        ]
+        return statistics.median(runs)
+
+    extra = seconds("import chainrule") - seconds("import numpy")
+    yield "import chainrule over import numpy, ms", extra * 1e3, 60, ""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--only", default="", help="rows whose function name contains this")
+    only = parser.parse_args().only
+    print(f"{'':54}{'ratio':>8}{'goal':>8}")
+    for function in ROWS:
+        if only in function.__name__:
+            for name, value, goal, note in function():
+                met = "" if goal is None else ("  met" if value <= goal else "  MISSED")
+                print(
+                    f"{name:54}{value:8.3f}{goal if goal is not None else '':>8}{met}  {note}",
+                    flush=True,
+                )
+
+
+if __name__ == "__main__":
+    main()
