@@ -12,6 +12,7 @@ from chainrule.ops import convert as convert
 from chainrule.ops import convolution as convolution
 from chainrule.ops import create as create
 from chainrule.ops import cumulative as cumulative
+from chainrule.ops import embedding as embedding
 from chainrule.ops import expand as expand
 from chainrule.ops import exponential as exponential
 from chainrule.ops import extremes as extremes
@@ -19,6 +20,7 @@ from chainrule.ops import gather as gather
 from chainrule.ops import index as index
 from chainrule.ops import join as join
 from chainrule.ops import linalg as linalg
+from chainrule.ops import normalization as normalization
 from chainrule.ops import norms as norms
 from chainrule.ops import operators as operators
 from chainrule.ops import pad as pad
@@ -31,3 +33,4 @@ from chainrule.ops import sort as sort
 from chainrule.ops import special as special
 from chainrule.ops import statistics as statistics
 from chainrule.ops import trigonometric as trigonometric
+from chainrule.ops import window as window
