@@ -5,11 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from typing import Any
+from weakref import ref
 
 import numpy as np
 
 from chainrule.core import engine
-from chainrule.core.node import Leaf, Node
+from chainrule.core.hooks import as_tensor
+from chainrule.core.node import Leaf, Node, extra_of
 from chainrule.core.tensor import Tensor, as_array, wrap
 
 
@@ -75,12 +77,20 @@ def _accumulate(tensor: Tensor, g: Any) -> None:
         tensor._grad = wrap(known.array + g)
 
 
+def owner_of(node: Node) -> Tensor | None:
+    """The living tensor whose `.grad` a node's gradient goes to."""
+    if isinstance(node, Leaf):
+        return node.tensor()
+    retain = None if node.extra is None else node.extra.retain
+    return None if retain is None else retain()
+
+
 def _deposit(found: dict[Node, Any], create_graph: bool) -> None:
     """Put gradients into `.grad` of the tensors they belong to."""
     ready = []
     while found:
         node, g = found.popitem()
-        tensor = node.tensor() if type(node) is Leaf else node.extra.retain()  # type: ignore[union-attr]
+        tensor = owner_of(node)
         if tensor is None:
             continue
         # Held here and by getrefcount's argument alone, a buffer can be given away uncopied.
@@ -92,8 +102,10 @@ def _deposit(found: dict[Node, Any], create_graph: bool) -> None:
     for node, tensor, g in ready:
         _accumulate(tensor, g)
         if node.extra is not None and type(node) is Leaf:
-            for hook in list(node.extra.post_hooks.values()):
+            for hook in list(node.extra.post_accumulate.values()):
                 hook(tensor)
+            for hook in list(node.extra.post_hooks.values()):
+                hook((), (as_tensor(g),))
 
 
 def backward(
@@ -146,10 +158,6 @@ def backward(
 
 def retain(x: Tensor) -> None:
     """Make `x`, which is not a leaf, keep its gradient in `.grad`."""
-    from weakref import ref
-
-    from chainrule.core.node import extra_of
-
     assert x.node is not None
     extra_of(x.node).retain = ref(x)
 
@@ -201,7 +209,8 @@ def grad(
                         materialize_grads)  # fmt: skip
     if allow_unused is False and materialize_grads:
         raise ValueError(
-            "Expected allow_unused to be True or not passed when materialize_grads=True, but got: False."
+            "Expected allow_unused to be True or not passed when materialize_grads=True, "
+            "but got: False."
         )
     xs = _as_tuple(inputs)
     nodes = _nodes_of(xs)

@@ -16,22 +16,36 @@ from chainrule.core.dtypes import default_dtype, is_inexact, result_dtype
 from chainrule.core.modes import get_mode
 from chainrule.core.namespaces import publish
 from chainrule.core.node import Aval, Node
-from chainrule.core.partials import MINUS_ONE, NAMED, NONE, RULE, case_of, contribution
+from chainrule.core.partials import (
+    MINUS_ONE,
+    NAMED,
+    NONE,
+    RULE,
+    SELECTION,
+    case_of,
+    contribution,
+    selection,
+)
 from chainrule.core.primitive import Primitive, bind, record, register, unbox
 from chainrule.core.rules import Rule
 from chainrule.core.samples import Sample, uniform
 from chainrule.core.source import caller
 from chainrule.core.tensor import Tensor, wrap
 
-Partial = Callable[..., Any] | int | str | None
+Partial = Callable[..., Any] | selection | int | str | None
+
+
+_RULES = (RULE, SELECTION)
 
 
 class Elementwise(Primitive):
     """out[i] = f(x[i], y[i], ...) with broadcasting, and one partial derivative per argument.
 
     A partial is a rule, the number 1 or -1, a name ("x", "y", "out") where that value itself is the
-    derivative, or None where it is undefined (conditions, integer arguments).  `result` names the dtype rule: "same" (the promoted dtype),
-    "float" (integers become the default dtype), "bool", or "real" (complex becomes real).
+    derivative, `selection(rule)`, or None where it is undefined (conditions, integer arguments).
+    `result` names the dtype rule: "same" (the promoted dtype), "float" (integers become the default
+    dtype), "bool", or "real" (complex becomes real; for a complex argument the partial states the
+    gradient ∂/∂Re + i ∂/∂Im).
     """
 
     kind = "elementwise"
@@ -48,19 +62,19 @@ class Elementwise(Primitive):
         self.result = result
         self.domain: Sequence[tuple[float, float]] = tuple(domain or [(-2.0, 2.0)] * self.arity)
         self.differentiable = any(d is not None for d in partials)
-        self.saves = any(case in (NAMED, RULE) for case, _ in self.partials)
+        self.saves = any(case in (NAMED, RULE, SELECTION) for case, _ in self.partials)
         self.aval = self.aval or self.predict
         self.samples = self.samples or self.default_samples
 
     def keeps(self, position: int, wanted: Sequence[bool]) -> bool:
         return any(
-            w and (d.keeps(position) if case == RULE else case == NAMED and d == position)
+            w and (d.keeps(position) if case in _RULES else case == NAMED and d == position)
             for w, (case, d) in zip(wanted, self.partials, strict=True)
         )
 
     def keeps_out(self, wanted: Sequence[bool]) -> bool:
         return any(
-            w and (d.keeps_out if case == RULE else case == NAMED and d == -1)
+            w and (d.keeps_out if case in _RULES else case == NAMED and d == -1)
             for w, (case, d) in zip(wanted, self.partials, strict=True)
         )
 
@@ -104,8 +118,15 @@ class Elementwise(Primitive):
         for t, (case, d) in zip(tangents, self.partials, strict=True):
             if t is None or case == NONE:
                 continue
-            if case == RULE:
-                t = t * d.call(xp, t, args, out, node.params)
+            if case == SELECTION:
+                local = d.call(xp, t, args, out, node.params)
+                t = xp.where(local, t * local, 0)
+            elif case == RULE:
+                local = d.call(xp, t, args, out, node.params)
+                if self.result == "real" and getattr(local, "array", local).dtype.kind == "c":
+                    t = xp.real(xp.conj(local) * t)
+                else:
+                    t = t * local
             elif case == NAMED:
                 t = t * (args[d] if d >= 0 else out)
             elif case == MINUS_ONE:

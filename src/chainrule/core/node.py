@@ -111,12 +111,21 @@ class Leaf(Node):
 class Extra:
     """What few nodes have: hooks, retained gradients, metadata, packed saved tensors."""
 
-    __slots__ = ("hooks", "metadata", "post_hooks", "pre_hooks", "retain", "unpack")
+    __slots__ = (
+        "hooks",
+        "metadata",
+        "post_accumulate",
+        "post_hooks",
+        "pre_hooks",
+        "retain",
+        "unpack",
+    )
 
     def __init__(self) -> None:
         self.hooks: dict[int, Any] = {}
         self.pre_hooks: dict[int, Any] = {}
         self.post_hooks: dict[int, Any] = {}
+        self.post_accumulate: dict[int, Any] = {}
         self.retain: ReferenceType[Any] | None = None
         self.metadata: dict[Any, Any] = {}
         self.unpack: Any = None

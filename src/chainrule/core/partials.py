@@ -1,24 +1,41 @@
 """Partial derivatives as data: what an elementwise operation declares, ready for the sweeps.
 
 A partial is declared as a rule, the number 1 or -1, the name of an argument (or "out") whose value
-is itself the derivative, or None where there is none.  Here it becomes a pair (case, detail).
+is itself the derivative, `selection(rule)`, or None where there is none.  Here it becomes a pair
+(case, detail).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from chainrule.core.node import Node
 from chainrule.core.rules import Rule
 
-ONE, NAMED, RULE, MINUS_ONE, NONE = range(5)
+ONE, NAMED, RULE, MINUS_ONE, NONE, SELECTION = range(6)
 _POSITION = {"out": -1, "x": 0, "y": 1, "z": 2, "w": 3}
+
+
+class selection:  # noqa: N801 - read as a function
+    """A partial derivative that says which argument the result was taken from (0 or a mask: not).
+
+    Where it is zero nothing flows, not even an infinite cotangent: sqrt(maximum(x, 0)) has the
+    gradient 0 at negative x, not 0·inf = nan.
+    """
+
+    __slots__ = ("rule",)
+
+    def __init__(self, rule: Callable[..., Any]) -> None:
+        self.rule = rule
 
 
 def case_of(partial: Any) -> tuple[int, Any]:
     """A declared partial derivative as (case, what the case needs)."""
     if partial is None:
         return NONE, None
+    if isinstance(partial, selection):
+        return SELECTION, Rule(partial.rule)
     if isinstance(partial, str):
         return NAMED, _POSITION[partial]
     if callable(partial):
@@ -38,6 +55,9 @@ def contribution(
         return g
     if case == NAMED:
         local = args[detail] if detail >= 0 else out
+    elif case == SELECTION:
+        local = detail.call(xp, g, args, out, node.params)
+        return xp.where(local, xp.multiply(g, local), 0)
     elif case == RULE:
         local = detail.call(xp, g, args, out, node.params)
     else:

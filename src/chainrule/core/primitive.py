@@ -54,6 +54,11 @@ class Primitive:
         self.doc = doc
         self._kept: dict[Any, tuple[tuple[bool, ...], bool]] = {}
 
+    @property
+    def grad_fn_name(self) -> str:
+        """What `grad_fn` calls a node of this primitive: `MulBackward0`."""
+        return f"{self.grad_name}Backward0"
+
     def keeps(self, position: int, wanted: Sequence[bool]) -> bool:
         """Whether the tape keeps the argument at `position` when `wanted` arguments need grad."""
         raise NotImplementedError
@@ -188,7 +193,7 @@ def record(
     place: Any,
 ) -> Node | None:
     """The node of an operation, keeping what its rules name; None if the mode says not to."""
-    if isinstance(mode, Mode) and not mode.grad:
+    if isinstance(mode, Mode) and (not mode.grad or mode.inference):
         return None
     keep_args, keep_out = prim.kept(tuple(p is not None for p in parents))
     keep_all = isinstance(mode, Mode) and mode.keep_all

@@ -1,7 +1,7 @@
 """Indexing of every kind, reading and writing: `x[i]` and `x[i] = v`.
 
 An index is split into a hashable description, which is a keyword parameter, and its integer or
-boolean arrays, which are positional arguments.  Slices become tuples; `_ARRAY` marks an array's place.
+boolean arrays, which are positional arguments.  Slices become tuples; `ARRAY` marks an array.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from chainrule.core.samples import Sample, uniform
 from chainrule.core.tensor import Tensor, as_array
 from chainrule.ops.api import attach
 
-_ARRAY = "array"
+ARRAY = "array"
+FULL = ("slice", None, None, None)
 Spec = tuple[Any, ...]
 
 
@@ -42,7 +43,7 @@ def split_index(index: Any) -> tuple[Spec, tuple[Any, ...]]:
             if array.ndim == 0 and array.dtype.kind in "iu" and not isinstance(item, np.ndarray):
                 spec.append(int(array))
             else:
-                spec.append(_ARRAY)
+                spec.append(ARRAY)
                 arrays.append(array)
     return tuple(spec), tuple(arrays)
 
@@ -68,7 +69,7 @@ def join_index(spec: Spec, arrays: Any) -> tuple[Any, ...]:
     rest = iter(arrays)
     found = []
     for item in spec:
-        if item == _ARRAY and isinstance(item, str):
+        if item == ARRAY and isinstance(item, str):
             found.append(next(rest))
         elif isinstance(item, tuple):
             found.append(slice(*item[1:]))
@@ -106,8 +107,10 @@ getitem = general(
     samples=lambda: [
         Sample(uniform(4, 3), index=(1,)),
         Sample(uniform(4, 3), index=(("slice", None, None, 2), None, -1)),
-        Sample(uniform(4, 3), np.array([0, 2, 2]), index=(_ARRAY,)),
-        Sample(uniform(4, 3), np.array([True, False, True, True]), index=(_ARRAY, ("slice", 1, 3, None))),
+        Sample(uniform(4, 3), np.array([0, 2, 2]), index=(ARRAY,)),
+        Sample(
+            uniform(4, 3), np.array([True, False, True, True]), index=(ARRAY, ("slice", 1, 3, None))
+        ),
     ],
 )  # fmt: skip
 
@@ -133,7 +136,7 @@ index_add = general(
         *tail, index=index,
     ),
     samples=lambda: [
-        Sample(uniform(4, 3), uniform(2, 3, seed=1), np.array([1, 1]), index=(_ARRAY,)),
+        Sample(uniform(4, 3), uniform(2, 3, seed=1), np.array([1, 1]), index=(ARRAY,)),
         Sample(uniform(4, 3), uniform(3, seed=1), index=(2,)),
     ],
 )  # fmt: skip
@@ -159,7 +162,7 @@ index_put = general(
     ),
     grad_name="IndexPut",
     samples=lambda: [
-        Sample(uniform(4, 3), uniform(2, 3, seed=1), np.array([0, 3]), index=(_ARRAY,)),
+        Sample(uniform(4, 3), uniform(2, 3, seed=1), np.array([0, 3]), index=(ARRAY,)),
         Sample(uniform(4, 3), uniform(3, seed=1), index=(2,)),
     ],
 )  # fmt: skip

@@ -1,1 +1,372 @@
-"""Joining and splitting tensors."""
+"""Joining tensors, and splitting them into views."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from chainrule.core.kinds import general, promote
+from chainrule.core.primitive import bind
+from chainrule.core.samples import Sample, uniform
+from chainrule.core.tensor import Tensor
+from chainrule.ops.api import attach, export
+from chainrule.ops.axes import normalize_dim
+from chainrule.ops.index import FULL, getitem
+from chainrule.ops.shape import integers, reshape_prim, tensor_arg
+
+
+def _concat_vjp(xp: Any, g: Any, xs_aval: Any, need: Any, axis: int) -> tuple[Any, ...]:
+    pulled = []
+    start = 0
+    for x, wanted in zip(xs_aval, need, strict=True):
+        stop = start + x.shape[axis]
+        where = (*[FULL] * axis, ("slice", start, stop, None))
+        pulled.append(xp.getitem(g, index=where) if wanted else None)
+        start = stop
+    return tuple(pulled)
+
+
+def _joined_tangents(join: str) -> Callable[..., Any]:
+    def rule(xp: Any, t: Any, xs_aval: Any, axis: int) -> Any:
+        full = [
+            np.zeros(x.shape, x.dtype) if tx is None else tx
+            for tx, x in zip(t, xs_aval, strict=True)
+        ]
+        return getattr(xp, join)(*full, axis=axis)
+
+    return rule
+
+
+concat = general(
+    "concat", lambda *xs, axis: np.concatenate(xs, axis), vjp=_concat_vjp,
+    jvp=_joined_tangents("concat"), grad_name="Cat",
+    samples=lambda: [
+        Sample(uniform(2, 3), uniform(2, 1, seed=1), uniform(2, 2, seed=2), axis=1),
+        Sample(uniform(2), axis=0),
+    ],
+)  # fmt: skip
+
+
+def _stack_vjp(xp: Any, g: Any, need: Any, axis: int) -> tuple[Any, ...]:
+    before = (FULL,) * axis
+    return tuple(
+        xp.getitem(g, index=(*before, i)) if wanted else None for i, wanted in enumerate(need)
+    )
+
+
+stack_prim = general(
+    "stack", lambda *xs, axis: np.stack(xs, axis), vjp=_stack_vjp, jvp=_joined_tangents("stack"),
+    samples=lambda: [
+        Sample(uniform(2, 3), uniform(2, 3, seed=1), axis=1),
+        Sample(uniform(), uniform(seed=1), axis=0),
+    ],
+)  # fmt: skip
+
+
+def _several(tensors: Any, name: str) -> list[Any]:
+    """The tensors of a sequence, brought to their common dtype."""
+    if isinstance(tensors, (Tensor, np.ndarray)) or not isinstance(tensors, Sequence):
+        tensors = list(tensors) if hasattr(tensors, "__iter__") else tensors
+    if not isinstance(tensors, (list, tuple)):
+        raise TypeError(
+            f"{name}(): argument 'tensors' must be tuple of Tensors, not {type(tensors).__name__}"
+        )
+    if not tensors:
+        raise ValueError(f"{name}(): expected a non-empty list of Tensors")
+    for x in tensors:
+        tensor_arg(x, name, "tensors")
+    return promote(*tensors)
+
+
+@export("cat", "concat", "concatenate", method=False)
+def cat(tensors: Any, dim: int = 0) -> Any:
+    """The tensors one after another along an existing dimension.
+
+    Raises:
+        RuntimeError: if their other dimensions differ.
+
+    >>> import chainrule as cr
+    >>> cr.cat([cr.tensor([1, 2]), cr.tensor([3])])
+    tensor([1, 2, 3])
+    """
+    xs = _several(tensors, "cat")
+    # Empty vectors join anything: torch.cat's rule for the start value of an accumulation.
+    xs = [x for x in xs if tuple(x.shape) != (0,)] or xs[:1]
+    first = tuple(xs[0].shape)
+    if not first:
+        raise RuntimeError("zero-dimensional tensor (at position 0) cannot be concatenated")
+    d = normalize_dim(dim, len(first))
+    for i, x in enumerate(xs):
+        shape = tuple(x.shape)
+        if len(shape) != len(first):
+            raise RuntimeError(
+                f"Tensors must have same number of dimensions: got {len(first)} and {len(shape)}"
+            )
+        if shape[:d] != first[:d] or shape[d + 1 :] != first[d + 1 :]:
+            at = next(j for j in range(len(first)) if j != d and shape[j] != first[j])
+            raise RuntimeError(
+                f"Sizes of tensors must match except in dimension {d}. Expected size {first[at]} "
+                f"but got size {shape[at]} for tensor number {i} in the list."
+            )
+    return concat(*xs, axis=d)
+
+
+@export(method=False)
+def stack(tensors: Any, dim: int = 0) -> Any:
+    """The tensors, all of one shape, along a new dimension.
+
+    Raises:
+        RuntimeError: if their shapes differ.
+
+    >>> import chainrule as cr
+    >>> cr.stack([cr.tensor([1, 2]), cr.tensor([3, 4])])
+    tensor([[1, 2],
+            [3, 4]])
+    """
+    xs = _several(tensors, "stack")
+    first = tuple(xs[0].shape)
+    for i, x in enumerate(xs):
+        if tuple(x.shape) != first:
+            raise RuntimeError(
+                f"stack expects each tensor to be equal size, but got {list(first)} at entry 0 and "
+                f"{list(x.shape)} at entry {i}"
+            )
+    return stack_prim(*xs, axis=normalize_dim(dim, len(first) + 1))
+
+
+def _slices(x: Any, d: int, stops: Sequence[int]) -> tuple[Any, ...]:
+    """The views of `x` along dimension `d` that end at the given places."""
+    before = (FULL,) * d
+    starts = (0, *stops[:-1])
+    return tuple(
+        bind(getitem.prim, (x,), {"index": (*before, ("slice", a, max(a, b), None))})
+        for a, b in zip(starts, stops, strict=True)
+    )
+
+
+def _splittable(x: Any, dim: int, name: str) -> tuple[tuple[int, ...], int]:
+    shape = tuple(tensor_arg(x, name).shape)
+    if not shape:
+        kind = IndexError if name == "unbind" else RuntimeError
+        raise kind(f"{name} expects at least a 1-dimensional tensor, got a 0-d tensor")
+    return shape, normalize_dim(dim, len(shape))
+
+
+@export()
+def split(tensor: Any, split_size_or_sections: Any, dim: int = 0) -> tuple[Any, ...]:
+    """Views of consecutive pieces: of one size (the last may be smaller), or of the given sizes.
+
+    Raises:
+        RuntimeError: if the sizes do not add up to the dimension's.
+
+    >>> import chainrule as cr
+    >>> cr.split(cr.arange(5), 2)
+    (tensor([0, 1]), tensor([2, 3]), tensor([4]))
+    """
+    shape, d = _splittable(tensor, dim, "split")
+    n, size = shape[d], split_size_or_sections
+    if isinstance(size, int):
+        if size < 0:
+            raise RuntimeError(
+                f"split expects split_size be non-negative, but got split_size={size}"
+            )
+        if size == 0 and n:
+            raise RuntimeError(
+                f"split_size can only be 0 if dimension size is 0, but got dimension size of {n}"
+            )
+        stops = [min(i + size, n) for i in range(0, n, size)] if n else [0]
+        return _slices(tensor, d, stops)
+    sizes = integers((size,), "split")
+    if sum(sizes) != n or min(sizes, default=0) < 0:
+        raise RuntimeError(
+            f"split_with_sizes expects split_sizes to sum exactly to {n} (input tensor's size at "
+            f"dimension {d}), but got split_sizes={list(sizes)}"
+        )
+    return _slices(tensor, d, [int(s) for s in np.cumsum(sizes)])
+
+
+attach("split_with_sizes", split)
+
+
+@export()
+def chunk(input: Any, chunks: int, dim: int = 0) -> tuple[Any, ...]:
+    """Views of at most `chunks` consecutive pieces of equal size, the last perhaps smaller.
+
+    >>> import chainrule as cr
+    >>> cr.chunk(cr.arange(5), 2)
+    (tensor([0, 1, 2]), tensor([3, 4]))
+    """
+    shape, d = _splittable(input, dim, "chunk")
+    if chunks <= 0:
+        raise RuntimeError(f"chunk expects `chunks` to be greater than 0, got: {chunks}")
+    if shape[d] == 0:
+        return _slices(input, d, [0] * chunks)
+    return split(input, -(-shape[d] // chunks), d)
+
+
+@export()
+def tensor_split(input: Any, indices_or_sections: Any, dim: int = 0) -> tuple[Any, ...]:
+    """Views of `n` pieces whose sizes differ by at most 1, or of the pieces between indices.
+
+    >>> import chainrule as cr
+    >>> cr.tensor_split(cr.arange(5), (1, 3))
+    (tensor([0]), tensor([1, 2]), tensor([3, 4]))
+    """
+    shape, d = _splittable(input, dim, "tensor_split")
+    n = shape[d]
+    where = getattr(indices_or_sections, "array", indices_or_sections)
+    if isinstance(where, np.ndarray):
+        where = where.tolist()
+    if isinstance(where, int):
+        if where <= 0:
+            raise RuntimeError(f"number of sections must be larger than 0, got {where}")
+        small, bigger = divmod(n, where)
+        return _slices(input, d, [(i + 1) * small + min(i + 1, bigger) for i in range(where)])
+    bounds = [slice(i).indices(n)[1] for i in integers((where,), "tensor_split")]
+    before = (FULL,) * d
+    return tuple(
+        bind(getitem.prim, (input,), {"index": (*before, ("slice", a, max(a, b), None))})
+        for a, b in zip([0, *bounds], [*bounds, n], strict=True)
+    )
+
+
+@export()
+def unbind(input: Any, dim: int = 0) -> tuple[Any, ...]:
+    """Views of the slices along a dimension, which disappears.
+
+    Raises:
+        IndexError: for a 0-d tensor.
+
+    >>> import chainrule as cr
+    >>> cr.tensor([[1, 2], [3, 4]]).unbind(1)
+    (tensor([1, 3]), tensor([2, 4]))
+    """
+    shape, d = _splittable(input, dim, "unbind")
+    before = (FULL,) * d
+    return tuple(bind(getitem.prim, (input,), {"index": (*before, i)}) for i in range(shape[d]))
+
+
+def _iterate(self: Tensor) -> Any:
+    if not self.shape:
+        raise TypeError("iteration over a 0-d tensor")
+    return iter(unbind(self))
+
+
+attach("__iter__", _iterate)
+
+
+def _section_splitter(name: str, axis: int, least: int) -> None:
+    def split_at(input: Any, indices_or_sections: Any) -> tuple[Any, ...]:
+        shape = tuple(tensor_arg(input, name).shape)
+        if len(shape) < least:
+            raise RuntimeError(
+                f"{name} requires a tensor with at least {least} dimension"
+                f"{'s' if least > 1 else ''}, but got a tensor with {len(shape)} dimensions!"
+            )
+        d = axis if len(shape) > 1 else 0
+        parts = indices_or_sections
+        if isinstance(parts, int) and (parts <= 0 or shape[d] % parts):
+            raise RuntimeError(
+                f"{name} attempted to split along dimension {d}, but the size of the dimension "
+                f"{shape[d]} is not divisible by the split_size {parts}!"
+            )
+        return tensor_split(input, parts, d)
+
+    split_at.__name__ = name
+    split_at.__doc__ = f"""Views of pieces along dimension {axis}, as `tensor_split`.
+
+    >>> import chainrule as cr
+    >>> len(cr.{name}(cr.zeros(2, 2, 2), 2))
+    2
+    """
+    export(name)(split_at)
+
+
+for _name, _axis, _least in [("hsplit", 1, 1), ("vsplit", 0, 2), ("dsplit", 2, 3)]:
+    _section_splitter(_name, _axis, _least)
+
+
+def _at_least(x: Any, ndim: int) -> Any:
+    """`x` with leading dimensions (for 3, NumPy's middle place for vectors and matrices)."""
+    shape = tuple(tensor_arg(x, f"atleast_{ndim}d").shape)
+    if len(shape) >= ndim:
+        return x
+    wanted = {
+        (0, 1): (1,), (0, 2): (1, 1), (0, 3): (1, 1, 1), (1, 2): (1, *shape),
+        (1, 3): (1, *shape, 1), (2, 3): (*shape, 1),
+    }[len(shape), ndim]  # fmt: skip
+    return reshape_prim(x, shape=wanted)
+
+
+def _declare_at_least(ndim: int) -> None:
+    def at_least(*tensors: Any) -> Any:
+        if len(tensors) == 1 and isinstance(tensors[0], (list, tuple)):
+            return tuple(_at_least(x, ndim) for x in tensors[0])
+        found = tuple(_at_least(x, ndim) for x in tensors)
+        return found[0] if len(found) == 1 else found
+
+    at_least.__name__ = f"atleast_{ndim}d"
+    at_least.__doc__ = f"""The tensors with at least {ndim} dimensions.
+
+    >>> import chainrule as cr
+    >>> cr.atleast_{ndim}d(cr.tensor(1)).ndim
+    {ndim}
+    """
+    export(f"atleast_{ndim}d", method=False)(at_least)
+
+
+for _ndim in (1, 2, 3):
+    _declare_at_least(_ndim)
+
+
+@export(method=False)
+def hstack(tensors: Any) -> Any:
+    """The tensors side by side: along dimension 1, or 0 for vectors.
+
+    >>> import chainrule as cr
+    >>> cr.hstack([cr.tensor([1]), cr.tensor([2])])
+    tensor([1, 2])
+    """
+    xs = [_at_least(x, 1) for x in _several(tensors, "hstack")]
+    return cat(xs, 0 if len(xs[0].shape) == 1 else 1)
+
+
+@export("vstack", "row_stack", method=False)
+def vstack(tensors: Any) -> Any:
+    """The tensors on top of each other, vectors as rows.
+
+    >>> import chainrule as cr
+    >>> cr.vstack([cr.tensor([1]), cr.tensor([2])])
+    tensor([[1],
+            [2]])
+    """
+    return cat([_at_least(x, 2) for x in _several(tensors, "vstack")], 0)
+
+
+@export(method=False)
+def dstack(tensors: Any) -> Any:
+    """The tensors behind each other: along dimension 2.
+
+    >>> import chainrule as cr
+    >>> cr.dstack([cr.tensor([1]), cr.tensor([2])])
+    tensor([[[1, 2]]])
+    """
+    return cat([_at_least(x, 3) for x in _several(tensors, "dstack")], 2)
+
+
+@export(method=False)
+def column_stack(tensors: Any) -> Any:
+    """The tensors side by side, vectors as columns.
+
+    >>> import chainrule as cr
+    >>> cr.column_stack([cr.tensor([1, 2]), cr.tensor([3, 4])])
+    tensor([[1, 3],
+            [2, 4]])
+    """
+    xs = [
+        reshape_prim(x, shape=(int(np.prod(tuple(x.shape))), 1)) if len(x.shape) < 2 else x
+        for x in _several(tensors, "column_stack")
+    ]
+    return cat(xs, 1)

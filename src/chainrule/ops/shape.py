@@ -2,14 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from math import prod
+from typing import Any
+
 import numpy as np
 
+from chainrule.core.dtypes import as_numpy, dtype
 from chainrule.core.kinds import linear
+from chainrule.core.namespaces import composite, recorded
 from chainrule.core.samples import Sample, uniform
+from chainrule.core.tensor import Tensor, wrap
+from chainrule.ops.api import export
+from chainrule.ops.axes import normalize_dim, normalize_dims
+
+Shape = tuple[int, ...]
 
 
-def _inverse(axes: tuple[int, ...]) -> tuple[int, ...]:
-    return tuple(int(i) for i in np.argsort(axes))
+def _inverse(axes: Shape) -> Shape:
+    found = [0] * len(axes)
+    for i, axis in enumerate(axes):
+        found[axis] = i
+    return tuple(found)
+
+
+def _broadcast_to(x: Any, shape: Shape) -> Any:
+    # NumPy's result is read-only; where nothing is repeated there is no reason for that.
+    return x[...] if x.shape == shape else np.broadcast_to(x, shape)
+
+
+def _expand_dims(x: Any, axis: Shape) -> Any:
+    shape = list(x.shape)
+    for a in sorted(axis):
+        shape.insert(a, 1)
+    return x.reshape(shape)
 
 
 reshape_prim = linear(
@@ -17,12 +43,358 @@ reshape_prim = linear(
     lambda xp, g, x_aval: xp.reshape(g, shape=x_aval.shape), view=True, grad_name="View",
     samples=lambda: [Sample(uniform(2, 6), shape=(3, 4)), Sample(uniform(1), shape=())],
 )  # fmt: skip
-broadcast_to = linear(
-    "broadcast_to", lambda x, shape: np.broadcast_to(x, shape), lambda g: g, view=True,
-    grad_name="Expand", samples=lambda: [Sample(uniform(3, 1), shape=(2, 3, 4))],
+broadcast_to_prim = linear(
+    "broadcast_to", _broadcast_to, lambda g: g, view=True, grad_name="Expand",
+    samples=lambda: [Sample(uniform(3, 1), shape=(2, 3, 4)), Sample(uniform(2), shape=(2,))],
 )  # fmt: skip
 permute_dims = linear(
     "permute_dims", lambda x, axes: x.transpose(axes),
     lambda xp, g, axes: xp.permute_dims(g, axes=_inverse(axes)), view=True, grad_name="Permute",
-    samples=lambda: [Sample(uniform(2, 3, 4), axes=(2, 0, 1))],
+    samples=lambda: [Sample(uniform(2, 3, 4), axes=(2, 0, 1)), Sample(uniform(), axes=())],
 )  # fmt: skip
+# Axes of the result, non-negative and distinct.
+expand_dims = linear(
+    "expand_dims", _expand_dims, lambda xp, g, axis: xp.squeeze(g, axis=axis), view=True,
+    grad_name="Unsqueeze",
+    samples=lambda: [Sample(uniform(2, 3), axis=(0, 2)), Sample(uniform(), axis=(0,))],
+)  # fmt: skip
+squeeze_prim = linear(
+    "squeeze", lambda x, axis: x.squeeze(axis),
+    lambda xp, g, axis: xp.expand_dims(g, axis=axis), view=True,
+    samples=lambda: [Sample(uniform(1, 3, 1), axis=(0, 2)), Sample(uniform(2), axis=())],
+)  # fmt: skip
+
+
+@composite
+def matrix_transpose(xp: Any, x: Any) -> Any:
+    """The last two axes of a matrix or a batch of matrices exchanged."""
+    n = len(x.shape)
+    return xp.permute_dims(x, axes=(*range(n - 2), n - 1, n - 2))
+
+
+def tensor_arg(x: Any, name: str, what: str = "input") -> Any:
+    """`x` itself, if it is a tensor or an array.
+
+    Raises:
+        TypeError: otherwise.
+    """
+    if isinstance(x, (Tensor, np.ndarray)):
+        return x
+    raise TypeError(
+        f"{name}(): argument '{what}' must be Tensor, not {type(x).__name__}; "
+        "wrap numbers and sequences in chainrule.tensor()"
+    )
+
+
+def integers(args: Any, name: str) -> Shape:
+    """Sizes or dimensions given as one sequence or one by one, as a tuple of Python integers."""
+    if len(args) == 1 and isinstance(args[0], (Sequence, np.ndarray)):
+        args = args[0]
+    try:
+        return tuple(a if type(a) is int else a.__index__() for a in args)
+    except (AttributeError, TypeError):
+        kinds = ", ".join(type(a).__name__ for a in args)
+        raise TypeError(f"{name}(): expected integers, got ({kinds})") from None
+
+
+def complete(shape: Shape, size: int) -> Shape:
+    """`shape` with its -1, if any, worked out for `size` entries.
+
+    Raises:
+        RuntimeError: if that is impossible.
+    """
+    if -1 in shape:
+        known = prod(d for d in shape if d != -1)
+        if shape.count(-1) > 1:
+            raise RuntimeError("only one dimension can be inferred")
+        if known == 0 and size == 0:
+            raise RuntimeError(
+                f"cannot reshape tensor of 0 elements into shape {list(shape)} because the "
+                "unspecified dimension size -1 can be any value and is ambiguous"
+            )
+        if known > 0 and size % known == 0:
+            shape = tuple(size // known if d == -1 else d for d in shape)
+    if min(shape, default=0) < 0 or prod(shape) != size:
+        if min(shape, default=0) < -1:
+            raise RuntimeError(f"invalid shape dimension {min(shape)}")
+        raise RuntimeError(f"shape '{list(shape)}' is invalid for input of size {size}")
+    return shape
+
+
+@export()
+def reshape(input: Any, *sizes: Any, shape: Any = None) -> Any:
+    """The entries in another shape: a view where the memory allows it, else a copy.
+
+    One size may be -1: it follows from the others.
+
+    Raises:
+        RuntimeError: if the number of entries does not fit.
+
+    >>> import chainrule as cr
+    >>> cr.arange(6).reshape(2, -1).shape
+    chainrule.Size([2, 3])
+    """
+    x = tensor_arg(input, "reshape")
+    wanted = integers(sizes if shape is None else (shape,), "reshape")
+    return reshape_prim(x, shape=complete(wanted, prod(x.shape)))
+
+
+@export(function=False)
+def view(input: Any, *sizes: Any, shape: Any = None) -> Any:
+    """The entries in another shape (or, given a dtype, the bits read as that dtype), shared.
+
+    Raises:
+        RuntimeError: if the number of entries does not fit, or the shape needs a copy.
+
+    >>> import chainrule as cr
+    >>> cr.arange(6).view(3, 2).shape
+    chainrule.Size([3, 2])
+    """
+    if sizes and isinstance(sizes[0], (dtype, np.dtype, type)):
+        dt = as_numpy(sizes[0])
+        return input if input.array.dtype == dt else wrap(input.array.view(dt))
+    wanted = integers(sizes if shape is None else (shape,), "view")
+    made = reshape_prim(input, shape=complete(wanted, prod(input.shape)))
+    if made._view is None and made._box is None and made.array.size:
+        raise RuntimeError(
+            "view size is not compatible with input tensor's size and stride (at least one "
+            "dimension spans across two contiguous subspaces). Use .reshape(...) instead."
+        )
+    return made
+
+
+@export(function=False)
+def view_as(input: Any, other: Any) -> Any:
+    """`view` in the shape of another tensor.
+
+    >>> import chainrule as cr
+    >>> cr.arange(4).view_as(cr.zeros(2, 2)).shape
+    chainrule.Size([2, 2])
+    """
+    return view(input, tuple(other.shape))
+
+
+@export(function=False)
+def reshape_as(input: Any, other: Any) -> Any:
+    """`reshape` to the shape of another tensor.
+
+    >>> import chainrule as cr
+    >>> cr.arange(4).reshape_as(cr.zeros(2, 2)).shape
+    chainrule.Size([2, 2])
+    """
+    return reshape(input, tuple(other.shape))
+
+
+@export()
+def flatten(input: Any, start_dim: int = 0, end_dim: int = -1) -> Any:
+    """The dimensions from `start_dim` to `end_dim`, both included, merged into one.
+
+    Raises:
+        RuntimeError: if they are in the wrong order.
+
+    >>> import chainrule as cr
+    >>> cr.zeros(2, 3, 4).flatten(1).shape
+    chainrule.Size([2, 12])
+    """
+    shape = tuple(tensor_arg(input, "flatten").shape)
+    a, b = normalize_dim(start_dim, len(shape)), normalize_dim(end_dim, len(shape))
+    if a > b:
+        raise RuntimeError("flatten() has invalid args: start_dim cannot come after end_dim")
+    if a == b and shape:
+        return input
+    return reshape_prim(input, shape=(*shape[:a], prod(shape[a : b + 1]), *shape[b + 1 :]))
+
+
+@export()
+def ravel(input: Any) -> Any:
+    """All entries in one dimension.
+
+    >>> import chainrule as cr
+    >>> cr.zeros(2, 3).ravel().shape
+    chainrule.Size([6])
+    """
+    return flatten(input)
+
+
+@export()
+def unflatten(input: Any, dim: int, sizes: Any) -> Any:
+    """The dimension `dim` split into several of the given sizes, one of which may be -1.
+
+    Raises:
+        RuntimeError: if the sizes do not multiply to the dimension's.
+
+    >>> import chainrule as cr
+    >>> cr.zeros(2, 6).unflatten(1, (3, -1)).shape
+    chainrule.Size([2, 3, 2])
+    """
+    shape = tuple(tensor_arg(input, "unflatten").shape)
+    d = normalize_dim(dim, len(shape))
+    wanted = integers((sizes,), "unflatten")
+    try:
+        wanted = complete(wanted, shape[d])
+    except RuntimeError:
+        raise RuntimeError(
+            f"unflatten: Provided sizes {list(wanted)} don't multiply up to the size of dim {d} "
+            f"({shape[d]}) in the input tensor"
+        ) from None
+    return reshape_prim(input, shape=(*shape[:d], *wanted, *shape[d + 1 :]))
+
+
+@export()
+def permute(input: Any, *sizes: Any, dims: Any = None) -> Any:
+    """The dimensions in another order, as a view.
+
+    Raises:
+        RuntimeError: unless every dimension is named exactly once.
+
+    >>> import chainrule as cr
+    >>> cr.zeros(2, 3, 4).permute(2, 0, 1).shape
+    chainrule.Size([4, 2, 3])
+    """
+    ndim = len(tensor_arg(input, "permute").shape)
+    wanted = integers(sizes if dims is None else (dims,), "permute")
+    if len(wanted) != ndim:
+        raise RuntimeError(
+            f"permute(sparse_coo): number of dimensions in the tensor input does not match the "
+            f"length of the desired ordering of dimensions i.e. input.dim() = {ndim} is not equal "
+            f"to len(dims) = {len(wanted)}"
+        )
+    axes = tuple(normalize_dim(d, ndim) for d in wanted)
+    if len(set(axes)) != ndim:
+        raise RuntimeError("permute(): duplicate dims are not allowed.")
+    return permute_dims(input, axes=axes)
+
+
+@export("transpose", "swapaxes", "swapdims")
+def transpose(input: Any, dim0: int, dim1: int) -> Any:
+    """Two dimensions exchanged, as a view.
+
+    >>> import chainrule as cr
+    >>> cr.zeros(2, 3, 4).transpose(0, -1).shape
+    chainrule.Size([4, 3, 2])
+    """
+    ndim = len(tensor_arg(input, "transpose").shape)
+    a, b = normalize_dim(dim0, ndim), normalize_dim(dim1, ndim)
+    axes = list(range(ndim))
+    if ndim:
+        axes[a], axes[b] = b, a
+    return permute_dims(input, axes=tuple(axes))
+
+
+@export()
+def t(input: Any) -> Any:
+    """The transpose of a matrix, as a view; vectors and 0-d tensors stay as they are.
+
+    Raises:
+        RuntimeError: for more than two dimensions.
+
+    >>> import chainrule as cr
+    >>> cr.zeros(2, 3).t().shape
+    chainrule.Size([3, 2])
+    """
+    ndim = len(tensor_arg(input, "t").shape)
+    if ndim > 2:
+        raise RuntimeError(f"t() expects a tensor with <= 2 dimensions, but self is {ndim}D")
+    return permute_dims(input, axes=tuple(range(ndim))[::-1])
+
+
+@export("movedim", "moveaxis")
+def movedim(input: Any, source: Any, destination: Any) -> Any:
+    """The dimensions `source` moved to the places `destination`; the others keep their order.
+
+    Raises:
+        RuntimeError: if their numbers differ or one is repeated.
+
+    >>> import chainrule as cr
+    >>> cr.zeros(2, 3, 4).movedim(0, -1).shape
+    chainrule.Size([3, 4, 2])
+    """
+    ndim = len(tensor_arg(input, "movedim").shape)
+    src = [normalize_dim(d, ndim) for d in integers((source,), "movedim")]
+    dst = [normalize_dim(d, ndim) for d in integers((destination,), "movedim")]
+    if len(src) != len(dst):
+        raise RuntimeError(
+            f"movedim: Invalid source or destination dims: source ({src} dims) should contain the "
+            f"same number of dims as destination ({dst} dims)"
+        )
+    for what, dims in (("source", src), ("destination", dst)):
+        if len(set(dims)) != len(dims):
+            raise RuntimeError(f"movedim: repeated dim in `{what}` ({dims})")
+    if ndim == 0:
+        return permute_dims(input, axes=())
+    axes = [d for d in range(ndim) if d not in src]
+    for place, d in sorted(zip(dst, src, strict=True)):
+        axes.insert(place, d)
+    return permute_dims(input, axes=tuple(axes))
+
+
+@export()
+def squeeze(input: Any, dim: Any = None) -> Any:
+    """The tensor without its dimensions of size 1: all, or those of `dim` that have it.
+
+    >>> import chainrule as cr
+    >>> cr.zeros(1, 3, 1).squeeze(-1).shape
+    chainrule.Size([1, 3])
+    """
+    shape = tuple(tensor_arg(input, "squeeze").shape)
+    dims = normalize_dims(dim, len(shape))
+    return squeeze_prim(input, axis=tuple(d for d in dims if shape[d] == 1))
+
+
+@export()
+def unsqueeze(input: Any, dim: int) -> Any:
+    """The tensor with a dimension of size 1 inserted at `dim`, as a view.
+
+    >>> import chainrule as cr
+    >>> cr.zeros(3).unsqueeze(-1).shape
+    chainrule.Size([3, 1])
+    """
+    ndim = len(tensor_arg(input, "unsqueeze").shape)
+    return expand_dims(input, axis=(normalize_dim(dim, ndim + 1),))
+
+
+def _transposed(self: Tensor) -> Any:
+    """The tensor with its dimensions in reverse order, as a view."""
+    return permute_dims(self, axes=tuple(range(self.ndim))[::-1])
+
+
+def _matrix_transposed(self: Tensor, name: str = "mT") -> Any:
+    """The tensor with its last two dimensions exchanged, as a view."""
+    if self.ndim < 2:
+        raise RuntimeError(
+            f"tensor.{name} is only supported on matrices or batches of matrices. Got "
+            f"{self.ndim}-D tensor."
+        )
+    return matrix_transpose(self)
+
+
+def _adjoint(self: Tensor) -> Any:
+    """The conjugate transpose of a matrix or a batch of matrices."""
+    turned = _matrix_transposed(self, "mH")
+    return recorded.conj(turned) if self.dtype.is_complex else turned
+
+
+def _matrix_adjoint(self: Tensor) -> Any:
+    """The conjugate transpose of a matrix."""
+    if self.ndim not in (0, 2):
+        raise RuntimeError(
+            f"tensor.H is only supported on matrices (2-D tensors). Got {self.ndim}-D tensor."
+        )
+    return _adjoint(self) if self.ndim else _transposed(self)
+
+
+for _name, _getter in [
+    ("T", _transposed), ("mT", _matrix_transposed), ("H", _matrix_adjoint), ("mH", _adjoint),
+]:  # fmt: skip
+    setattr(Tensor, _name, property(_getter))
+
+
+@export()
+def adjoint(input: Any) -> Any:
+    """The conjugate transpose of a matrix or a batch of matrices.
+
+    >>> import chainrule as cr
+    >>> cr.zeros(2, 3).adjoint().shape
+    chainrule.Size([3, 2])
+    """
+    return _adjoint(input)
