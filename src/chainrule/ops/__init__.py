@@ -3,6 +3,7 @@
 from chainrule.ops import activation as activation
 from chainrule.ops import arithmetic as arithmetic
 from chainrule.ops import arrange as arrange
+from chainrule.ops import bessel as bessel
 from chainrule.ops import bitwise as bitwise
 from chainrule.ops import bounds as bounds
 from chainrule.ops import compare as compare
