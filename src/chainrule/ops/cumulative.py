@@ -19,7 +19,6 @@ from chainrule.ops.selection import selection
 from chainrule.ops.shape import reshape_prim
 
 
-
 def flipped(x: Any, axis: int, reverse: bool) -> Any:
     """A view of the array in the direction in which to run."""
     return x[(slice(None),) * axis + (slice(None, None, -1),)] if reverse else x
@@ -196,7 +195,7 @@ logcumsumexp_prim = general(
 
 
 def _running_index(accumulate: Any) -> Any:
-    """Where the running extreme stands: at the last of equal entries, and at nan once there is one."""
+    """Where the running extreme stands: the last of equal entries, or a nan once there is one."""
 
     def find(x: Any, axis: int) -> Any:
         if x.ndim == 0:

@@ -56,7 +56,7 @@ def _shared(xp: Any, value: Any, x: Any, out: Any, axis: Any, keepdims: bool) ->
 
 
 def shared_reduction(name: str, reduce: Any, grad_name: str, partial: bool = True) -> Any:
-    """Declare a reduction whose value is that of one entry, or of several, which share the gradient.
+    """Declare a reduction to the value of one entry, or of several, which share the gradient.
 
     `partial` says that it may leave dimensions."""
     return general(

@@ -198,7 +198,8 @@ def kthvalue(input: Any, k: int, dim: Any = -1, keepdim: bool = False) -> Any:
 
 
 def _median(
-    name: str, input: Any, dim: Any, keepdim: bool, skip_nan: bool, of_all: Any, along: Any, made: Any
+    name: str, input: Any, dim: Any, keepdim: bool, skip_nan: bool, of_all: Any, along: Any,
+    made: Any,
 ) -> Any:  # fmt: skip
     if dim is None:
         x = ordered(input, name)
