@@ -34,4 +34,6 @@ from chainrule.ops import sort as sort
 from chainrule.ops import special as special
 from chainrule.ops import statistics as statistics
 from chainrule.ops import trigonometric as trigonometric
+from chainrule.ops import counting as counting
+from chainrule.ops import quantiles as quantiles
 from chainrule.ops import window as window
