@@ -20,6 +20,7 @@ from chainrule.core.namespaces import raw, recorded
 from chainrule.core.node import Aval, Freed, Leaf, Node
 from chainrule.core.partials import NAMED, ONE, contribution
 from chainrule.core.primitive import LEAF, PICK, pick
+from chainrule.core.scatter import add_at
 from chainrule.core.source import caller, describe
 from chainrule.core.special_modes import unpacked
 from chainrule.core.tensor import Tensor, wrap
@@ -91,7 +92,7 @@ class Scatter:
     def add_into(self, buffer: Any) -> None:
         """Add the value to the buffer at the index; repeated positions add up."""
         if self.add_at:
-            np.add.at(buffer, self.index, self.value)
+            add_at(buffer, self.index, self.value)
         else:
             buffer[self.index] += self.value
 
