@@ -127,6 +127,10 @@ def bfloat16() -> dtype:
 _ALIASES = {"float": "float32", "double": "float64", "half": "float16", "long": "int64",
             "int": "int32", "short": "int16", "cfloat": "complex64", "cdouble": "complex128"}  # fmt: skip
 
+# What `chainrule` exports: every dtype under its name and PyTorch's aliases.
+NAMED: dict[str, dtype] = {d.name: d for d in OF_NUMPY.values()}
+NAMED |= {alias: NAMED[name] for alias, name in _ALIASES.items()}
+
 
 def as_numpy(dt: Any) -> np.dtype[Any]:
     """The NumPy dtype meant by a chainrule dtype, a NumPy dtype, a Python type or a name."""
@@ -134,8 +138,8 @@ def as_numpy(dt: Any) -> np.dtype[Any]:
         return dt.dtype
     if isinstance(dt, np.dtype):
         return dt
-    if dt is float:
-        return default_dtype()
+    if dt is None:
+        raise TypeError("a dtype is needed, got None; pass one such as chainrule.float32")
     if isinstance(dt, str):
         dt = dt.rsplit(".", 1)[-1]
         if dt == "bfloat16":

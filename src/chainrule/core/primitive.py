@@ -54,6 +54,11 @@ class Primitive:
         self.doc = doc
         self._kept: dict[Any, tuple[tuple[bool, ...], bool]] = {}
 
+    @property
+    def grad_fn_name(self) -> str:
+        """What `grad_fn` calls a node of this primitive: `MulBackward0`."""
+        return self.grad_name if self.side_effects else f"{self.grad_name}Backward0"
+
     def keeps(self, position: int, wanted: Sequence[bool]) -> bool:
         """Whether the tape keeps the argument at `position` when `wanted` arguments need grad."""
         raise NotImplementedError
