@@ -38,7 +38,7 @@ class Scatter:
     def add_into(self, buffer: Any) -> None:
         """Add the value to the buffer at the index; repeated positions add up."""
         if self.add_at:
-            np.add.at(buffer, self.index, self.value)
+            add_at(buffer, self.index, self.value)
         else:
             buffer[self.index] += self.value
 
