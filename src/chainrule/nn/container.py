@@ -1,4 +1,4 @@
-"""Modules made of modules: `Sequential`, `ModuleList`, `ModuleDict`, and the same for parameters."""
+"""Modules made of modules (`Sequential`, `ModuleList`, `ModuleDict`), and of parameters."""
 
 from __future__ import annotations
 
@@ -28,6 +28,10 @@ class _Numbered(Module):
     """Entries under the names "0", "1", ...: what lists of modules and of parameters share."""
 
     _table = "_modules"
+
+    def __init__(self, values: Iterable[Any] | None = None) -> None:
+        super().__init__()
+        self._set_all(() if values is None else values)
 
     @property
     def _entries(self) -> dict[str, Any]:
@@ -171,8 +175,7 @@ class ModuleList(_Numbered):
     """
 
     def __init__(self, modules: Iterable[Module] | None = None) -> None:
-        super().__init__()
-        self._set_all(modules or ())
+        super().__init__(modules)
 
     def _child_reprs(self) -> Iterable[tuple[str, Any]]:
         shown = [(name, repr(module)) for name, module in self._modules.items()]
@@ -296,10 +299,6 @@ class ParameterList(_Numbered):
     """
 
     _table = "_parameters"
-
-    def __init__(self, values: Iterable[Any] | None = None) -> None:
-        super().__init__()
-        self._set_all(() if values is None else values)
 
     def _add(self, value: Any) -> None:
         self.register_parameter(str(len(self._entries)), _as_parameter(value))

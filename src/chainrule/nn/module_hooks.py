@@ -61,7 +61,7 @@ class Hookable:
             return self.forward(*args, **kwargs)
         return _call_with_hooks(self, self._hooks, args, kwargs)
 
-    def _table(self) -> HookTable:
+    def _hook_table(self) -> HookTable:
         if self._hooks is None:
             self.__dict__["_hooks"] = HookTable()
         assert self._hooks is not None
@@ -74,7 +74,7 @@ class Hookable:
 
         With `with_kwargs` the call is `hook(module, args, kwargs)`, returning a pair or None.
         """
-        table = self._table()
+        table = self._hook_table()
         handle = table.add(table.before, hook, prepend)
         if with_kwargs:
             table.with_kwargs.add(handle.id)
@@ -88,7 +88,7 @@ class Hookable:
 
         With `always_call` the hook also runs, with output None, when `forward` raised.
         """
-        table = self._table()
+        table = self._hook_table()
         handle = table.add(table.after, hook, prepend)
         if with_kwargs:
             table.with_kwargs.add(handle.id)
@@ -103,7 +103,7 @@ class Hookable:
 
         What it returns replaces `grad_input`.
         """
-        table = self._table()
+        table = self._hook_table()
         return table.add(table.backward, hook, prepend)
 
     def register_full_backward_pre_hook(
@@ -113,7 +113,7 @@ class Hookable:
 
         What it returns replaces `grad_output`.
         """
-        table = self._table()
+        table = self._hook_table()
         return table.add(table.backward_pre, hook, prepend)
 
 
@@ -184,7 +184,7 @@ class _BackwardWatch:
         return replaced
 
     def leave(self, output: Any) -> Any:
-        """The output with a boundary on its tensors; only tensors and tuples of them are watched."""
+        """The output with a boundary on its tensors, if it is a tensor or a sequence of them."""
         several = isinstance(output, (tuple, list))
         outs = tuple(output) if several else (output,)
         replaced, node, places = _put_boundary(outs)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from chainrule.core.dtypes import category, result_dtype
 from chainrule.core.kinds import elementwise
-from chainrule.core.tensor import Tensor
-from chainrule.ops.api import attach, export, export_elementwise
+from chainrule.core.primitive import unbox
+from chainrule.ops.api import export, export_elementwise
+from chainrule.ops.convert import astype
 
 add = elementwise("add", np.add, 1, 1, symbol="{} + {}", doc="Sum of two tensors, entry by entry.")
 subtract = elementwise(
@@ -51,7 +54,7 @@ rsqrt = elementwise(
 
 def _pow(x: Any, y: Any) -> Any:
     """x^y; the commonest exponents are products and roots, many times faster than the power."""
-    if y.ndim == 0:
+    if not getattr(y, "ndim", 0):
         if y == 2:
             return np.multiply(x, x)
         if y == 1:
@@ -64,46 +67,94 @@ def _pow(x: Any, y: Any) -> Any:
 
 
 def _log_times(xp: Any, x: Any, y: Any, out: Any) -> Any:
-    """x^y·log x, where 0^y for y ≥ 0 has the derivative 0 and the logarithm of 0 is not asked for."""
+    """x^y·log x, and 0 where x = 0 and y ≥ 0."""
     flat = (x == 0) & (xp.real(y) >= 0)
     return xp.where(flat, 0, out) * xp.log(xp.where(flat, 1, x))
 
 
-# d(x^y)/dx = y·x^(y-1), which for y = 0 is 0 even at x = 0; d(x^y)/dy = x^y·log x.
+# d(x^y)/dx = y·x^(y-1), which for x = y = 0 is 0; d(x^y)/dy = x^y·log x.
 power = elementwise(
     "pow", _pow,
-    lambda xp, x, y: xp.where(y == 0, 0, y * xp.pow(x, y - 1)),
+    lambda xp, x, y: y * xp.pow(xp.where((x == 0) & (y == 0), 1, x), y - 1),
     _log_times,
     domain=[(0.3, 2), (-2, 2)], symbol="{}**{}", grad_name="Pow",
     doc="The first tensor raised to the power of the second, entry by entry.",
 )  # fmt: skip
 
+
+def _zero(xp: Any, x: Any) -> Any:
+    """Piecewise constant: the derivative is zero wherever it exists, and PyTorch returns zeros."""
+    return xp.zeros_like(x)
+
+
+def _checked(divide: Callable[..., Any]) -> Callable[..., Any]:
+    """A division that refuses integer zeros, for which NumPy would return 0."""
+
+    def divided(x: Any, y: Any) -> Any:
+        if getattr(y, "dtype", np.dtype(float)).kind in "iu" and not np.all(y):
+            raise RuntimeError("ZeroDivisionError: an integer tensor is divided by zero")
+        return divide(x, y)
+
+    return divided
+
+
+def _truncated(x: Any, y: Any) -> Any:
+    return (x - np.fmod(x, y)) // y if y.dtype.kind in "iu" else np.trunc(np.true_divide(x, y))
+
+
+floor_divide = elementwise(
+    "floor_divide", _checked(np.floor_divide), _zero, lambda xp, y: xp.zeros_like(y),
+    symbol="{} // {}", domain=[(0.1, 0.4), (0.5, 0.9)],
+    doc="The quotient rounded down; its derivative is 0.",
+)  # fmt: skip
+truncated_divide = elementwise(
+    "truncated_divide", _checked(_truncated), _zero, lambda xp, y: xp.zeros_like(y),
+    domain=[(0.1, 0.4), (0.5, 0.9)], grad_name="Div",
+)  # fmt: skip
 remainder = elementwise(
-    "remainder", np.remainder, 1, lambda xp, x, y: -xp.floor(x / y),
+    "remainder", _checked(np.remainder), 1, lambda xp, x, y: -xp.floor_divide(x, y),
     domain=[(-2, 2), (0.5, 0.9)], symbol="{} % {}",
     doc="Remainder of the division, with the divisor's sign (as Python's %).",
 )  # fmt: skip
 fmod = elementwise(
-    "fmod", np.fmod, 1, lambda xp, x, y: -xp.trunc(x / y),
+    "fmod", _checked(np.fmod), 1, lambda xp, x, y: -xp.truncated_divide(x, y),
     domain=[(-2, 2), (0.5, 0.9)], doc="Remainder of the division, with the dividend's sign.",
 )  # fmt: skip
-floor_divide = elementwise(
-    "floor_divide", np.floor_divide, None, None, symbol="{} // {}",
-    domain=[(-2, 2), (0.5, 2)], doc="The quotient rounded down; not differentiable.",
+
+# The point (0, 0) has no direction: the derivative of its length is 0, as that of a norm.
+hypot = elementwise(
+    "hypot", np.hypot,
+    lambda xp, x, out: x / xp.where(out == 0, 1, out),
+    lambda xp, y, out: y / xp.where(out == 0, 1, out),
+    result="float", symbol="hypot({}, {})", doc="sqrt(x² + y²), without overflow.",
 )  # fmt: skip
 
-_truncated_quotient = elementwise(
-    "truncated_quotient", lambda x, y: (x - np.fmod(x, y)) // y, None, None,
-    domain=[(-2, 2), (0.5, 2)],
+
+def _lerp(x: Any, y: Any, w: Any) -> Any:
+    """x + w·(y - x), written from the nearer end, so that w = 1 gives y exactly."""
+    d = y - x
+    return np.where(np.abs(w) < 0.5, x + w * d, y - d * (1 - w))
+
+
+lerp_prim = elementwise(
+    "lerp", _lerp, lambda z: 1 - z, "z", lambda x, y: y - x, result="float",
+    domain=[(-2, 2), (-2, 2), (0.05, 0.95)],
 )  # fmt: skip
 
 _EXPORTS: list[tuple[Any, ...]] = [
     (multiply, "mul", "multiply"), (negative, "neg", "negative"), (reciprocal, "reciprocal"),
-    (positive, "positive"), (square, "square"), (sqrt, "sqrt"), (rsqrt, "rsqrt"), (power, "pow"),
-    (remainder, "remainder"), (fmod, "fmod"), (floor_divide, "floor_divide"),
+    (positive, "positive"), (square, "square"), (sqrt, "sqrt"), (rsqrt, "rsqrt"),
+    (remainder, "remainder"), (fmod, "fmod"), (floor_divide, "floor_divide"), (hypot, "hypot"),
 ]  # fmt: skip
 for _op, *_names in _EXPORTS:
     export_elementwise(_op, *_names, in_place=_op is not positive)
+
+
+def _check_alpha(alpha: Any, *operands: Any) -> None:
+    if isinstance(alpha, float) and category(result_dtype(*[unbox(x)[0] for x in operands])) < 2:
+        raise RuntimeError(
+            "For integral input tensors, argument alpha must not be a floating point number."
+        )
 
 
 def _add(input: Any, other: Any, *, alpha: Any = 1) -> Any:
@@ -113,6 +164,7 @@ def _add(input: Any, other: Any, *, alpha: Any = 1) -> Any:
     >>> cr.add(cr.tensor([1.0, 2.0]), 10, alpha=2)
     tensor([21., 22.])
     """
+    _check_alpha(alpha, input, other)
     return add(input, other if alpha == 1 else multiply(other, alpha))
 
 
@@ -123,6 +175,7 @@ def _sub(input: Any, other: Any, *, alpha: Any = 1) -> Any:
     >>> cr.sub(cr.tensor([1.0, 2.0]), 1)
     tensor([0., 1.])
     """
+    _check_alpha(alpha, input, other)
     return subtract(input, other if alpha == 1 else multiply(other, alpha))
 
 
@@ -141,7 +194,7 @@ def _div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Any:
     if rounding_mode == "floor":
         return floor_divide(input, other)
     if rounding_mode == "trunc":
-        return _truncated_quotient(input, other)
+        return truncated_divide(input, other)
     raise RuntimeError(
         "div expected rounding_mode to be one of None, 'trunc', or 'floor' but found "
         f"'{rounding_mode}'"
@@ -152,27 +205,78 @@ export("add", in_place=True)(_add)
 export("sub", "subtract", in_place=True)(_sub)
 export("div", "divide", "true_divide", in_place=True)(_div)
 
-for _method, _f in [
-    ("__add__", add), ("__sub__", subtract), ("__mul__", multiply), ("__truediv__", divide),
-    ("__pow__", power), ("__mod__", remainder), ("__floordiv__", floor_divide),
-]:  # fmt: skip
-    attach(_method, _f)
+
+@export("rsub")
+def _rsub(input: Any, other: Any, *, alpha: Any = 1) -> Any:
+    """other - alpha·input, entry by entry, with broadcasting.
+
+    >>> import chainrule as cr
+    >>> cr.rsub(cr.tensor([1.0, 2.0]), 1)
+    tensor([ 0., -1.])
+    """
+    return _sub(other, input, alpha=alpha)
 
 
-def _reflected(op: Any) -> Any:
-    """The operator for a tensor on the right-hand side."""
+@export("pow", in_place=True)
+def _power(input: Any, exponent: Any) -> Any:
+    """`input` raised to the power of `exponent`, entry by entry, with broadcasting.
 
-    def method(self: Tensor, other: Any) -> Any:
-        return op(other, self)
+    Raises:
+        RuntimeError: for integers to a negative number.
 
-    return method
+    >>> import chainrule as cr
+    >>> cr.pow(cr.tensor([1.0, 2.0]), 3)
+    tensor([1., 8.])
+    """
+    return power(input, exponent)
 
 
-for _method, _f in [
-    ("__rsub__", subtract), ("__rtruediv__", divide), ("__rpow__", power),
-    ("__rmod__", remainder), ("__rfloordiv__", floor_divide),
-]:  # fmt: skip
-    attach(_method, _reflected(_f))
-attach("__radd__", add)
-attach("__rmul__", multiply)
-attach("__neg__", negative)
+@export(in_place=True)
+def float_power(input: Any, exponent: Any) -> Any:
+    """`input` raised to the power of `exponent` in double precision.
+
+    >>> import chainrule as cr
+    >>> cr.float_power(cr.tensor([2, 3]), 2)
+    tensor([4., 9.], dtype=torch.float64)
+    """
+    kind = result_dtype(unbox(input)[0], unbox(exponent)[0]).kind
+    wide = np.dtype(np.complex128 if kind == "c" else np.float64)
+    return power(*[
+        astype(x, dtype=wide) if hasattr(x, "dtype") else np.asarray(x, wide)
+        for x in (input, exponent)
+    ])  # fmt: skip
+
+
+@export(in_place=True)
+def addcmul(input: Any, tensor1: Any, tensor2: Any, *, value: Any = 1) -> Any:
+    """input + value·tensor1·tensor2, entry by entry, with broadcasting.
+
+    >>> import chainrule as cr
+    >>> cr.addcmul(cr.tensor([1.0]), cr.tensor([2.0]), cr.tensor([3.0]), value=0.5)
+    tensor([4.])
+    """
+    product = multiply(tensor1, tensor2)
+    return add(input, product if type(value) is int and value == 1 else multiply(product, value))
+
+
+@export(in_place=True)
+def addcdiv(input: Any, tensor1: Any, tensor2: Any, *, value: Any = 1) -> Any:
+    """input + value·tensor1/tensor2, entry by entry, with broadcasting.
+
+    >>> import chainrule as cr
+    >>> cr.addcdiv(cr.tensor([1.0]), cr.tensor([6.0]), cr.tensor([3.0]))
+    tensor([3.])
+    """
+    quotient = divide(tensor1, tensor2)
+    return add(input, quotient if type(value) is int and value == 1 else multiply(quotient, value))
+
+
+@export(in_place=True)
+def lerp(input: Any, end: Any, weight: Any) -> Any:
+    """input + weight·(end - input): linear interpolation, with broadcasting.
+
+    >>> import chainrule as cr
+    >>> cr.lerp(cr.tensor([0.0, 10.0]), cr.tensor([10.0, 20.0]), 0.25)
+    tensor([ 2.5000, 12.5000])
+    """
+    return lerp_prim(input, end, weight)

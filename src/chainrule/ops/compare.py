@@ -1,31 +1,48 @@
-"""Comparison, logic and selection: `==`, `<`, `logical_and`, `where`, `maximum`, `clamp`."""
+"""Comparison, logic and selection: `==`, `<`, `logical_and`, `isnan`, `where`."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from chainrule.core.kinds import elementwise, general, promote
 from chainrule.core.namespaces import recorded
-from chainrule.core.partials import selection
+from chainrule.core.primitive import unbox
 from chainrule.core.samples import Sample, uniform
+from chainrule.core.tensor import wrap
 from chainrule.ops.api import attach, export, export_elementwise
 
-for _name, _ufunc, _method, _symbol, _doc in [
-    ("equal", np.equal, "__eq__", "==", "Whether entries are equal."),
-    ("not_equal", np.not_equal, "__ne__", "!=", "Whether entries differ."),
-    ("less", np.less, "__lt__", "<", "Whether entries of the first are less."),
-    ("less_equal", np.less_equal, "__le__", "<=", "Whether entries of the first are at most equal."),
-    ("greater", np.greater, "__gt__", ">", "Whether entries of the first are greater."),
-    ("greater_equal", np.greater_equal, "__ge__", ">=", "Whether entries are at least equal."),
+
+def ordered(ufunc: Callable[..., Any]) -> Callable[..., Any]:
+    """A comparison that refuses complex numbers, which NumPy would order by their real parts."""
+
+    def compared(x: Any, y: Any) -> Any:
+        if x.dtype.kind == "c":
+            raise NotImplementedError(
+                f'"{ufunc.__name__}" not implemented for complex tensors, which have no order; '
+                "compare their .abs() or .real"
+            )
+        return ufunc(x, y)
+
+    compared.__name__ = ufunc.__name__
+    return compared
+
+
+_eval: Callable[..., Any]
+COMPARISONS: dict[str, Any] = {}
+for _name, _short, _eval, _symbol, _doc in [
+    ("equal", "eq", np.equal, "==", "Whether entries are equal."),
+    ("not_equal", "ne", np.not_equal, "!=", "Whether entries differ."),
+    ("less", "lt", ordered(np.less), "<", "Whether entries of the first are less."),
+    ("less_equal", "le", ordered(np.less_equal), "<=", "Whether entries are at most equal."),
+    ("greater", "gt", ordered(np.greater), ">", "Whether entries of the first are greater."),
+    ("greater_equal", "ge", ordered(np.greater_equal), ">=", "Whether entries are at least equal."),
 ]:  # fmt: skip
-    _op = elementwise(
-        _name, _ufunc, None, None, result="bool", symbol=f"{{}} {_symbol} {{}}", doc=_doc
+    _op = COMPARISONS[_short] = elementwise(
+        _name, _eval, None, None, result="bool", symbol=f"{{}} {_symbol} {{}}", doc=_doc
     )
-    attach(_method, _op)
-    _short = {"equal": "eq", "not_equal": "ne", "less": "lt", "less_equal": "le",
-              "greater": "gt", "greater_equal": "ge"}[_name]  # fmt: skip
     export_elementwise(_op, *([_short] if _name == "equal" else [_short, _name]))
 
 
@@ -57,103 +74,80 @@ def where(condition: Any, input: Any, other: Any) -> Any:
 recorded.where = where
 attach("where", lambda self, condition, other: where(condition, self, other))
 
-for _name, _ufunc, _doc in [
+for _name, _eval, _doc in [
     ("logical_and", np.logical_and, "Whether both entries are true (not zero)."),
     ("logical_or", np.logical_or, "Whether at least one entry is true (not zero)."),
     ("logical_xor", np.logical_xor, "Whether exactly one entry is true (not zero)."),
 ]:
-    export_elementwise(elementwise(_name, _ufunc, None, None, result="bool", doc=_doc))
+    export_elementwise(elementwise(_name, _eval, None, None, result="bool", doc=_doc))
 
-for _name, _ufunc, _doc in [
+for _name, _eval, _doc in [
+    ("logical_not", np.logical_not, "Whether entries are false (zero)."),
     ("isnan", np.isnan, "Whether entries are not a number."),
     ("isinf", np.isinf, "Whether entries are infinite."),
     ("isfinite", np.isfinite, "Whether entries are neither infinite nor nan."),
     ("isposinf", np.isposinf, "Whether entries are plus infinity."),
     ("isneginf", np.isneginf, "Whether entries are minus infinity."),
+    ("isreal", np.isreal, "Whether entries have no imaginary part."),
     ("signbit", np.signbit, "Whether the sign bit is set: negative entries and -0.0."),
 ]:
-    export_elementwise(elementwise(_name, _ufunc, None, result="bool", doc=_doc), in_place=False)
-logical_not = elementwise(
-    "logical_not", np.logical_not, None, result="bool", doc="Whether entries are false (zero)."
-)
-export_elementwise(logical_not)
+    export_elementwise(
+        elementwise(_name, _eval, None, result="bool", doc=_doc), in_place=_name == "logical_not"
+    )
 
 
-# Ties share evenly.  Unless the other one is taken (as with nan), the gradient flows.
-def _won(xp: Any, x: Any, lost: Any, tied: Any) -> Any:
-    return xp.where(tied, 0.5, xp.where(lost, 0, xp.ones_like(x)))
+def _numbers(*tensors: Any) -> list[np.ndarray]:
+    return [np.asarray(unbox(x)[0]) for x in tensors]
 
 
-maximum = elementwise(
-    "maximum", np.maximum,
-    selection(lambda xp, x, y: _won(xp, x, x < y, x == y)),
-    selection(lambda xp, x, y: _won(xp, y, y < x, x == y)),
-    symbol="max({}, {})", domain=[(-2, 2), (-2.1, 1.9)],
-    doc="The larger of two entries; nan if one is nan. Ties share the gradient evenly.",
-)  # fmt: skip
-minimum = elementwise(
-    "minimum", np.minimum,
-    selection(lambda xp, x, y: _won(xp, x, x > y, x == y)),
-    selection(lambda xp, x, y: _won(xp, y, y > x, x == y)),
-    symbol="min({}, {})", domain=[(-2, 2), (-2.1, 1.9)],
-    doc="The smaller of two entries; nan if one is nan. Ties share the gradient evenly.",
-)  # fmt: skip
-export_elementwise(maximum, in_place=False)
-export_elementwise(minimum, in_place=False)
-
-# At the bounds the gradient passes to the clamped tensor, not to the bound.
-clamp_min_prim = elementwise(
-    "clamp_min", np.maximum, selection(lambda x, y: x >= y), selection(lambda x, y: x < y),
-    domain=[(-2, 2), (-2.1, 1.9)], symbol="max({}, {})", grad_name="Clamp",
-)  # fmt: skip
-clamp_max_prim = elementwise(
-    "clamp_max", np.minimum, selection(lambda x, y: x <= y), selection(lambda x, y: x > y),
-    domain=[(-2, 2), (-2.1, 1.9)], symbol="min({}, {})", grad_name="Clamp",
-)  # fmt: skip
-clamp_prim = elementwise(
-    "clamp", lambda x, y, z: np.minimum(np.maximum(x, y), z),
-    selection(lambda x, y, z: (x >= y) & (x <= z)),
-    selection(lambda x, y, z: (x < y) & (y < z)),
-    selection(lambda x, y, z: (x > z) | (z < y)),
-    domain=[(-2, 2), (-1.6, 0), (0.1, 1.6)], symbol="clamp({}, {}, {})",
-)  # fmt: skip
-
-
-@export("clamp", "clip", in_place=True)
-def clamp(input: Any, min: Any = None, max: Any = None) -> Any:
-    """Entries brought into [min, max]; the bounds are numbers or tensors, or None.
+@export()
+def isclose(
+    input: Any, other: Any, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False
+) -> Any:
+    """Whether |input - other| ≤ atol + rtol·|other|, entry by entry.
 
     Raises:
-        RuntimeError: if both bounds are None.
+        RuntimeError: if the dtypes differ, or a tolerance is negative.
 
     >>> import chainrule as cr
-    >>> cr.clamp(cr.tensor([-1.0, 0.5, 3.0]), 0, 1)
-    tensor([0.0000, 0.5000, 1.0000])
+    >>> cr.isclose(cr.tensor([1.0, 2.0]), cr.tensor([1.0, 2.1]))
+    tensor([ True, False])
     """
-    if min is None and max is None:
-        raise RuntimeError("clamp: At least one of 'min' or 'max' must not be None")
-    if max is None:
-        return clamp_min_prim(input, min)
-    return clamp_max_prim(input, max) if min is None else clamp_prim(input, min, max)
+    x, y = _numbers(input, other)
+    if x.dtype != y.dtype:
+        raise RuntimeError(
+            f"{x.dtype.name} did not match {y.dtype.name}; bring both to one dtype, for example "
+            "with other.to(input.dtype)"
+        )
+    for name, value in (("rtol", rtol), ("atol", atol)):
+        if value < 0:
+            raise RuntimeError(f"{name} must be greater than or equal to zero, but got {value}")
+    return wrap(np.isclose(x, y, rtol=rtol, atol=atol, equal_nan=equal_nan))
 
 
-@export("clamp_min", in_place=True)
-def _clamp_min(input: Any, min: Any) -> Any:
-    """Entries brought to at least `min`.
+@export()
+def allclose(
+    input: Any, other: Any, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False
+) -> bool:
+    """Whether all entries are close; see `isclose`.
+
+    Raises:
+        RuntimeError: if the dtypes differ, or a tolerance is negative.
 
     >>> import chainrule as cr
-    >>> cr.clamp_min(cr.tensor([-1.0, 0.5]), 0)
-    tensor([0.0000, 0.5000])
+    >>> cr.allclose(cr.tensor([1.0]), cr.tensor([1.0 + 1e-7]))
+    True
     """
-    return clamp_min_prim(input, min)
+    return bool(isclose(input, other, rtol, atol, equal_nan).array.all())
 
 
-@export("clamp_max", in_place=True)
-def _clamp_max(input: Any, max: Any) -> Any:
-    """Entries brought to at most `max`.
+@export()
+def equal(input: Any, other: Any) -> bool:
+    """Whether two tensors have the same shape and the same entries.
 
     >>> import chainrule as cr
-    >>> cr.clamp_max(cr.tensor([1.5, 0.5]), 1)
-    tensor([1.0000, 0.5000])
+    >>> cr.equal(cr.tensor([1, 2]), cr.tensor([1, 2]))
+    True
     """
-    return clamp_max_prim(input, max)
+    x, y = _numbers(input, other)
+    return bool(np.array_equal(x, y))

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.core.kinds import elementwise, general, linear, promote
-from chainrule.core.namespaces import publish
+from chainrule.core.namespaces import publish, recorded
 from chainrule.core.primitive import unbox
 from chainrule.core.samples import Sample, uniform
 from chainrule.core.tensor import Tensor
@@ -172,8 +172,8 @@ complex_prim = general(
 )  # fmt: skip
 
 
-@export(method=False)
-def complex(real: Any, imag: Any) -> Any:
+@export("complex", method=False)
+def _complex(real: Any, imag: Any) -> Any:
     """The complex tensor with these real and imaginary parts.
 
     Raises:
@@ -184,8 +184,8 @@ def complex(real: Any, imag: Any) -> Any:
     tensor([1.+2.j])
     """
     for part in (real, imag):
-        dt = unbox(part)[0].dtype if hasattr(unbox(part)[0], "dtype") else None
-        if dt is None or dt.kind != "f":
+        value = unbox(part)[0]
+        if not hasattr(value, "dtype") or value.dtype.kind != "f":
             raise RuntimeError(
                 "Expected both inputs to be Half, Float or Double tensors but got "
                 f"{getattr(real, 'dtype', type(real).__name__)} and "
@@ -197,3 +197,81 @@ def complex(real: Any, imag: Any) -> Any:
             "second argument; convert one of them first"
         )
     return complex_prim(*promote(real, imag))
+
+
+@export(method=False)
+def polar(abs: Any, angle: Any) -> Any:
+    """The complex tensor with this absolute value and angle.
+
+    Raises:
+        RuntimeError: if the parts are not floating point, or their dtypes differ.
+
+    >>> import chainrule as cr
+    >>> cr.polar(cr.tensor([2.0]), cr.tensor([0.0]))
+    tensor([2.+0.j])
+    """
+    return _complex(recorded.cos(angle) * abs, recorded.sin(angle) * abs)
+
+
+def _as_real(x: Any) -> Any:
+    x = np.asarray(x)
+    real = x.real
+    return np.lib.stride_tricks.as_strided(real, (*x.shape, 2), (*x.strides, real.itemsize))
+
+
+def _as_complex(x: Any) -> Any:
+    if x.strides[-1] != x.itemsize:
+        x = np.ascontiguousarray(x)
+    return x.view(np.result_type(x.dtype, np.complex64))[..., 0]
+
+
+# Re(conj(g)·t) of complex numbers is the inner product of their pairs of reals, so each of these is
+# the other's transpose.
+as_real_prim = linear(
+    "view_as_real", _as_real, lambda xp, g: xp.view_as_complex(g), view=True,
+    samples=lambda: [Sample(_complex_sample()), Sample(np.array(1 + 2j))],
+)  # fmt: skip
+as_complex_prim = linear(
+    "view_as_complex", _as_complex, lambda xp, g: xp.view_as_real(g), view=True,
+    samples=lambda: [Sample(uniform(3, 2)), Sample(uniform(2))],
+)  # fmt: skip
+
+
+@export(method=False)
+def view_as_real(input: Any) -> Any:
+    """A complex tensor seen as pairs of reals along a new last dimension of size 2.
+
+    Raises:
+        RuntimeError: for a real tensor.
+
+    >>> import chainrule as cr
+    >>> cr.view_as_real(cr.tensor([1 + 2j]))
+    tensor([[1., 2.]])
+    """
+    if not is_complex_value(input):
+        raise RuntimeError("view_as_real is only supported for complex tensors")
+    return as_real_prim(input)
+
+
+@export(method=False)
+def view_as_complex(input: Any) -> Any:
+    """Pairs of reals along the last dimension, which has size 2, seen as complex numbers.
+
+    Raises:
+        RuntimeError: if the last dimension has another size, or the tensor is not floating point.
+
+    >>> import chainrule as cr
+    >>> cr.view_as_complex(cr.tensor([[1.0, 2.0]]))
+    tensor([1.+2.j])
+    """
+    array = unbox(input)[0]
+    if array.dtype.kind != "f":
+        raise RuntimeError(
+            "view_as_complex is only supported for half, float and double tensors, but got a "
+            f"tensor of scalar type: {array.dtype.name}"
+        )
+    if array.ndim == 0 or array.shape[-1] != 2:
+        raise RuntimeError(
+            f"Tensor must have a last dimension of size 2, but got shape {list(array.shape)}"
+        )
+    return as_complex_prim(input)

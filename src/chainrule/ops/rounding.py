@@ -76,6 +76,19 @@ sign = elementwise(
     doc="-1, 0 or 1: the sign of each entry.",
 )  # fmt: skip
 
+copysign = elementwise(
+    "copysign", np.copysign,
+    lambda xp, x, y: xp.sign(x) * xp.copysign(xp.ones_like(x), y), lambda xp, y: xp.zeros_like(y),
+    result="float", domain=[(0.2, 2), (-2, -0.2)],
+    doc="The size of input with the sign of other, entry by entry.",
+)  # fmt: skip
+nextafter = elementwise(
+    "nextafter", np.nextafter, None, None, result="float",
+    doc="The next floating-point number from input towards other; not differentiable.",
+)  # fmt: skip
+
+export_elementwise(copysign)
+export_elementwise(nextafter)
 export_elementwise(floor)
 export_elementwise(ceil)
 export_elementwise(trunc, "trunc", "fix")
