@@ -2,27 +2,79 @@
 
 from __future__ import annotations
 
-from chainrule import autograd as autograd
+from importlib import import_module as _import_module
+from importlib.util import find_spec as _find_spec
+from math import e, inf, nan, pi
+from typing import Any as _Any
+
+from chainrule import autograd
 from chainrule import conversion as conversion
 from chainrule import ops as ops
+from chainrule import special as special
 from chainrule import tensor_methods as tensor_methods
-from chainrule.autograd.grad_mode import enable_grad as enable_grad
-from chainrule.autograd.grad_mode import inference_mode as inference_mode
-from chainrule.autograd.grad_mode import is_grad_enabled as is_grad_enabled
-from chainrule.autograd.grad_mode import is_inference_mode_enabled as is_inference_mode_enabled
-from chainrule.autograd.grad_mode import no_grad as no_grad
-from chainrule.autograd.grad_mode import set_grad_enabled as set_grad_enabled
+from chainrule.autograd.grad_mode import (
+    enable_grad,
+    inference_mode,
+    is_grad_enabled,
+    is_inference_mode_enabled,
+    no_grad,
+    set_grad_enabled,
+)
 from chainrule.core import device as _device
 from chainrule.core import dtypes as _dtypes
-from chainrule.core.device import device as device
-from chainrule.core.dtypes import dtype as dtype
-from chainrule.core.dtypes import get_default_dtype as get_default_dtype
-from chainrule.core.dtypes import set_default_dtype as set_default_dtype
-from chainrule.core.tensor import Size as Size
-from chainrule.core.tensor import Tensor as Tensor
+from chainrule.core.device import (
+    device,
+    get_default_device,
+    layout,
+    memory_format,
+    set_default_device,
+)
+from chainrule.core.dtypes import dtype, get_default_dtype, set_default_dtype
+from chainrule.core.tensor import Size, Tensor
 from chainrule.ops.api import FUNCTIONS as _FUNCTIONS
-from chainrule.printing import set_printoptions as set_printoptions
+from chainrule.printing import set_printoptions
+
+newaxis = None
 
 globals().update(_FUNCTIONS)
 globals().update(_dtypes.NAMED)
 globals().update(_device.CONSTANTS)
+
+__all__ = [
+    "Size",
+    "Tensor",
+    "autograd",
+    "device",
+    "dtype",
+    "e",
+    "enable_grad",
+    "get_default_device",
+    "get_default_dtype",
+    "inf",
+    "inference_mode",
+    "is_grad_enabled",
+    "is_inference_mode_enabled",
+    "layout",
+    "memory_format",
+    "nan",
+    "newaxis",
+    "no_grad",
+    "pi",
+    "set_default_device",
+    "set_default_dtype",
+    "set_grad_enabled",
+    "set_printoptions",
+]
+__all__ += sorted(_FUNCTIONS.keys() | _dtypes.NAMED.keys() | _device.CONSTANTS.keys())
+
+
+def __getattr__(name: str) -> _Any:
+    """Submodules (`chainrule.nn`, `chainrule.optim`, ...) are imported when they are first used."""
+    if name == "bfloat16":
+        try:
+            return _dtypes.bfloat16()
+        except ImportError as error:
+            raise AttributeError(str(error)) from error
+    if name.startswith("_") or _find_spec(f"{__name__}.{name}") is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return _import_module(f"{__name__}.{name}")

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from chainrule.core.device import CPU, check_device, device, strided
 from chainrule.core.dtypes import as_dtype, as_numpy, category
 from chainrule.core.tensor import Tensor

@@ -57,7 +57,7 @@ class Primitive:
     @property
     def grad_fn_name(self) -> str:
         """What `grad_fn` calls a node of this primitive: `MulBackward0`."""
-        return f"{self.grad_name}Backward0"
+        return self.grad_name if self.side_effects else f"{self.grad_name}Backward0"
 
     def keeps(self, position: int, wanted: Sequence[bool]) -> bool:
         """Whether the tape keeps the argument at `position` when `wanted` arguments need grad."""
@@ -213,7 +213,7 @@ def record(
     if isinstance(mode, Mode):
         from chainrule.core.special_modes import after_record
 
-        after_record(n, out, mode)
+        after_record(n, out, mode, values)
     return n
 
 

@@ -3,6 +3,7 @@
 from chainrule.ops import activation as activation
 from chainrule.ops import arithmetic as arithmetic
 from chainrule.ops import arrange as arrange
+from chainrule.ops import bessel as bessel
 from chainrule.ops import bitwise as bitwise
 from chainrule.ops import bounds as bounds
 from chainrule.ops import compare as compare
@@ -12,6 +13,7 @@ from chainrule.ops import convert as convert
 from chainrule.ops import convolution as convolution
 from chainrule.ops import create as create
 from chainrule.ops import cumulative as cumulative
+from chainrule.ops import embedding as embedding
 from chainrule.ops import expand as expand
 from chainrule.ops import exponential as exponential
 from chainrule.ops import extremes as extremes
@@ -19,6 +21,7 @@ from chainrule.ops import gather as gather
 from chainrule.ops import index as index
 from chainrule.ops import join as join
 from chainrule.ops import linalg as linalg
+from chainrule.ops import normalization as normalization
 from chainrule.ops import norms as norms
 from chainrule.ops import operators as operators
 from chainrule.ops import pad as pad
@@ -31,3 +34,6 @@ from chainrule.ops import sort as sort
 from chainrule.ops import special as special
 from chainrule.ops import statistics as statistics
 from chainrule.ops import trigonometric as trigonometric
+from chainrule.ops import counting as counting
+from chainrule.ops import quantiles as quantiles
+from chainrule.ops import window as window

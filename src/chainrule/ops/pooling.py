@@ -1,1 +1,226 @@
-"""Pooling."""
+"""Pooling: the largest entry, or the sum, of each window.
+
+Both visit windows by kernel entry (`window.offsets`), so neither builds an array of windows nor
+scatters by index: the largest entry is remembered as its place within the window.
+"""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from chainrule.core.kinds import general, linear
+from chainrule.core.samples import Sample, uniform
+from chainrule.ops.window import Ints, Pads, inside, offsets, pad_spatial
+
+
+def place_dtype(kernel: Ints) -> Any:
+    """The smallest integer type that counts the entries of a window."""
+    return np.uint8 if prod(kernel) <= 256 else np.int32
+
+
+def _extended(x: Any, kernel: Ints, stride: Ints, padding: Pads, dilation: Ints, count: Ints,
+              value: float) -> Any:  # fmt: skip
+    """x padded so that every window fits; with ceil_mode, windows reach past the padding."""
+    size = x.shape[x.ndim - len(kernel) :]
+    return pad_spatial(x, _reached(size, kernel, stride, padding, dilation, count), value)
+
+
+def _reached(
+    size: Ints, kernel: Ints, stride: Ints, padding: Pads, dilation: Ints, count: Ints
+) -> Pads:
+    """The padding with its far side as wide as the last window needs."""
+    return tuple(
+        (lo, max((c - 1) * s + d * (k - 1) + 1 - lo - n, 0))
+        for n, k, s, (lo, _), d, c in zip(
+            size, kernel, stride, padding, dilation, count, strict=True
+        )
+    )
+
+
+def _max_pool(
+    x: Any, kernel: Ints, stride: Ints, padding: Pads, dilation: Ints, count: Ints
+) -> tuple[Any, Any]:
+    """The largest entry of each window and its place there; a nan wins, the first of equals wins."""
+    x = _extended(x, kernel, stride, padding, dilation, count, -np.inf)
+    best = place = None
+    for i, where in enumerate(offsets(kernel, stride, dilation, count)):
+        entry = x[(..., *where)]
+        if best is None or place is None:
+            best = np.array(entry, order="C")
+            place = np.zeros(best.shape, place_dtype(kernel))
+            continue
+        better = entry > best
+        np.maximum(best, entry, out=best)
+        place[better] = i
+    assert best is not None
+    assert place is not None
+    return _with_nan(x, best, place, kernel, stride, dilation, count)
+
+
+def _with_nan(x: Any, best: Any, place: Any, kernel: Ints, stride: Ints, dilation: Ints,
+              count: Ints) -> tuple[Any, Any]:  # fmt: skip
+    """The places corrected where a window holds a nan: PyTorch reports its last one."""
+    if best.size and np.isnan(np.add.reduce(best, None)) and np.isnan(best).any():
+        for i, where in enumerate(offsets(kernel, stride, dilation, count)):
+            place[np.isnan(x[(..., *where)])] = i
+    return best, place
+
+
+def _spread(g: Any, place: Any, size: Ints, kernel: Ints, stride: Ints, padding: Pads,
+            dilation: Ints) -> Any:  # fmt: skip
+    """Zeros of spatial size `size`, with g added where `place` says within each window."""
+    count = g.shape[g.ndim - len(kernel) :]
+    pads = _reached(size, kernel, stride, padding, dilation, count)
+    full = [n + lo + hi for n, (lo, hi) in zip(size, pads, strict=True)]
+    lead = g.shape[: g.ndim - len(kernel)]
+    disjoint = kernel == stride and set(dilation) == {1}
+    make = np.empty if disjoint and _exactly(full, kernel, count) else np.zeros
+    out = make((*lead, *full), g.dtype)
+    for i, where in enumerate(offsets(kernel, stride, dilation, count)):
+        target = out[(..., *where)]
+        if disjoint:
+            np.multiply(g, place == i, out=target)
+        else:
+            target += g * (place == i)
+    return out[(..., *inside(pads, size))]
+
+
+def _exactly(full: Any, kernel: Ints, count: Ints) -> bool:
+    """Whether windows side by side cover everything."""
+    return all(n == k * c for n, k, c in zip(full, kernel, count, strict=True))
+
+
+def _pick(x: Any, place: Any, kernel: Ints, stride: Ints, padding: Pads, dilation: Ints) -> Any:
+    """The entry of each window that `place` says."""
+    count = place.shape[place.ndim - len(kernel) :]
+    x = _extended(x, kernel, stride, padding, dilation, count, 0)
+    out = np.zeros(place.shape, x.dtype)
+    for i, where in enumerate(offsets(kernel, stride, dilation, count)):
+        np.copyto(out, x[(..., *where)], where=place == i)
+    return out
+
+
+_CASES: list[dict[str, Any]] = [
+    {"kernel": (2,), "stride": (2,), "padding": ((0, 0),), "dilation": (1,), "count": (3,)},
+    {"kernel": (3,), "stride": (2,), "padding": ((1, 1),), "dilation": (2,), "count": (3,)},
+    {"kernel": (2, 2), "stride": (2, 2), "padding": ((0, 0),) * 2, "dilation": (1, 1), "count": (3, 2)},
+    {"kernel": (2, 3), "stride": (1, 2), "padding": ((1, 1),) * 2, "dilation": (1, 1), "count": (7, 3)},
+]  # fmt: skip
+
+
+def _image(case: dict[str, Any]) -> Any:
+    return uniform(2, 2, *(6, 5)[: len(case["kernel"])])
+
+
+def _without(case: dict[str, Any], name: str = "count") -> dict[str, Any]:
+    return {k: v for k, v in case.items() if k != name}
+
+
+def _max_cases() -> list[Sample]:
+    return [Sample(_image(case), **case) for case in _CASES]
+
+
+max_pool = general(
+    "max_pool", _max_pool,
+    vjps=(
+        lambda xp, g, x_aval, out, kernel, stride, padding, dilation: None if g[0] is None
+        else xp.pool_spread(
+            g[0], out[1], size=tuple(x_aval.shape[len(x_aval.shape) - len(kernel) :]),
+            kernel=kernel, stride=stride, padding=padding, dilation=dilation,
+        ),
+    ),
+    jvps=(
+        lambda xp, t, out, kernel, stride, padding, dilation: (
+            xp.pool_pick(
+                t, out[1], kernel=kernel, stride=stride, padding=padding, dilation=dilation
+            ),
+            None,
+        ),
+    ),
+    samples=_max_cases,
+)  # fmt: skip
+
+
+def _place_cases() -> list[tuple[Any, Any, Any, dict[str, Any]]]:
+    return [(x, *_max_pool(x, **case), _without(case)) for case in _CASES for x in [_image(case)]]
+
+
+pool_spread = general(
+    "pool_spread", _spread,
+    vjps=(
+        lambda xp, g, y, kernel, stride, padding, dilation: xp.pool_pick(
+            g, y, kernel=kernel, stride=stride, padding=padding, dilation=dilation
+        ),
+        None,
+    ),
+    jvps=("linear", None),
+    samples=lambda: [
+        Sample(uniform(*best.shape, seed=3), place, size=x.shape[2:], **case)
+        for x, best, place, case in _place_cases()
+    ],
+)  # fmt: skip
+
+pool_pick = general(
+    "pool_pick", _pick,
+    vjps=(
+        lambda xp, g, x_aval, y, kernel, stride, padding, dilation: xp.pool_spread(
+            g, y, size=tuple(x_aval.shape[len(x_aval.shape) - len(kernel) :]), kernel=kernel,
+            stride=stride, padding=padding, dilation=dilation,
+        ),
+        None,
+    ),
+    jvps=("linear", None),
+    samples=lambda: [Sample(x, place, **case) for x, _, place, case in _place_cases()],
+)  # fmt: skip
+
+
+def _window_sum(
+    x: Any, kernel: Ints, stride: Ints, padding: Pads, dilation: Ints, count: Ints
+) -> Any:
+    x = _extended(x, kernel, stride, padding, dilation, count, 0)
+    total = None
+    for where in offsets(kernel, stride, dilation, count):
+        entry = x[(..., *where)]
+        if total is None:
+            total = np.array(entry, order="C")
+        else:
+            total += entry
+    return total
+
+
+def _window_spread(
+    g: Any, size: Ints, kernel: Ints, stride: Ints, padding: Pads, dilation: Ints
+) -> Any:
+    """The transpose of `window_sum`: every entry of a window receives what the window got."""
+    count = g.shape[g.ndim - len(kernel) :]
+    pads = _reached(size, kernel, stride, padding, dilation, count)
+    full = [n + lo + hi for n, (lo, hi) in zip(size, pads, strict=True)]
+    out = np.zeros((*g.shape[: g.ndim - len(kernel)], *full), g.dtype)
+    for where in offsets(kernel, stride, dilation, count):
+        out[(..., *where)] += g
+    return out[(..., *inside(pads, size))]
+
+
+window_sum = linear(
+    "window_sum", _window_sum,
+    lambda xp, g, x_aval, kernel, stride, padding, dilation: xp.window_spread(
+        g, size=tuple(x_aval.shape[len(x_aval.shape) - len(kernel) :]), kernel=kernel,
+        stride=stride, padding=padding, dilation=dilation,
+    ),
+    samples=_max_cases,
+)  # fmt: skip
+
+window_spread = linear(
+    "window_spread", _window_spread,
+    lambda xp, g, x_aval, kernel, stride, padding, dilation: xp.window_sum(
+        g, kernel=kernel, stride=stride, padding=padding, dilation=dilation,
+        count=tuple(x_aval.shape[len(x_aval.shape) - len(kernel) :]),
+    ),
+    samples=lambda: [
+        Sample(_window_sum(x, **case), size=x.shape[2:], **_without(case))
+        for case in _CASES for x in [_image(case)]
+    ],
+)  # fmt: skip

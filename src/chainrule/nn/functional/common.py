@@ -1,0 +1,55 @@
+"""What the functions of this package share: checks, reductions, small compositions."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+from chainrule.core.namespaces import recorded as xp
+from chainrule.core.tensor import Tensor
+
+
+def raw_dtype(x: Any) -> Any:
+    """The NumPy dtype of a tensor or array."""
+    return x.dtype.dtype if isinstance(x, Tensor) else x.dtype
+
+
+def require_tensor(x: Any, function: str, argument: str = "input", position: int = 1) -> None:
+    """Raise TypeError, as PyTorch words it, unless `x` is a tensor."""
+    if not isinstance(x, Tensor):
+        raise TypeError(
+            f"{function}(): argument '{argument}' (position {position}) must be Tensor, not "
+            f"{type(x).__name__}"
+        )
+
+
+def check_reduction(reduction: str) -> None:
+    """Raise ValueError unless `reduction` is "none", "mean" or "sum"."""
+    if reduction not in ("none", "mean", "sum"):
+        raise ValueError(
+            f"{reduction} is not a valid value for reduction; use 'none', 'mean' or 'sum'"
+        )
+
+
+def total(x: Any) -> Any:
+    """The sum of all entries."""
+    return xp.sum(x, axis=tuple(range(len(x.shape))), keepdims=False)
+
+
+def average(x: Any) -> Any:
+    """The mean of all entries; nan if there are none."""
+    count = prod(x.shape)
+    return total(x) / (count if count else float("nan"))
+
+
+def reduced(loss: Any, reduction: str) -> Any:
+    """A loss per entry, reduced as asked."""
+    check_reduction(reduction)
+    if reduction == "none":
+        return loss
+    return average(loss) if reduction == "mean" else total(loss)
+
+
+def along_channels(v: Any, ndim: int) -> Any:
+    """A vector of one value per channel, shaped to broadcast against (N, C, ...)."""
+    return xp.reshape(v, shape=(-1, *(1,) * (ndim - 2)))

@@ -1,0 +1,350 @@
+"""Losses: how far a prediction is from its target."""
+
+from __future__ import annotations
+
+import warnings
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from chainrule.core.dtypes import category
+from chainrule.core.kinds import elementwise, promote
+from chainrule.core.namespaces import recorded as xp
+from chainrule.core.tensor import wrap
+from chainrule.nn.functional.common import (
+    check_reduction,
+    raw_dtype,
+    reduced,
+    require_tensor,
+    total,
+)
+from chainrule.ops.activation import log_sigmoid, log_softmax_prim
+from chainrule.ops.embedding import class_weights, nll
+
+
+def _check_batch(input: Any, target: Any) -> None:
+    """Raise ValueError unless the target has one entry per prediction."""
+    n, ndim = input.shape[0], len(input.shape)
+    if ndim == 1 and prod(target.shape) == 1 and len(target.shape) < 2:
+        return
+    if ndim == 1:
+        raise RuntimeError(
+            f"size mismatch (got input: {list(input.shape)}, target: {list(target.shape)}); "
+            "the scores of a single prediction take a target without dimensions"
+        )
+    if len(target.shape) == 0 or target.shape[0] != n:
+        got = target.shape[0] if len(target.shape) else "none: it has no dimensions"
+        raise ValueError(f"Expected input batch_size ({n}) to match target batch_size ({got}).")
+    if tuple(target.shape) != (n, *input.shape[2:]):
+        raise RuntimeError(
+            f"Expected target size {[n, *input.shape[2:]]}, got {list(target.shape)}"
+        )
+
+
+def nll_loss(
+    input: Any, target: Any, weight: Any = None, size_average: bool | None = None,
+    ignore_index: int = -100, reduce: bool | None = None, reduction: str = "mean",
+) -> Any:  # fmt: skip
+    """The negative log-likelihood loss: minus the log-probability of each target class.
+
+    Args:
+        input: log-probabilities (N, C), (C,) or (N, C, d1, ...).
+        target: class indices (N,), () or (N, d1, ...).
+        weight: a weight per class (C,); the mean is the weighted one.
+        ignore_index: targets of this value do not count.
+        reduction: "none", "mean" or "sum".
+
+    Raises:
+        IndexError: if a target is not a class.
+        ValueError: if batch sizes differ, or for another reduction.
+
+    >>> import chainrule as cr
+    >>> cr.nn.functional.nll_loss(cr.tensor([[-0.5, -1.0]]), cr.tensor([1]))
+    tensor(1.)
+    """
+    reduction = _legacy(size_average, reduce, reduction)
+    require_tensor(input, "nll_loss")
+    require_tensor(target, "nll_loss", "target", 2)
+    check_reduction(reduction)
+    if len(input.shape) == 0:
+        raise ValueError("Expected 1 or more dimensions (got 0)")
+    _check_batch(input, target)
+    if category(raw_dtype(target)) != 1:
+        raise RuntimeError(
+            f"expected target dtype to be Long or Byte, but got {raw_dtype(target).name}: class "
+            "indices are integers; convert the target with target.long()"
+        )
+    classes = input.shape[1 if len(input.shape) > 1 else 0]
+    _check_weight(weight, classes)
+    shape = tuple(target.shape)
+    single = len(input.shape) == 1
+    n = 1 if single else input.shape[0]
+    rest = prod(shape[1:])
+    loss = nll(
+        xp.reshape(input, shape=(n, classes, rest)), xp.reshape(target, shape=(n, rest)), weight,
+        ignore_index=int(ignore_index), reduction=reduction,
+    )  # fmt: skip
+    return xp.reshape(loss, shape=shape) if reduction == "none" else loss
+
+
+def _check_weight(weight: Any, classes: int) -> None:
+    if weight is not None and tuple(weight.shape) != (classes,):
+        raise RuntimeError(
+            f"weight tensor should be defined either for all {classes} classes or no classes but "
+            f"got weight tensor of shape: {list(weight.shape)}"
+        )
+
+
+def cross_entropy(
+    input: Any, target: Any, weight: Any = None, size_average: bool | None = None,
+    ignore_index: int = -100, reduce: bool | None = None, reduction: str = "mean",
+    label_smoothing: float = 0.0,
+) -> Any:  # fmt: skip
+    """The cross entropy between logits and targets: minus the log-softmax at the target.
+
+    Args:
+        input: logits (N, C), (C,) or (N, C, d1, ...).
+        target: class indices (N,), () or (N, d1, ...), or probabilities of input's shape.
+        weight: a weight per class (C,).
+        ignore_index: targets of this value do not count.
+        reduction: "none", "mean" or "sum".
+        label_smoothing: how much of each target is spread evenly over all classes, in [0, 1].
+
+    Raises:
+        IndexError: if a target is not a class.
+        ValueError: if batch sizes differ, or for another reduction.
+
+    >>> import chainrule as cr
+    >>> cr.nn.functional.cross_entropy(cr.tensor([[0.0, 0.0]]), cr.tensor([1]))
+    tensor(0.6931)
+    """
+    reduction = _legacy(size_average, reduce, reduction)
+    require_tensor(input, "cross_entropy_loss")
+    require_tensor(target, "cross_entropy_loss", "target", 2)
+    check_reduction(reduction)
+    if not 0.0 <= label_smoothing <= 1.0:
+        raise RuntimeError(f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing}")
+    if len(input.shape) == 0:
+        raise RuntimeError(
+            "cross_entropy_loss() takes logits of at least one dimension, the classes; got none"
+        )
+    logp = log_softmax_prim(input, axis=1 if len(input.shape) > 1 else 0)
+    if category(raw_dtype(target)) >= 2:
+        if tuple(target.shape) != tuple(input.shape):
+            if len(target.shape) == len(input.shape) - 1:
+                raise RuntimeError(
+                    f"expected target dtype to be Long or Byte, but got {raw_dtype(target).name}: "
+                    "class indices are integers; convert the target with target.long()"
+                )
+            raise RuntimeError(
+                "The size of input and target must match when the target is probabilities: got "
+                f"input {list(input.shape)} and target {list(target.shape)}"
+            )
+        return _against_probabilities(logp, target, weight, reduction, label_smoothing)
+    if label_smoothing == 0.0:
+        return nll_loss(logp, target, weight, ignore_index=ignore_index, reduction=reduction)
+    return _smoothed(logp, target, weight, ignore_index, reduction, label_smoothing)
+
+
+def _against_probabilities(
+    logp: Any, target: Any, weight: Any, reduction: str, smoothing: float
+) -> Any:
+    """Cross entropy with a distribution per prediction; the mean is over predictions."""
+    dim = 1 if len(logp.shape) > 1 else 0
+    classes = logp.shape[dim]
+    _check_weight(weight, classes)
+    if smoothing:
+        target = target * (1 - smoothing) + smoothing / classes
+    if weight is not None:
+        target = target * _per_class(weight, logp)
+    loss = -xp.sum(logp * target, axis=(dim,), keepdims=False)
+    return reduced(loss, reduction)
+
+
+def _per_class(weight: Any, logp: Any) -> Any:
+    """Class weights shaped to broadcast against log-probabilities."""
+    return xp.reshape(weight, shape=(-1, *(1,) * max(len(logp.shape) - 2, 0)))
+
+
+def _smoothed(
+    logp: Any, target: Any, weight: Any, ignore_index: int, reduction: str, smoothing: float
+) -> Any:
+    """(1 - s)·nll + s/C · (the negative log-likelihood summed over all classes)."""
+    dim = 1 if len(logp.shape) > 1 else 0
+    classes = logp.shape[dim]
+    sharp = nll_loss(logp, target, weight, ignore_index=ignore_index, reduction=reduction)
+    weights = None if weight is None else getattr(weight, "array", weight)
+    counts, _ = class_weights(target.array, weights, classes, raw_dtype(logp), ignore_index)
+    weighted = logp if weight is None else logp * _per_class(weight, logp)
+    smooth = -xp.sum(weighted, axis=(dim,), keepdims=False)
+    smooth = xp.where(wrap(target.array == ignore_index), 0.0, smooth)
+    if reduction == "mean":
+        smooth = total(smooth) / wrap(np.add.reduce(counts, None))
+    elif reduction == "sum":
+        smooth = total(smooth)
+    return sharp * (1 - smoothing) + smooth * (smoothing / classes)
+
+
+def _legacy(size_average: bool | None, reduce: bool | None, reduction: str) -> str:
+    """The reduction meant by PyTorch's old pair of flags, if they are given."""
+    if size_average is None and reduce is None:
+        return reduction
+    warnings.warn(
+        "size_average and reduce args will be deprecated, please use reduction= instead.",
+        stacklevel=3,
+    )
+    if reduce is False:
+        return "none"
+    return "mean" if size_average is None or size_average else "sum"
+
+
+def pair(input: Any, target: Any, function: str) -> tuple[Any, Any]:
+    """Prediction and target in one dtype and shape; a broadcast is warned about, as in PyTorch."""
+    require_tensor(input, function)
+    require_tensor(target, function, "target", 2)
+    if tuple(input.shape) != tuple(target.shape):
+        warnings.warn(
+            f"Using a target size ({target.shape}) that is different to the input size "
+            f"({input.shape}). This will likely lead to incorrect results due to broadcasting. "
+            "Please ensure they have the same size.",
+            stacklevel=3,
+        )
+    input, target = promote(input, target)
+    return input, target
+
+
+def weighted(loss: Any, weight: Any, reduction: str) -> Any:
+    """A loss per entry times its weight, reduced; a weighted mean divides by the weights' sum."""
+    if weight is None:
+        return reduced(loss, reduction)
+    if tuple(weight.shape) != tuple(loss.shape):
+        raise ValueError("Weights and input must have the same size.")
+    check_reduction(reduction)
+    loss = loss * weight
+    return total(loss) / total(weight) if reduction == "mean" else reduced(loss, reduction)
+
+
+def mse_loss(
+    input: Any, target: Any, size_average: bool | None = None, reduce: bool | None = None,
+    reduction: str = "mean", weight: Any = None,
+) -> Any:  # fmt: skip
+    """The squared difference, averaged over all entries.
+
+    >>> import chainrule as cr
+    >>> cr.nn.functional.mse_loss(cr.tensor([1.0, 2.0]), cr.tensor([1.0, 4.0]))
+    tensor(2.)
+    """
+    reduction = _legacy(size_average, reduce, reduction)
+    input, target = pair(input, target, "mse_loss")
+    return weighted(xp.square(input - target), weight, reduction)
+
+
+def l1_loss(
+    input: Any, target: Any, size_average: bool | None = None, reduce: bool | None = None,
+    reduction: str = "mean", weight: Any = None,
+) -> Any:  # fmt: skip
+    """The absolute difference, averaged over all entries.
+
+    >>> import chainrule as cr
+    >>> cr.nn.functional.l1_loss(cr.tensor([1.0, 2.0]), cr.tensor([1.0, 4.0]))
+    tensor(1.)
+    """
+    reduction = _legacy(size_average, reduce, reduction)
+    input, target = pair(input, target, "l1_loss")
+    return weighted(xp.abs(input - target), weight, reduction)
+
+
+def _bce(x: Any, t: Any) -> Any:
+    with np.errstate(divide="ignore"):
+        return (t - 1) * np.maximum(np.log1p(-x), -100) - t * np.maximum(np.log(x), -100)
+
+
+# PyTorch's conventions where the loss is infinite: logarithms end at -100, denominators at 1e-12.
+bce_prim = elementwise(
+    "binary_cross_entropy", _bce,
+    lambda xp, x, y: (x - y) / xp.where(x * (1 - x) < 1e-12, 1e-12, x * (1 - x)),
+    lambda xp, x: xp.log(1 - x) - xp.log(x),
+    result="float", domain=[(0.1, 0.9), (0.1, 0.9)],
+    doc="Minus the log-likelihood of the outcome y under the probability x.",
+)  # fmt: skip
+
+
+def _bce_logits(x: Any, t: Any) -> Any:
+    return np.maximum(x, 0) - x * t + np.log1p(np.exp(-np.abs(x)))
+
+
+bce_logits_prim = elementwise(
+    "binary_cross_entropy_with_logits", _bce_logits,
+    lambda xp, x, y: 1 / (1 + xp.exp(-x)) - y, lambda x: -x, result="float",
+    doc="Minus the log-likelihood of the outcome y under the probability sigmoid(x).",
+)  # fmt: skip
+
+
+def _same_size(input: Any, target: Any, words: str) -> None:
+    if tuple(input.shape) != tuple(target.shape):
+        raise ValueError(words.format(target=target.shape, input=input.shape))
+
+
+def binary_cross_entropy(
+    input: Any, target: Any, weight: Any = None, size_average: bool | None = None,
+    reduce: bool | None = None, reduction: str = "mean",
+) -> Any:  # fmt: skip
+    """The cross entropy of probabilities `input` and outcomes `target`, both in [0, 1].
+
+    Raises:
+        RuntimeError: if an input is outside [0, 1].
+        ValueError: if the sizes differ.
+
+    >>> import chainrule as cr
+    >>> cr.nn.functional.binary_cross_entropy(cr.tensor([0.5]), cr.tensor([1.0]))
+    tensor(0.6931)
+    """
+    reduction = _legacy(size_average, reduce, reduction)
+    require_tensor(input, "binary_cross_entropy")
+    require_tensor(target, "binary_cross_entropy", "target", 2)
+    _same_size(
+        input, target, "Using a target size ({target}) that is different to the input size "
+        "({input}) is deprecated. Please ensure they have the same size.",
+    )  # fmt: skip
+    values = input.array
+    if values.size and not (np.minimum.reduce(values, None) >= 0 and values.max() <= 1):
+        raise RuntimeError(
+            "all elements of input should be between 0 and 1; for logits use "
+            "binary_cross_entropy_with_logits"
+        )
+    loss = bce_prim(input, target)
+    return reduced(loss if weight is None else loss * weight, reduction)
+
+
+def binary_cross_entropy_with_logits(
+    input: Any, target: Any, weight: Any = None, size_average: bool | None = None,
+    reduce: bool | None = None, reduction: str = "mean", pos_weight: Any = None,
+) -> Any:  # fmt: skip
+    """The cross entropy of sigmoid(input) and outcomes `target`, exact for large logits.
+
+    Args:
+        input: logits of any shape.
+        target: outcomes in [0, 1], of the same shape.
+        weight: a factor for each loss, broadcast.
+        pos_weight: a factor for the positive outcomes, broadcast.
+        reduction: "none", "mean" or "sum".
+
+    Raises:
+        ValueError: if the sizes differ.
+
+    >>> import chainrule as cr
+    >>> cr.nn.functional.binary_cross_entropy_with_logits(cr.tensor([0.0]), cr.tensor([1.0]))
+    tensor(0.6931)
+    """
+    reduction = _legacy(size_average, reduce, reduction)
+    require_tensor(input, "binary_cross_entropy_with_logits")
+    require_tensor(target, "binary_cross_entropy_with_logits", "target", 2)
+    _same_size(
+        input, target, "Target size ({target}) must be the same as input size ({input})"
+    )  # fmt: skip
+    if pos_weight is None:
+        loss = bce_logits_prim(input, target)
+    else:
+        loss = (1 - target) * input - (1 + (pos_weight - 1) * target) * log_sigmoid(input)
+    return reduced(loss if weight is None else loss * weight, reduction)

@@ -1,0 +1,164 @@
+"""Looking up rows and classes by integer: embeddings and the negative log-likelihood."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from chainrule.core.kinds import general
+from chainrule.core.samples import Sample, uniform
+
+
+def _embedding(weight: Any, index: Any, padding_idx: int | None) -> Any:
+    if index.size and (index.min() < 0 or index.max() >= weight.shape[0]):
+        raise IndexError(
+            f"index out of range in self: the table has {weight.shape[0]} rows, so indices go from "
+            f"0 to {weight.shape[0] - 1}, but they go from {index.min()} to {index.max()}"
+        )
+    return weight[index]
+
+
+def _embedding_rows(g: Any, index: Any, rows: int, padding_idx: int | None) -> Any:
+    """A table of `rows` rows, with the rows of g added at their indices.
+
+    Rows of equal index are brought together by sorting and added by segments: faster than adding
+    one row at a time.
+    """
+    width = g.shape[index.ndim :]
+    out = np.zeros((rows, *width), g.dtype)
+    flat = index.reshape(-1)
+    g = g.reshape(flat.size, *width)
+    if padding_idx is not None:
+        keep = flat != padding_idx
+        flat, g = flat[keep], g[keep]
+    if flat.size:
+        order = np.argsort(flat, kind="stable")
+        found, start = np.unique(flat[order], return_index=True)
+        out[found] = np.add.reduceat(g[order], start, axis=0)
+    return out
+
+
+_INDEX = np.array([[1, 3, 1], [0, 2, 1]])
+
+# The lookup itself reads the padding row as any other; only its gradient leaves the row out.
+embedding = general(
+    "embedding", _embedding,
+    vjps=(
+        lambda xp, g, x_aval, y, padding_idx: xp.embedding_rows(
+            g, y, rows=x_aval.shape[0], padding_idx=padding_idx
+        ),
+        None,
+    ),
+    jvps=("linear", None),
+    samples=lambda: [
+        Sample(uniform(5, 2), _INDEX, padding_idx=None), Sample(uniform(5), _INDEX, padding_idx=None)
+    ],
+)  # fmt: skip
+
+
+def _masked_rows(xp: Any, g: Any, y: Any, padding_idx: int | None) -> Any:
+    """The transpose of `embedding_rows`: the rows at the indices, zero for the padding index."""
+    rows = xp.embedding(g, y, padding_idx=None)
+    if padding_idx is None:
+        return rows
+    keep = getattr(y, "array", y) != padding_idx
+    return xp.where(keep.reshape(*keep.shape, *(1,) * (len(g.shape) - 1)), rows, 0)
+
+
+embedding_rows = general(
+    "embedding_rows", _embedding_rows,
+    vjps=(lambda xp, g, y, padding_idx: _masked_rows(xp, g, y, padding_idx), None),
+    jvps=("linear", None),
+    samples=lambda: [
+        Sample(uniform(2, 3, 2), _INDEX, rows=5, padding_idx=None),
+        Sample(uniform(2, 3, 2), _INDEX, rows=5, padding_idx=1),
+    ],
+)  # fmt: skip
+
+
+def class_weights(
+    target: Any, weight: Any, classes: int, dtype: Any, ignore_index: int
+) -> tuple[Any, Any]:
+    """Each target's weight, 0 where ignored, and the targets made valid (0 where ignored).
+
+    Raises:
+        IndexError: if a target that is not ignored is not a class.
+    """
+    used = target != ignore_index
+    index = np.where(used, target, 0)
+    if index.size and (index.min() < 0 or index.max() >= classes):
+        bad = index.min() if index.min() < 0 else index.max()
+        raise IndexError(
+            f"Target {bad} is out of bounds. Classes go from 0 to {classes - 1} because the input "
+            f"has {classes} of them."
+        )
+    return (used if weight is None else weight[index] * used).astype(dtype, copy=False), index
+
+
+def _nll(x: Any, target: Any, weight: Any, ignore_index: int, reduction: str) -> Any:
+    """Minus the weighted entry of x (N, C, P) at the target class (N, P)."""
+    c, index = class_weights(target, weight, x.shape[1], x.dtype, ignore_index)
+    picked = np.take_along_axis(x, index[:, None], 1)[:, 0]
+    loss = np.where(c == 0, 0, -picked * c)
+    if reduction == "none":
+        return loss
+    total = np.add.reduce(loss, None)
+    if reduction == "sum":
+        return total
+    count = np.add.reduce(c, None)
+    return total / count if count else x.dtype.type(np.nan)
+
+
+def _nll_spread(
+    g: Any, target: Any, weight: Any, classes: int, ignore_index: int, reduction: str
+) -> Any:
+    """The transpose of `nll`: minus the weighted cotangent at the target class, 0 elsewhere."""
+    c, index = class_weights(target, weight, classes, g.dtype, ignore_index)
+    if reduction == "mean":
+        total = np.add.reduce(c, None)
+        g = g / total if total else g * 0
+    out = np.zeros((target.shape[0], classes, target.shape[1]), g.dtype)
+    np.put_along_axis(out, index[:, None], (-g * c)[:, None], 1)
+    return out
+
+
+def _nll_samples() -> list[Sample]:
+    x, target, weight = uniform(2, 3, 2), np.array([[0, 2], [1, -7]]), np.array([0.5, 2.0, 1.0])
+    return [
+        Sample(x, target, None, ignore_index=-7, reduction="mean"),
+        Sample(x, target, weight, ignore_index=-7, reduction="mean"),
+        Sample(x, target, weight, ignore_index=-7, reduction="sum"),
+        Sample(x, target, None, ignore_index=-7, reduction="none"),
+    ]
+
+
+def _spread_samples() -> list[Sample]:
+    return [
+        Sample(uniform(*np.shape(_nll(*s.args, **s.params))), *s.args[1:], classes=3, **s.params)
+        for s in _nll_samples()
+    ]
+
+
+# As in PyTorch, the class weights are constants.
+nll = general(
+    "nll", _nll,
+    vjps=(
+        lambda xp, g, x_aval, y, z, ignore_index, reduction: xp.nll_spread(
+            g, y, z, classes=x_aval.shape[1], ignore_index=ignore_index, reduction=reduction
+        ),
+        None, None,
+    ),
+    jvps=("linear", None, None), grad_name="NllLoss", samples=_nll_samples,
+)  # fmt: skip
+
+nll_spread = general(
+    "nll_spread", _nll_spread,
+    vjps=(
+        lambda xp, g, y, z, ignore_index, reduction: xp.nll(
+            g, y, z, ignore_index=ignore_index, reduction=reduction
+        ),
+        None, None,
+    ),
+    jvps=("linear", None, None), samples=_spread_samples,
+)  # fmt: skip
