@@ -13,6 +13,7 @@ from chainrule.core.namespaces import raw, recorded
 from chainrule.core.node import Aval, Node
 from chainrule.core.partials import MINUS_ONE, NAMED, NONE, ONE, contribution
 from chainrule.core.primitive import LEAF, PICK, pick
+from chainrule.core.scatter import add_at
 from chainrule.core.tensor import Tensor, wrap
 
 REAL = frozenset(map(np.dtype, (np.float32, np.float64)))
