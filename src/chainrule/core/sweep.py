@@ -13,6 +13,7 @@ from chainrule.core.namespaces import raw, recorded
 from chainrule.core.node import Aval, Node
 from chainrule.core.partials import MINUS_ONE, NAMED, NONE, ONE, contribution
 from chainrule.core.primitive import LEAF, PICK, pick
+from chainrule.core.scatter import add_at
 from chainrule.core.tensor import Tensor, wrap
 
 REAL = frozenset(map(np.dtype, (np.float32, np.float64)))
@@ -38,7 +39,7 @@ class Scatter:
     def add_into(self, buffer: Any) -> None:
         """Add the value to the buffer at the index; repeated positions add up."""
         if self.add_at:
-            np.add.at(buffer, self.index, self.value)
+            add_at(buffer, self.index, self.value)
         else:
             buffer[self.index] += self.value
 

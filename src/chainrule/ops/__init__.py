@@ -33,6 +33,7 @@ from chainrule.ops import rounding as rounding
 from chainrule.ops import shape as shape
 from chainrule.ops import sort as sort
 from chainrule.ops import special as special
+from chainrule.ops import subscript as subscript
 from chainrule.ops import statistics as statistics
 from chainrule.ops import trigonometric as trigonometric
 from chainrule.ops import counting as counting

@@ -1,8 +1,8 @@
 """Convolution in any number of dimensions, its two transposes, and unfolding.
 
-Let T(x, w, y) = Σ x[n, c, s·l + d·k - p] · w[o, c, k] · y[n, o, l].  `convolution` is its derivative by y,
-`conv_transpose` the one by x and `conv_weight` the one by w.  T is linear in each argument, so the
-derivatives of any of the three are the other two, to every order.
+With T(x, w, y) = Σ x[n, c, s·l + d·k - p] · w[o, c, k] · y[n, o, l], `convolution` is dT/dy, `conv_transpose`
+is dT/dx and `conv_weight` dT/dw.  T is linear in each argument, so the derivatives of any of the
+three are the other two, to every order.
 
 Each is one matrix product on an array of windows.  Windows are gathered from a padded copy with the
 channels last, where KW·C entries are contiguous, or, for few channels, channel by channel, where a
@@ -19,8 +19,6 @@ import numpy as np
 from chainrule.core.kinds import bilinear
 from chainrule.core.samples import Sample, uniform
 from chainrule.ops.window import Ints, Pads, inside, offsets, span
-
-sliding_window_view = np.lib.stride_tricks.sliding_window_view
 
 
 def _channels_last(x: Any, padding: Pads) -> Any:

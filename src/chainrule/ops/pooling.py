@@ -43,7 +43,7 @@ def _reached(
 def _max_pool(
     x: Any, kernel: Ints, stride: Ints, padding: Pads, dilation: Ints, count: Ints
 ) -> tuple[Any, Any]:
-    """The largest entry of each window and its place there; a nan wins, the first of equals wins."""
+    """The largest entry of each window and its place there; nan wins, then the first."""
     x = _extended(x, kernel, stride, padding, dilation, count, -np.inf)
     best = place = None
     for i, where in enumerate(offsets(kernel, stride, dilation, count)):
@@ -103,12 +103,16 @@ def _pick(x: Any, place: Any, kernel: Ints, stride: Ints, padding: Pads, dilatio
     return out
 
 
+_NAMES = ("kernel", "stride", "padding", "dilation", "count")
 _CASES: list[dict[str, Any]] = [
-    {"kernel": (2,), "stride": (2,), "padding": ((0, 0),), "dilation": (1,), "count": (3,)},
-    {"kernel": (3,), "stride": (2,), "padding": ((1, 1),), "dilation": (2,), "count": (3,)},
-    {"kernel": (2, 2), "stride": (2, 2), "padding": ((0, 0),) * 2, "dilation": (1, 1), "count": (3, 2)},
-    {"kernel": (2, 3), "stride": (1, 2), "padding": ((1, 1),) * 2, "dilation": (1, 1), "count": (7, 3)},
-]  # fmt: skip
+    dict(zip(_NAMES, case, strict=True))
+    for case in (
+        ((2,), (2,), ((0, 0),), (1,), (3,)),
+        ((3,), (2,), ((1, 1),), (2,), (3,)),
+        ((2, 2), (2, 2), ((0, 0), (0, 0)), (1, 1), (3, 2)),
+        ((2, 3), (1, 2), ((1, 1), (1, 1)), (1, 1), (7, 3)),
+    )
+]
 
 
 def _image(case: dict[str, Any]) -> Any:
