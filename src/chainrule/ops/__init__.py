@@ -28,6 +28,7 @@ from chainrule.ops import operators as operators
 from chainrule.ops import pad as pad
 from chainrule.ops import pooling as pooling
 from chainrule.ops import random as random
+from chainrule.ops import random_fill as random_fill
 from chainrule.ops import reduce as reduce
 from chainrule.ops import rounding as rounding
 from chainrule.ops import shape as shape
