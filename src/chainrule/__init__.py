@@ -10,6 +10,7 @@ from typing import Any as _Any
 from chainrule import autograd
 from chainrule import conversion as conversion
 from chainrule import ops as ops
+from chainrule import special as special
 from chainrule import tensor_methods as tensor_methods
 from chainrule.autograd.grad_mode import (
     enable_grad,

@@ -85,7 +85,10 @@ def _unary(prim: Any, slow: Slow) -> Callable[..., Any]:
         dt = xv.dtype
         if dt is not _F32 and dt is not _F64 and dt not in _INEXACT:
             return slow(prim, (x,), _NO_PARAMS)
-        v = ev(xv)
+        try:
+            v = ev(xv)
+        except TypeError:
+            return slow(prim, (x,), _NO_PARAMS)
         if type(v) is not ndarray:
             v = v[...]
         node = None
@@ -165,7 +168,7 @@ def _binary(prim: Any, slow: Slow) -> Callable[..., Any]:
             return slow(prim, (x, y), _NO_PARAMS)
         try:
             v = ev(xv, yv)
-        except ValueError:
+        except (ValueError, TypeError):
             return slow(prim, (x, y), _NO_PARAMS)
         if type(v) is not ndarray:
             v = v[...]

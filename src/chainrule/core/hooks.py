@@ -65,14 +65,21 @@ def checked(result: Any, g: Any, what: str) -> Any:
     return result
 
 
-def run_pre_hooks(node: Node, g: Any) -> Any:
-    """Run the tensor hooks and the node's pre-hooks on the cotangent that arrived."""
+def run_tensor_hooks(node: Node, g: Any) -> Any:
+    """Run the hooks of the node's tensor on the cotangent that arrived."""
     extra = node.extra
     assert extra is not None
     for hook in list(extra.hooks.values()):
         result = hook(as_tensor(g))
         if result is not None:
             g = like(g, checked(result, g, "a tensor hook"))
+    return g
+
+
+def run_pre_hooks(node: Node, g: Any) -> Any:
+    """Run the node's pre-hooks on the cotangent that arrived, or on one for each output."""
+    extra = node.extra
+    assert extra is not None
     if extra.pre_hooks:
         several = isinstance(g, list)
         grads = tuple(map(as_tensor, g)) if several else (as_tensor(g),)

@@ -3,6 +3,7 @@
 from chainrule.ops import activation as activation
 from chainrule.ops import arithmetic as arithmetic
 from chainrule.ops import arrange as arrange
+from chainrule.ops import bessel as bessel
 from chainrule.ops import bitwise as bitwise
 from chainrule.ops import bounds as bounds
 from chainrule.ops import compare as compare
@@ -31,6 +32,9 @@ from chainrule.ops import rounding as rounding
 from chainrule.ops import shape as shape
 from chainrule.ops import sort as sort
 from chainrule.ops import special as special
+from chainrule.ops import subscript as subscript
 from chainrule.ops import statistics as statistics
 from chainrule.ops import trigonometric as trigonometric
+from chainrule.ops import counting as counting
+from chainrule.ops import quantiles as quantiles
 from chainrule.ops import window as window

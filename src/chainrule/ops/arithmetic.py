@@ -54,7 +54,7 @@ rsqrt = elementwise(
 
 def _pow(x: Any, y: Any) -> Any:
     """x^y; the commonest exponents are products and roots, many times faster than the power."""
-    if y.ndim == 0:
+    if not getattr(y, "ndim", 0):
         if y == 2:
             return np.multiply(x, x)
         if y == 1:
@@ -91,7 +91,7 @@ def _checked(divide: Callable[..., Any]) -> Callable[..., Any]:
     """A division that refuses integer zeros, for which NumPy would return 0."""
 
     def divided(x: Any, y: Any) -> Any:
-        if y.dtype.kind in "iu" and not np.all(y):
+        if getattr(y, "dtype", np.dtype(float)).kind in "iu" and not np.all(y):
             raise RuntimeError("ZeroDivisionError: an integer tensor is divided by zero")
         return divide(x, y)
 
