@@ -247,10 +247,10 @@ class Sweep:
             g, pulled = self._visit_user_code(node, g)
             if pulled is None:
                 return
-        add = self.adjoints.add
+        add, live = self.adjoints.add, self.live
         for parent, gp in zip(node.parents, pulled, strict=True):
-            if gp is not None:
-                assert parent is not None
+            # A joint rule may give more than was asked for.
+            if gp is not None and parent is not None and (live is None or parent in live):
                 add(parent, gp)
 
     def _to_output(self, pick_node: Node, g: Any) -> None:
