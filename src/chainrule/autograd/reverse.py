@@ -20,7 +20,7 @@ _accumulating = threading.Lock()
 
 
 def _as_tuple(x: Any) -> tuple[Any, ...]:
-    if isinstance(x, (Tensor, GradientEdge)):
+    if isinstance(x, (Tensor, GradientEdge, str)):
         return (x,)
     return tuple(x) if isinstance(x, Iterable) and not hasattr(x, "shape") else (x,)
 
