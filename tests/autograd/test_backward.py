@@ -135,9 +135,7 @@ def test_accumulation_keeps_the_buffer_and_aliases_nothing():
     seed = cr.ones(2, dtype=cr.float64)
     (x + y).backward(seed)
     arrays = [x.grad.array, y.grad.array, seed.array]
-    assert not any(
-        np.shares_memory(a, b) for i, a in enumerate(arrays) for b in arrays[i + 1 :]
-    )
+    assert not any(np.shares_memory(a, b) for i, a in enumerate(arrays) for b in arrays[i + 1 :])
     kept = x.grad
     (x * y).backward(seed)
     assert x.grad is kept

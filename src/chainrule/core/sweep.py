@@ -249,8 +249,7 @@ class Sweep:
                 return
         add = self.adjoints.add
         for parent, gp in zip(node.parents, pulled, strict=True):
-            if gp is not None:
-                assert parent is not None
+            if gp is not None and parent is not None:
                 add(parent, gp)
 
     def _to_output(self, pick_node: Node, g: Any) -> None:
