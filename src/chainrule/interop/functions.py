@@ -54,8 +54,8 @@ def _array_function(
     out = kwargs.pop("out", None)
     if out is not None and not isinstance(out, Tensor):
         raise TypeError(
-            f"numpy.{name}() of a tensor cannot write its result to an array: pass a tensor as out, "
-            "or convert first with x.detach().numpy()"
+            f"numpy.{name}() of a tensor cannot write its result to an array: pass a tensor as "
+            "out, or convert first with x.detach().numpy()"
         )
     args = tuple(map(wrapped, args))
     kwargs = {key: wrapped(value) for key, value in kwargs.items()}

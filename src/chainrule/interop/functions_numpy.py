@@ -20,7 +20,10 @@ class _ByName:
     """Our public functions, looked up when called, so that the order of imports is irrelevant."""
 
     def __getattr__(self, name: str) -> Any:
-        return FUNCTIONS[name]
+        try:
+            return FUNCTIONS[name]
+        except KeyError:
+            raise AttributeError(f"chainrule has no function {name!r}") from None
 
 
 F: Any = _ByName()
@@ -39,6 +42,18 @@ def tensor(a: Any) -> Any:
 def flat_or(axis: Any, a: Any) -> tuple[Any, int]:
     """The array and the axis to run along: without one, NumPy flattens."""
     return (F.ravel(a), 0) if axis is None else (a, axis)
+
+
+def _total(f: str) -> Callable[..., Any]:
+    return lambda a, axis=None, dtype=None, *, keepdims=False: getattr(F, f)(
+        a, axis, keepdims, dtype=dtype
+    )
+
+
+def _mean(f: str) -> Callable[..., Any]:
+    return lambda a, axis=None, dtype=None, *, keepdims=False: getattr(F, f)(
+        floating(a), axis, keepdims, dtype=dtype
+    )
 
 
 def _spread(f: str) -> Callable[..., Any]:
@@ -172,17 +187,11 @@ def _plain(f: Callable[..., Any]) -> Callable[..., Any]:
 
 
 NUMPY: dict[str, Callable[..., Any]] = {
-    "sum": lambda a, axis=None, dtype=None, *, keepdims=False: F.sum(a, axis, keepdims, dtype=dtype),
-    "prod": lambda a, axis=None, dtype=None, *, keepdims=False: F.prod(a, axis, keepdims, dtype=dtype),
-    "mean": lambda a, axis=None, dtype=None, *, keepdims=False: F.mean(
-        floating(a), axis, keepdims, dtype=dtype
-    ),
-    "nansum": lambda a, axis=None, dtype=None, *, keepdims=False: F.nansum(a, axis, keepdims, dtype=dtype),
-    "nanmean": lambda a, axis=None, dtype=None, *, keepdims=False: F.nanmean(
-        floating(a), axis, keepdims, dtype=dtype
-    ),
+    "sum": _total("sum"), "prod": _total("prod"), "nansum": _total("nansum"),
+    "mean": _mean("mean"), "nanmean": _mean("nanmean"),
     "var": _spread("var"), "std": _spread("std"),
-    "max": _extreme("amax"), "amax": _extreme("amax"), "min": _extreme("amin"), "amin": _extreme("amin"),
+    "max": _extreme("amax"), "amax": _extreme("amax"),
+    "min": _extreme("amin"), "amin": _extreme("amin"),
     "nanmax": _nan_extreme("amax", -np.inf), "nanmin": _nan_extreme("amin", np.inf),
     "ptp": _ptp,
     "all": lambda a, axis=None, *, keepdims=False: F.all(a, axis, keepdims),

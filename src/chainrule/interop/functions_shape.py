@@ -95,9 +95,8 @@ def _unique(
     ar: Any, return_index: bool = False, return_inverse: bool = False, return_counts: bool = False,
     axis: Any = None, *, equal_nan: bool = True, sorted: bool = True,
 ) -> Any:  # fmt: skip
-    found = np.unique(
-        ar.array, return_index, return_inverse, return_counts, axis, equal_nan=equal_nan
-    )
+    unique: Any = np.unique
+    found = unique(ar.array, return_index, return_inverse, return_counts, axis, equal_nan=equal_nan)
     return tuple(map(wrap, found)) if isinstance(found, tuple) else wrap(found)
 
 

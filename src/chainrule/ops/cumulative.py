@@ -253,8 +253,8 @@ def logcumsumexp(input: Any, dim: Any) -> Any:
         NotImplementedError: for integers and complex numbers.
 
     >>> import chainrule as cr
-    >>> cr.logcumsumexp(cr.tensor([1000.0, 1000.0]), dim=0)
-    tensor([1000.0000, 1000.6931])
+    >>> cr.logcumsumexp(cr.tensor([100.0, 100.0]), dim=0)
+    tensor([100.0000, 100.6931])
     """
     x = ordered(input, "logcumsumexp")
     if not is_inexact(numpy_dtype(x)):
