@@ -77,7 +77,20 @@ sum_prim = linear(
 )  # fmt: skip
 
 
+def in_float32(f: Any) -> Any:
+    """`f`, which for half precision computes in float32 and rounds once, at the end."""
+
+    def computed(x: Any, **params: Any) -> Any:
+        if x.dtype.itemsize != 2 or not is_inexact(x.dtype):
+            return f(x, **params)
+        return f(x.astype(_FLOAT32), **params).astype(x.dtype)
+
+    return computed
+
+
 def _mean_of(x: Any, axis: tuple[int, ...], keepdims: bool = False) -> Any:
+    if x.dtype.itemsize == 2:
+        return _mean_of(x.astype(_FLOAT32), axis, keepdims).astype(x.dtype)
     return np.true_divide(_sum_of(x, axis, keepdims), count_of(x.shape, axis), dtype=x.dtype)
 
 
@@ -138,7 +151,7 @@ def _softmax_of(xp: Any, x: Any, out: Any, axis: Any, keepdims: bool) -> Any:
 
 
 logsumexp_prim = general(
-    "logsumexp", _logsumexp_of,
+    "logsumexp", in_float32(_logsumexp_of),
     vjps=(
         lambda xp, g, x, out, axis, keepdims: expand(xp, g, x, axis, keepdims)
         * conjugate(xp, _softmax_of(xp, x, out, axis, keepdims)),
