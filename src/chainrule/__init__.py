@@ -11,6 +11,7 @@ from chainrule import autograd
 from chainrule import conversion as conversion
 from chainrule import interop as interop
 from chainrule import ops as ops
+from chainrule import return_types as return_types
 from chainrule import special as special
 from chainrule import tensor_methods as tensor_methods
 from chainrule.autograd.grad_mode import (
