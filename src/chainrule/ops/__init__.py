@@ -18,9 +18,11 @@ from chainrule.ops import expand as expand
 from chainrule.ops import exponential as exponential
 from chainrule.ops import extremes as extremes
 from chainrule.ops import gather as gather
+from chainrule.ops import grid as grid
 from chainrule.ops import index as index
 from chainrule.ops import join as join
 from chainrule.ops import linalg as linalg
+from chainrule.ops import masks as masks
 from chainrule.ops import normalization as normalization
 from chainrule.ops import norms as norms
 from chainrule.ops import operators as operators
@@ -29,10 +31,14 @@ from chainrule.ops import pooling as pooling
 from chainrule.ops import random as random
 from chainrule.ops import reduce as reduce
 from chainrule.ops import rounding as rounding
+from chainrule.ops import scatter as scatter
+from chainrule.ops import scatter_reduce as scatter_reduce
+from chainrule.ops import select as select
 from chainrule.ops import shape as shape
 from chainrule.ops import sort as sort
 from chainrule.ops import special as special
 from chainrule.ops import statistics as statistics
+from chainrule.ops import storage as storage
 from chainrule.ops import subscript as subscript
 from chainrule.ops import trigonometric as trigonometric
 from chainrule.ops import window as window
