@@ -7,18 +7,16 @@ Prints medians as ratios to each peer.  Peers that are not installed are left ou
 
 from __future__ import annotations
 
-import os
-
-for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ.setdefault(_variable, "1")
+import single_thread  # noqa: F401, I001 - before NumPy
 
 import argparse
 import gc
+import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
-import tracemalloc
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -26,6 +24,7 @@ import numpy as np
 
 import chainrule as cr
 from chainrule import nn, optim
+from chainrule.core import engine, mutation
 from chainrule.nn import functional as F
 from timing import time_in_turns
 
@@ -176,7 +175,8 @@ def cnn_step() -> Iterator[Row]:
     def build(n: Any, o: Any, f: Any, tensor: Any) -> Callable[[], object]:
         net = n.Sequential(
             n.Conv2d(1, 16, 3, padding=1), n.ReLU(), n.MaxPool2d(2),
-            n.Conv2d(16, 32, 3, padding=1), n.ReLU(), n.MaxPool2d(2), n.Flatten(), n.Linear(128, 10),
+            n.Conv2d(16, 32, 3, padding=1), n.ReLU(), n.MaxPool2d(2),
+            n.Flatten(), n.Linear(128, 10),
         )  # fmt: skip
         return step_of(net, o.Adam(net.parameters(), lr=1e-3), f, tensor(images), tensor(labels))
 
@@ -229,22 +229,32 @@ def mixed_chain(lib: Any, x: Any) -> Any:
     return x
 
 
+def kept_by(tensor: Any, inputs: list[Any]) -> int:
+    """Bytes of the arrays that the tape of a tensor keeps, inputs and result not counted."""
+    buffers = {}
+    for node in engine.reach([tensor.node]):
+        for array in (*(node.args or ()), node.out):
+            if isinstance(array, np.ndarray) and array.ndim:
+                owner = mutation.owner_of(array)
+                buffers[id(owner)] = owner.nbytes
+    for own in (tensor, *inputs):
+        buffers.pop(id(mutation.owner_of(own.array)), None)
+    return sum(buffers.values())
+
+
 @row
 def bytes_kept() -> Iterator[Row]:
     n = 10**6
-    gc.collect()
-    tracemalloc.start()
     x = cr.ones(n, requires_grad=True)
-    before = tracemalloc.get_traced_memory()[0]
-    y = mixed_chain(cr, x)
-    ours = tracemalloc.get_traced_memory()[0] - before - y.numel() * 4
-    tracemalloc.stop()
+    ours = kept_by(mixed_chain(cr, x), [x])
     if not torch:
         yield "bytes kept by a 100-op chain, arrays of 4 MB", ours / (4 * n), None, ""
         return
     kept: dict[int, int] = {}
+    alive = []
 
     def pack(t: Any) -> Any:
+        alive.append(t)
         kept[t.untyped_storage().data_ptr()] = t.untyped_storage().nbytes()
         return t
 
@@ -253,12 +263,8 @@ def bytes_kept() -> Iterator[Row]:
         ty = mixed_chain(torch, tx)
     for own in (tx, ty):
         kept.pop(own.data_ptr(), None)
-    yield (
-        "bytes kept by a 100-op chain / PyTorch",
-        ours / sum(kept.values()),
-        1.0,
-        f"{ours / 4 / n:.0f} arrays",
-    )
+    theirs = sum(size for size in kept.values() if size > 8)
+    yield "bytes kept by a 100-op chain / PyTorch", ours / theirs, 1.0, f"{ours // 4 // n} arrays"
 
 
 @row
@@ -280,17 +286,21 @@ def long_tape() -> Iterator[Row]:
 
 @row
 def import_time() -> Iterator[Row]:
-    def seconds(statement: str) -> float:
-        code = f"import time; s = time.perf_counter(); {statement}; print(time.perf_counter() - s)"
-        runs = [
-            float(
-                subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout
-            )
-            for _ in range(9)
-        ]
-        return statistics.median(runs)
+    with tempfile.TemporaryDirectory() as cache:
 
-    extra = seconds("import chainrule") - seconds("import numpy")
+        def seconds(statement: str) -> float:
+            code = (
+                f"import time; s = time.perf_counter(); {statement}; print(time.perf_counter() - s)"
+            )
+            command = [sys.executable, "-X", f"pycache_prefix={cache}", "-c", code]
+            env = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+            runs = [
+                float(subprocess.run(command, capture_output=True, check=True, env=env).stdout)
+                for _ in range(10)
+            ]
+            return statistics.median(runs[1:])  # the first writes the bytecode
+
+        extra = seconds("import numpy, chainrule") - seconds("import numpy")
     yield "import chainrule over import numpy, ms", extra * 1e3, 60, ""
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from chainrule.core.engine import boxed, check_alive, unpack
+from chainrule.core.engine import check_alive
 from chainrule.core.hooks import RemovableHandle, add_hook
 from chainrule.core.node import Aval, Leaf, Node, extra_of
 from chainrule.core.primitive import PICK, Primitive
+from chainrule.core.sweep import boxed, unpack
 from chainrule.core.tensor import Tensor
 
 # What the rules of an operation call x, y, z, w and out, in PyTorch's names.
@@ -75,6 +76,9 @@ class GradFn:
         Raises:
             RuntimeError: if they were freed or overwritten.
         """
+        ctx = (self.node.params or {}).get("ctx")
+        if ctx is not None:
+            return tuple(ctx.saved_tensors)
         args, out = self._saved()
         outs = out if isinstance(out, tuple) else (out,)
         return tuple(a for a in (*args, *outs) if isinstance(a, Tensor))
@@ -89,6 +93,9 @@ class GradFn:
             found = self._find_saved(name.removeprefix("_saved_"))
             if found is not None:
                 return found
+        ctx = (self.node.params or {}).get("ctx")  # of an autograd.Function
+        if ctx is not None and not name.startswith("__"):
+            return getattr(ctx, name)
         raise AttributeError(f"{self.name()!r} object has no attribute {name!r}")
 
     def _find_saved(self, what: str) -> Any:

@@ -15,17 +15,16 @@ from typing import Any
 import numpy as np
 
 from chainrule.core import modes, mutation
-from chainrule.core.hooks import run_post_hooks, run_pre_hooks
+from chainrule.core.hooks import run_multi_hooks, run_pre_hooks, run_tensor_hooks
 from chainrule.core.namespaces import raw, recorded
-from chainrule.core.node import Aval, Freed, Leaf, Node
-from chainrule.core.partials import NAMED, ONE, contribution
-from chainrule.core.primitive import LEAF, PICK, pick
-from chainrule.core.scatter import add_at
-from chainrule.core.source import caller, describe
-from chainrule.core.special_modes import unpacked
-from chainrule.core.tensor import Tensor, wrap
+from chainrule.core.node import Freed, Leaf, Node
+from chainrule.core.primitive import LEAF, PICK
+from chainrule.core.source import caller
+from chainrule.core.special_modes import AnomalyError
+from chainrule.core.sweep import Restart, Scatter, Sweep, boxed, has_nan, unpack
+from chainrule.core.tensor import Tensor
 
-REAL = frozenset(map(np.dtype, (np.float32, np.float64)))
+__all__ = ["Scatter", "between", "boxed", "check_alive", "free", "pull", "push", "reach"]
 _seq = attrgetter("seq")
 
 
@@ -67,116 +66,24 @@ def between(outs: Iterable[Node], ins: Iterable[Node]) -> tuple[list[Node], set[
     for node in found:
         if node in live:
             path.append(node)
-        elif any(parent in live for parent in node.parents):
-            live.add(node)
-            path.append(node)
+            continue
+        for parent in node.parents:
+            if parent in live:
+                live.add(node)
+                path.append(node)
+                break
     return path, live
 
 
-class Restart(Exception):  # noqa: N818 - a signal, not an error
-    """The sweep met user code (a hook, a custom function), which must run once and carefully."""
-
-
-class Scatter:
-    """A cotangent that is zero outside `index`: added in place, never spread over zeros."""
-
-    __slots__ = ("add_at", "index", "value")
-
-    dtype = shape = None  # never equal to a node's: contributions always go through `add`
-
-    def __init__(self, index: Any, value: Any, add_at: bool) -> None:
-        self.index = index
-        self.value = value
-        self.add_at = add_at
-
-    def add_into(self, buffer: Any) -> None:
-        """Add the value to the buffer at the index; repeated positions add up."""
-        if self.add_at:
-            add_at(buffer, self.index, self.value)
-        else:
-            buffer[self.index] += self.value
-
-
-class Adjoints:
-    """Which cotangent has arrived at which node so far: `node_to_grad` of the textbooks.
-
-    Contributions are brought to the node's shape and dtype and added.  A sum is a fresh buffer, so
-    later contributions are added to it in place.
-    """
-
-    __slots__ = ("grads", "owned", "xp")
-
-    def __init__(self, xp: Any) -> None:
-        self.grads: dict[Node, Any] = {}
-        self.owned: set[Node] = set()
-        self.xp = xp
-
-    def add(self, node: Node, g: Any) -> None:
-        """Add a partial adjoint to what has arrived at the node."""
-        known = self.grads.get(node)
-        if type(g) is Scatter:
-            self._scatter(node, known, g)
-            return
-        if g.shape != node.shape:
-            g = unbroadcast(self.xp, g, node.shape)
-        if g.dtype != node.dtype:
-            g = self.xp.astype(g, dtype=node.dtype)
-        if known is None:
-            self.grads[node] = g
-        elif node in self.owned:
-            np.add(known, g, out=known)
-        else:
-            self.grads[node] = total = known + g
-            if type(total) is np.ndarray:  # NumPy's scalars cannot be written
-                self.owned.add(node)
-
-    def _scatter(self, node: Node, known: Any, g: Scatter) -> None:
-        if known is None:
-            known = self.grads[node] = np.zeros(node.shape or (), node.dtype)
-        elif node not in self.owned:
-            known = self.grads[node] = known.copy()
-        self.owned.add(node)
-        g.add_into(known)
-
-    def add_output(self, node: Node, index: int, g: Any) -> None:
-        """Add the cotangent of one output of a node that has several."""
-        parts = self.grads.get(node)
-        if parts is None:
-            parts = self.grads[node] = [None] * len(node.out)
-        parts[index] = g if parts[index] is None else parts[index] + g
-
-
-def unbroadcast(xp: Any, g: Any, shape: Any) -> Any:
-    """Sum a cotangent over the axes along which its argument was broadcast."""
-    extra = len(g.shape) - len(shape)
-    if extra < 0 or any(d not in (1, s) for d, s in zip(shape, g.shape[extra:], strict=True)):
-        return xp.broadcast_to(g, shape=tuple(shape))
-    axes = tuple(range(extra)) + tuple(
-        extra + i for i, d in enumerate(shape) if d == 1 and g.shape[extra + i] != 1
+def freed_error(node: Node, freed: Freed) -> RuntimeError:
+    """The error for a graph whose saved values are gone: who freed them, and both cures."""
+    return RuntimeError(
+        "Trying to backward through the graph a second time (or directly access saved tensors "
+        "after they have already been freed). Saved intermediate values of the graph were freed by "
+        f"{freed.where}. Either compute the value again before differentiating it again, or pass "
+        "retain_graph=True to that first call; the operation concerned is "
+        f"{node.prim.name} at {node.where}."
     )
-    if axes:
-        g = xp.sum(g, axis=axes, keepdims=False)
-    return g if g.shape == shape else xp.reshape(g, shape=tuple(shape))
-
-
-def unpack(values: Any) -> Any:
-    """Saved values with those that a saved-tensor hook had packed brought back."""
-    return tuple(map(unpacked, values)) if isinstance(values, tuple) else unpacked(values)
-
-
-def boxed(node: Node, args: Any, out: Any) -> tuple[Any, Any]:
-    """Kept arguments and output of a node as tensors on the tape."""
-    args = tuple(
-        a if a is None or isinstance(a, (Aval, int, float, complex)) else wrap(a, p)
-        for a, p in zip(args, node.parents, strict=True)
-    )
-    if out is None:
-        return args, None
-    if isinstance(out, tuple):
-        return args, tuple(
-            o if isinstance(o, Aval) else pick(node, i, o) for i, o in enumerate(out)
-        )
-    return args, wrap(out, node)
 
 
 def check_alive(order: Sequence[Node]) -> None:
@@ -185,93 +92,9 @@ def check_alive(order: Sequence[Node]) -> None:
     for node in order:
         args = node.args
         if type(args) is Freed:
-            raise RuntimeError(
-                "Trying to backward through the graph a second time (or directly access saved "
-                "tensors after they have already been freed). Saved intermediate values of the "
-                f"graph were freed by {args.where}. Either compute the value again before "
-                "differentiating it again, or pass retain_graph=True to that first call; "
-                f"the operation concerned is {node.prim.name} at {node.where}."
-            )
+            raise freed_error(node, args)
         if node.seq < last and args is not None:
             mutation.check_saved(node)
-
-
-def sweep(
-    order: Sequence[Node],
-    seeds: Sequence[tuple[Node, Any]],
-    live: set[Node] | None,
-    wanted: set[Node] | None,
-    create_graph: bool,
-    careful: bool,
-) -> tuple[dict[Node, Any], dict[Node, Any]]:
-    """Carry cotangents back over `order`.
-
-    Returns the cotangents of the `wanted` nodes (None: of the leaves), and those of the nodes whose
-    tensors asked to retain theirs.
-
-    Raises:
-        Restart: if user code is met and the sweep is not `careful`.
-    """
-    xp = recorded if create_graph else raw
-    adjoints = Adjoints(xp)
-    for node, g in seeds:
-        adjoints.add(node, g)
-    grads, owned, multiply = adjoints.grads, adjoints.owned, xp.multiply
-    got: dict[Node, Any] = {}
-    retained: dict[Node, Any] = {}
-    for node in reversed(order):
-        g = grads.pop(node, None)
-        if g is None:
-            continue
-        if owned:
-            owned.discard(node)
-        prim = node.prim
-        if node.extra is not None or prim.side_effects:
-            if not careful:
-                raise Restart
-            if node.extra is not None:
-                g = run_pre_hooks(node, g)
-                if node.extra.retain is not None:
-                    retained[node] = g
-        if prim is LEAF:
-            if wanted is None or node in wanted:
-                got[node] = g
-            continue
-        if wanted is not None and node in wanted:
-            got[node] = g
-        if prim is PICK:
-            adjoints.add_output(node.parents[0], node.params["index"], g)  # type: ignore[arg-type,index]
-            continue
-        args, out = node.args, node.out
-        if node.extra is not None:
-            args, out = unpack(args), unpack(out)
-        if create_graph:
-            args, out = boxed(node, args, out)
-        if prim.partials is None or node.extra is not None:
-            partial = prim.pull(node, g, xp, args, out, live, careful)
-            if node.extra is not None:
-                partial = run_post_hooks(node, partial, g)
-            for parent, gp in zip(node.parents, partial, strict=True):
-                if gp is not None:
-                    adjoints.add(parent, gp)
-            continue
-        # The rest is `Elementwise.pull` unrolled: nearly all nodes of a tape come this way.
-        for parent, (case, detail) in zip(node.parents, prim.partials):  # noqa: B905 - hot
-            if parent is None or (live is not None and parent not in live):
-                continue
-            if case == ONE:
-                gp = g
-            elif case == NAMED and not careful and node.dtype in REAL:
-                gp = multiply(g, args[detail] if detail >= 0 else out)
-            else:
-                gp = contribution(case, detail, node, g, xp, args, out, careful)
-                if gp is None:
-                    continue
-            if parent not in grads and gp.dtype is parent.dtype and gp.shape == parent.shape:
-                grads[parent] = gp
-            else:
-                adjoints.add(parent, gp)
-    return got, retained
 
 
 def pull(
@@ -281,7 +104,7 @@ def pull(
     wanted: set[Node] | None,
     create_graph: bool,
 ) -> tuple[dict[Node, Any], dict[Node, Any]]:
-    """Reverse mode over `order`: what `sweep` returns.
+    """Reverse mode over `order`: cotangents of the wanted nodes, and of those that retain theirs.
 
     A zero cotangent wins over an infinite or nan local derivative.  Testing for it at every step
     would double the cost, so the first sweep multiplies plainly, and only if a nan arrives is the
@@ -289,14 +112,54 @@ def pull(
     which is what the test would have done.
     """
     check_alive(order)
-    with quiet(create_graph):
-        try:
-            found = sweep(order, seeds, live, wanted, create_graph, careful=False)
-            if not any(has_nan(g) for g in found[0].values()):
-                return found
-        except Restart:
-            pass
-        return sweep(order, seeds, live, wanted, create_graph, careful=True)
+    found = Sweep(live, wanted, create_graph)
+    outer = modes.get_mode()
+    if isinstance(outer, modes.Mode):
+        if outer.anomaly:
+            found.watch, found.careful = outer.check_nan, True
+        inner = modes.changed(grad=create_graph, check_nan=False)
+    else:
+        inner = create_graph
+    modes.current.set(inner)
+    try:
+        with np.errstate(all="ignore"):
+            try:
+                found.run(order, seeds)
+                again = not found.careful and (
+                    any(map(has_nan, found.got.values()))
+                    or any(map(has_nan, found.retained.values()))
+                )
+            except Restart:
+                again = True
+            if again:
+                found.careful = True
+                found.run(order, seeds)
+            leaf_hooks(found)
+            run_multi_hooks(found.arrived)
+    except AnomalyError as error:
+        # The way here through the engine says nothing; the message has the user's lines.
+        raise error.with_traceback(None) from None
+    except (RuntimeError, TypeError, AttributeError) as error:
+        check_freed_meanwhile(order, error)
+        raise
+    finally:
+        modes.current.set(outer)
+    return found.got, found.retained
+
+
+def leaf_hooks(found: Sweep) -> None:
+    """Run the hooks of the leaves, which see the whole gradient, newest leaf first."""
+    got = found.got
+    hooked = [node for node in got if node.extra is not None and node.prim is LEAF]
+    for node in sorted(hooked, key=_seq, reverse=True):
+        got[node] = run_pre_hooks(node, run_tensor_hooks(node, got[node], found.arrived))
+
+
+def check_freed_meanwhile(order: Sequence[Node], error: Exception) -> None:
+    """Explain an error in the middle of a sweep by another thread having freed the graph."""
+    for node in order:
+        if type(node.args) is Freed:
+            raise freed_error(node, node.args) from error
 
 
 @contextlib.contextmanager
@@ -308,13 +171,6 @@ def quiet(create_graph: bool) -> Iterator[None]:
             yield
     finally:
         modes.leave(token)
-
-
-def has_nan(g: Any) -> bool:
-    """Whether any entry is nan, at the cost of one dot product."""
-    a = g.array if isinstance(g, Tensor) else g
-    total = np.vdot(a, a) if type(a) is np.ndarray else a
-    return bool(total != total)
 
 
 def push(order: Sequence[Node], seeds: dict[Node, Any], create_graph: bool) -> dict[Node, Any]:
@@ -329,9 +185,11 @@ def push(order: Sequence[Node], seeds: dict[Node, Any], create_graph: bool) -> d
             if node.prim is PICK:
                 t = incoming[0][node.params["index"]]  # type: ignore[index]
             else:
-                args, out = (
-                    boxed(node, node.args, node.out) if create_graph else (node.args, node.out)
-                )
+                args, out = node.args, node.out
+                if node.extra is not None:
+                    args, out = unpack(args), unpack(out)
+                if create_graph:
+                    args, out = boxed(node, args, out)
                 t = node.prim.push(node, incoming, xp, args, out)
                 if node.shape is not None and t is not None and t.shape != node.shape:
                     t = xp.broadcast_to(t, shape=node.shape)
@@ -342,7 +200,7 @@ def push(order: Sequence[Node], seeds: dict[Node, Any], create_graph: bool) -> d
 
 def free(order: Iterable[Node]) -> None:
     """Release the values kept for backward, leaving a note of who did."""
-    freed = Freed(describe(*caller(2)))
+    freed = Freed(*caller(2))
     for node in order:
         if node.prim.saves and node.args is not None:
             node.args = freed

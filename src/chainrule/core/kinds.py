@@ -258,7 +258,7 @@ def bind_elementwise(prim: Elementwise, args: Sequence[Any], params: dict[str, A
     values = [cast(v, dt) for v in values]
     try:
         out = prim.eval(*values, **(params or {}))
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         raise mismatch(prim, values, error) from None
     mode = get_mode() if recording and prim.differentiable else False
     if mode is False or not is_inexact(out.dtype):
@@ -282,11 +282,30 @@ def cast(value: Any, dt: np.dtype[Any]) -> Any:
     """An array in the given dtype, copied only if it has another; a number as a 0-d array."""
     if hasattr(value, "dtype"):
         return value if value.dtype is dt or value.dtype == dt else value.astype(dt)
-    return np.asarray(value, dt)
+    try:
+        return np.asarray(value, dt)
+    except OverflowError:  # a Python integer beyond the dtype's range wraps, as in PyTorch
+        return np.asarray(value).astype(dt)
 
 
-def mismatch(prim: Primitive, values: Sequence[Any], error: ValueError) -> Exception:
-    """The error for shapes that do not broadcast, in PyTorch's words."""
+_NOT_FOR_BOOL = {
+    "subtract": "Subtraction, the `-` operator, with two bool tensors is not supported. Use the "
+    "`^` or `logical_xor()` operator instead.",
+    "negative": "Negation, the `-` operator, on a bool tensor is not supported. If you are trying "
+    "to invert a mask, use the `~` or `logical_not()` operator instead.",
+}
+
+
+def mismatch(prim: Primitive, values: Sequence[Any], error: Exception) -> Exception:
+    """The error for dtypes or shapes that do not fit the operation, in PyTorch's words."""
+    if isinstance(error, TypeError):
+        name = values[0].dtype.name
+        if name == "bool" and prim.name in _NOT_FOR_BOOL:
+            return RuntimeError(_NOT_FOR_BOOL[prim.name])
+        return NotImplementedError(
+            f'"{prim.name}" not implemented for {name} tensors; convert them first, for example '
+            "with x.float()"
+        )
     shapes = [tuple(getattr(v, "shape", ())) for v in values]
     try:
         np.broadcast_shapes(*shapes)
@@ -301,7 +320,7 @@ def mismatch(prim: Primitive, values: Sequence[Any], error: ValueError) -> Excep
                         f"{prim.name}() got shapes {list(a)} and {list(b)}, which do not broadcast"
                     )
         return RuntimeError(f"{prim.name}() got shapes {shapes}, which do not broadcast")
-    return error
+    return RuntimeError(str(error))
 
 
 __all__ = ["Tensor", "bilinear", "elementwise", "general", "linear"]

@@ -33,6 +33,12 @@ class Write:
 LOG: dict[int, Write] = {}
 
 
+class Log:
+    """What holds for the log as a whole: the time of its latest write."""
+
+    last = 0
+
+
 def owner_of(array: Any) -> Any:
     """The array that owns the memory which `array` looks at."""
     base = getattr(array, "base", None)
@@ -49,7 +55,7 @@ def note_write(array: Any) -> None:
     if write is None:
         write = LOG[key] = Write(ref(owner, lambda _: LOG.pop(key, None)))
     write.count += 1
-    write.seq = next_seq()
+    write.seq = Log.last = next_seq()
     write.code, write.lasti = caller(2)
 
 
@@ -83,5 +89,5 @@ def check_saved(node: Node) -> None:
 
 
 def last_seq() -> int:
-    """The time of the latest write to a buffer that is still alive."""
-    return max((write.seq for write in LOG.values()), default=0)
+    """The time of the latest write to any buffer."""
+    return Log.last

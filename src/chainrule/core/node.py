@@ -134,10 +134,16 @@ class Extra:
 class Freed:
     """Takes the place of a node's `args` after a backward pass has released them."""
 
-    __slots__ = ("where",)
+    __slots__ = ("code", "lasti")
 
-    def __init__(self, where: str) -> None:
-        self.where = where
+    def __init__(self, code: CodeType | None, lasti: int) -> None:
+        self.code = code
+        self.lasti = lasti
+
+    @property
+    def where(self) -> str:
+        """The user's line that ran the backward pass."""
+        return describe(self.code, self.lasti)
 
 
 def extra_of(node: Node) -> Extra:

@@ -213,7 +213,7 @@ def record(
     if isinstance(mode, Mode):
         from chainrule.core.special_modes import after_record
 
-        after_record(n, out, mode)
+        after_record(n, out, mode, values)
     return n
 
 

@@ -3,6 +3,7 @@
 from chainrule.ops import activation as activation
 from chainrule.ops import arithmetic as arithmetic
 from chainrule.ops import arrange as arrange
+from chainrule.ops import bessel as bessel
 from chainrule.ops import bitwise as bitwise
 from chainrule.ops import bounds as bounds
 from chainrule.ops import compare as compare
@@ -29,6 +30,7 @@ from chainrule.ops import operators as operators
 from chainrule.ops import pad as pad
 from chainrule.ops import pooling as pooling
 from chainrule.ops import random as random
+from chainrule.ops import random_fill as random_fill
 from chainrule.ops import reduce as reduce
 from chainrule.ops import rounding as rounding
 from chainrule.ops import scatter as scatter
@@ -41,4 +43,6 @@ from chainrule.ops import statistics as statistics
 from chainrule.ops import storage as storage
 from chainrule.ops import subscript as subscript
 from chainrule.ops import trigonometric as trigonometric
+from chainrule.ops import counting as counting
+from chainrule.ops import quantiles as quantiles
 from chainrule.ops import window as window

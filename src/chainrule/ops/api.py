@@ -15,6 +15,7 @@ from chainrule.core.mutation import note_write
 from chainrule.core.tensor import Tensor
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {}
+SPECIAL: dict[str, Callable[..., Any]] = {}  # what only `chainrule.special` offers
 _NUMPY_NAMES = {"axis": "dim", "keepdims": "keepdim", "axes": "dims"}
 
 
@@ -101,7 +102,10 @@ def in_place_method(f: Callable[..., Any], name: str) -> Callable[..., Any]:
     return method
 
 
-def export_elementwise(op: Any, *names: str, in_place: bool = True, method: bool = True) -> Any:
+def export_elementwise(
+    op: Any, *names: str, in_place: bool = True, method: bool = True,
+    namespace: dict[str, Callable[..., Any]] = FUNCTIONS,
+) -> Any:  # fmt: skip
     """Publish an elementwise operation of one or two tensors; methods and operators stay direct."""
     name = names[0] if names else op.__name__
     if op.prim.arity == 1:
@@ -122,7 +126,7 @@ def export_elementwise(op: Any, *names: str, in_place: bool = True, method: bool
     public.__doc__ = op.prim.doc
     public.prim = op.prim
     for n in names or (op.__name__,):
-        FUNCTIONS[n] = public
+        namespace[n] = public
         if method:
             setattr(Tensor, n, op)
         if in_place:

@@ -51,10 +51,15 @@ rsqrt = elementwise(
     doc="One divided by the square root of each entry; nan below zero.",
 )  # fmt: skip
 
+cbrt = elementwise(
+    "cbrt", np.cbrt, lambda xp, out: xp.reciprocal(3 * (out * out)), result="float",
+    domain=[(0.2, 4)], symbol="cbrt({})", doc="The cube root of each entry.",
+)  # fmt: skip
+
 
 def _pow(x: Any, y: Any) -> Any:
     """x^y; the commonest exponents are products and roots, many times faster than the power."""
-    if y.ndim == 0:
+    if not getattr(y, "ndim", 0):
         if y == 2:
             return np.multiply(x, x)
         if y == 1:
@@ -91,7 +96,7 @@ def _checked(divide: Callable[..., Any]) -> Callable[..., Any]:
     """A division that refuses integer zeros, for which NumPy would return 0."""
 
     def divided(x: Any, y: Any) -> Any:
-        if y.dtype.kind in "iu" and not np.all(y):
+        if getattr(y, "dtype", np.dtype(float)).kind in "iu" and not np.all(y):
             raise RuntimeError("ZeroDivisionError: an integer tensor is divided by zero")
         return divide(x, y)
 

@@ -30,6 +30,7 @@ def ordered(ufunc: Callable[..., Any]) -> Callable[..., Any]:
     return compared
 
 
+_eval: Callable[..., Any]
 COMPARISONS: dict[str, Any] = {}
 for _name, _short, _eval, _symbol, _doc in [
     ("equal", "eq", np.equal, "==", "Whether entries are equal."),
@@ -154,4 +155,5 @@ def equal(input: Any, other: Any) -> bool:
     >>> cr.equal(cr.tensor([1, 2]), cr.tensor([1, 2]))
     True
     """
-    return bool(np.array_equal(*_numbers(input, other)))
+    x, y = _numbers(input, other)
+    return bool(np.array_equal(x, y))

@@ -6,13 +6,17 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.core.dtypes import is_inexact
 from chainrule.core.kinds import general, linear
 from chainrule.core.namespaces import composite
 from chainrule.core.samples import Sample, uniform
-from chainrule.ops.api import export
-from chainrule.ops.inputs import as_input, axis_of, converted
-from chainrule.ops.reduce import conjugate
-
+from chainrule.ops.api import FUNCTIONS, export
+from chainrule.ops.extremes import ordered
+from chainrule.ops.inputs import as_input, axis_of, converted, numpy_dtype, torch_name
+from chainrule.ops.reduce import conjugate, sum_prim
+from chainrule.ops.results import result_type
+from chainrule.ops.selection import selection
+from chainrule.ops.shape import reshape_prim
 
 
 def flipped(x: Any, axis: int, reverse: bool) -> Any:
@@ -152,6 +156,71 @@ def exclusive_cumprod(xp: Any, x: Any, axis: int, reverse: bool) -> Any:
     return _before(xp, xp.cumprod(x, axis=axis, reverse=reverse), axis, reverse)
 
 
+def _logcumsumexp_of(x: Any, axis: int) -> Any:
+    return np.logaddexp.accumulate(x, axis) if x.ndim else x.copy()
+
+
+def _finite_logs(xp: Any, out: Any) -> Any:
+    """-inf replaced by 0, so that differences of logarithms are -inf rather than nan."""
+    return xp.where(out == -np.inf, 0, out)
+
+
+def _decay(xp: Any, out: Any, axis: int) -> Any:
+    """exp(out[i-1] - out[i]) ≤ 1: how much of the running sum at i-1 is in the one at i."""
+    difference = xp.shift(out, axis=axis, reverse=False) - _finite_logs(xp, out)
+    first = np.arange(out.shape[axis]) == 0 if len(out.shape) else np.array(True)
+    first = first.reshape(tuple(-1 if i == axis else 1 for i in range(len(out.shape))))
+    return xp.exp(xp.where(first, 0, difference))
+
+
+# out[i] = log(exp(out[i-1]) + exp(x[i])), so with the decay d and the share s = exp(x - out):
+# tangents run forward as ṫ[i] = d[i]·ṫ[i-1] + s[i]·t[i], cotangents back likewise.  All factors are
+# at most one: nothing overflows.
+logcumsumexp_prim = general(
+    "logcumsumexp", _logcumsumexp_of,
+    vjps=(
+        lambda xp, g, x, out, axis: xp.exp(x - _finite_logs(xp, out)) * xp.recurrence(
+            xp.shift(_decay(xp, out, axis), axis=axis, reverse=True), g, axis=axis, reverse=True
+        ),
+    ),
+    jvps=(
+        lambda xp, t, x, out, axis: xp.recurrence(
+            _decay(xp, out, axis), t * xp.exp(x - _finite_logs(xp, out)), axis=axis, reverse=False
+        ),
+    ),
+    samples=lambda: [
+        Sample(uniform(4), axis=0), Sample(uniform(2, 3, 2), axis=1), Sample(uniform(), axis=0)
+    ],
+)  # fmt: skip
+
+
+def _running_index(accumulate: Any) -> Any:
+    """Where the running extreme stands: the last of equal entries, or a nan once there is one."""
+
+    def find(x: Any, axis: int) -> Any:
+        if x.ndim == 0:
+            return np.zeros((), np.int64)
+        hit = (x == accumulate(x, axis)) | (x != x)
+        place = np.arange(x.shape[axis]).reshape([-1 if i == axis else 1 for i in range(x.ndim)])
+        return np.maximum.accumulate(np.where(hit, place, 0), axis)
+
+    return find
+
+
+_cummax_index = general(
+    "cummax_index", _running_index(np.maximum.accumulate),
+    samples=lambda: [Sample(uniform(2, 5), axis=1)],
+)  # fmt: skip
+_cummin_index = general(
+    "cummin_index", _running_index(np.minimum.accumulate),
+    samples=lambda: [Sample(uniform(2, 5), axis=1)],
+)  # fmt: skip
+_cummax_along = selection("cummax_along", "Cummax", repeats=True)
+_cummin_along = selection("cummin_along", "Cummin", repeats=True)
+_CumMax = result_type("cummax", "values", "indices")
+_CumMin = result_type("cummin", "values", "indices")
+
+
 @export("cumsum", in_place=True)
 def cumsum(input: Any, dim: Any, *, dtype: Any = None) -> Any:
     """Running sum along a dimension; integers and booleans give int64.
@@ -174,3 +243,137 @@ def cumprod(input: Any, dim: Any, *, dtype: Any = None) -> Any:
     """
     x = converted(as_input(input, "cumprod"), dtype)
     return cumprod_prim(x, axis=axis_of(dim, x.ndim, "cumprod"), reverse=False)
+
+
+@export("logcumsumexp")
+def logcumsumexp(input: Any, dim: Any) -> Any:
+    """Running log Σ exp(x) along a dimension, without overflow.
+
+    Raises:
+        NotImplementedError: for integers and complex numbers.
+
+    >>> import chainrule as cr
+    >>> cr.logcumsumexp(cr.tensor([1000.0, 1000.0]), dim=0)
+    tensor([1000.0000, 1000.6931])
+    """
+    x = ordered(input, "logcumsumexp")
+    if not is_inexact(numpy_dtype(x)):
+        raise NotImplementedError(
+            f"\"logcumsumexp\" not implemented for '{torch_name(x)}'; convert with x.float()"
+        )
+    return logcumsumexp_prim(x, axis=axis_of(dim, x.ndim, "logcumsumexp"))
+
+
+@export("cummax")
+def cummax(input: Any, dim: Any) -> Any:
+    """The largest entry so far along a dimension, and where it stands (the last of equal ones).
+
+    >>> import chainrule as cr
+    >>> cr.cummax(cr.tensor([1.0, 3.0, 2.0]), dim=0).values
+    tensor([1., 3., 3.])
+    """
+    x = ordered(input, "cummax")
+    axis = axis_of(dim, x.ndim, "cummax")
+    index = _cummax_index(x, axis=axis)
+    return _CumMax(_cummax_along(x, index, axis=axis, keepdims=True), index)
+
+
+@export("cummin")
+def cummin(input: Any, dim: Any) -> Any:
+    """The smallest entry so far along a dimension, and where it stands (the last of equal ones).
+
+    >>> import chainrule as cr
+    >>> cr.cummin(cr.tensor([3.0, 1.0, 2.0]), dim=0).values
+    tensor([3., 1., 1.])
+    """
+    x = ordered(input, "cummin")
+    axis = axis_of(dim, x.ndim, "cummin")
+    index = _cummin_index(x, axis=axis)
+    return _CumMin(_cummin_along(x, index, axis=axis, keepdims=True), index)
+
+
+def _neighbours(x: Any, axis: int) -> tuple[Any, Any]:
+    """Each entry but the last along an axis, and its successor."""
+    before = (slice(None),) * axis
+    return x[(*before, slice(None, -1))], x[(*before, slice(1, None))]
+
+
+@export("diff")
+def diff(
+    input: Any, n: int = 1, dim: Any = -1, prepend: Any = None, append: Any = None
+) -> Any:  # fmt: skip
+    """The n-th differences of neighbours along a dimension; for booleans, whether they differ.
+
+    Raises:
+        RuntimeError: for a 0-d tensor or a negative n.
+
+    >>> import chainrule as cr
+    >>> cr.diff(cr.tensor([1.0, 4.0, 9.0]))
+    tensor([3., 5.])
+    """
+    x = as_input(input, "diff")
+    if x.ndim == 0:
+        raise RuntimeError("diff expects input to be at least one-dimensional")
+    if n < 0:
+        raise RuntimeError(f"order must be non-negative but got {n}")
+    axis = axis_of(dim, x.ndim, "diff")
+    if prepend is not None or append is not None:
+        x = FUNCTIONS["cat"]([part for part in (prepend, x, append) if part is not None], axis)
+    for _ in range(n):
+        lower, upper = _neighbours(x, axis)
+        x = upper != lower if x.dtype == np.bool_ else upper - lower
+    return x
+
+
+def _trapezoids(name: str, y: Any, x: Any, dx: Any, dim: Any) -> tuple[Any, int]:
+    """The area over each interval, and the dimension along which they lie."""
+    y = as_input(y, name, "y")
+    if y.ndim == 0:
+        raise IndexError(f"Dimension specified as {dim} but tensor has no dimensions")
+    axis = axis_of(dim, y.ndim, name)
+    lower, upper = _neighbours(y, axis)
+    total = lower + upper
+    if x is None:
+        return total * ((1 if dx is None else dx) / 2), axis
+    if dx is not None:
+        raise TypeError(f"{name}() takes the points x or their distance dx, not both")
+    x = as_input(x, name, "x")
+    if x.ndim == 1:
+        left, right = _neighbours(x, 0)
+        width = reshape_prim(
+            right - left, shape=tuple(-1 if i == axis else 1 for i in range(y.ndim))
+        )
+    else:
+        left, right = _neighbours(x, axis_of(dim, x.ndim, name))
+        width = right - left
+    return total * width / 2, axis
+
+
+@export("trapezoid", "trapz", method=False)
+def trapezoid(y: Any, x: Any = None, *, dx: Any = None, dim: Any = -1) -> Any:
+    """The integral along a dimension by the trapezoidal rule, over points `x` or steps `dx` (1).
+
+    Raises:
+        TypeError: if both `x` and `dx` are given.
+
+    >>> import chainrule as cr
+    >>> cr.trapezoid(cr.tensor([1.0, 2.0, 3.0]))
+    tensor(4.)
+    """
+    areas, axis = _trapezoids("trapezoid", y, x, dx, dim)
+    return sum_prim(areas, axis=(axis,), keepdims=False)
+
+
+@export("cumulative_trapezoid", method=False)
+def cumulative_trapezoid(y: Any, x: Any = None, *, dx: Any = None, dim: Any = -1) -> Any:
+    """The running integral along a dimension by the trapezoidal rule: one entry per interval.
+
+    Raises:
+        TypeError: if both `x` and `dx` are given.
+
+    >>> import chainrule as cr
+    >>> cr.cumulative_trapezoid(cr.tensor([1.0, 2.0, 3.0]))
+    tensor([1.5000, 4.0000])
+    """
+    areas, axis = _trapezoids("cumulative_trapezoid", y, x, dx, dim)
+    return cumsum_prim(areas, axis=axis, reverse=False)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from chainrule.core.kinds import elementwise
-from chainrule.ops.api import export_elementwise
+from chainrule.core.kinds import elementwise, general
+from chainrule.core.namespaces import publish, recorded
+from chainrule.core.primitive import unbox
+from chainrule.core.samples import Sample, uniform
+from chainrule.ops.api import SPECIAL, export, export_elementwise
 
 LN2 = math.log(2)
 LN10 = math.log(10)
@@ -70,7 +73,106 @@ logaddexp2 = elementwise(
     result="float", symbol="logaddexp2({}, {})", doc="log2(2^x + 2^y), without overflow.",
 )  # fmt: skip
 
-for _op in (exp, exp2, expm1, log, log1p, log2, log10, sigmoid):
+
+def _xlogy(x: Any, y: Any) -> Any:
+    zero = (x == 0) & ~np.isnan(y)
+    return np.where(zero, 0, x * np.log(np.where(zero, 1, y)))
+
+
+def _xlog1py(x: Any, y: Any) -> Any:
+    zero = (x == 0) & ~np.isnan(y)
+    return np.where(zero, 0, x * np.log1p(np.where(zero, 0, y)))
+
+
+xlogy = elementwise(
+    "xlogy", _xlogy,
+    lambda xp, x, y: xp.log(xp.where((x == 0) & (y <= 0), 1, y)), lambda x, y: x / y,
+    result="float", domain=[(-2, 2), (0.2, 4)], symbol="{}*log({})",
+    doc="x·log(y), and 0 where x = 0, whatever y (but nan if y is nan).",
+)  # fmt: skip
+xlog1py = elementwise(
+    "xlog1py", _xlog1py,
+    lambda xp, x, y: xp.log1p(xp.where((x == 0) & (y <= -1), 0, y)), lambda x, y: x / (y + 1),
+    result="float", domain=[(-2, 2), (-0.8, 4)], symbol="{}*log1p({})",
+    doc="x·log(1 + y), and 0 where x = 0, whatever y (but nan if y is nan).",
+)  # fmt: skip
+
+
+def _entr(x: Any) -> Any:
+    negative = x < 0
+    return np.where(negative, -np.inf, -_xlogy(x, np.where(negative, 1, x))).astype(x.dtype)
+
+
+entr = elementwise(
+    "entr", _entr, lambda xp, x: -1 - xp.log(x), result="float", domain=[(0.2, 4)],
+    doc="-x·log(x), the entropy of each entry: 0 at 0 and -inf below.",
+)  # fmt: skip
+
+# Outside [0, 1] the value is nan, and so is the derivative.
+logit_prim = elementwise(
+    "logit", lambda x: np.log(x / (1 - x)),
+    lambda xp, x: xp.where((x < 0) | (x > 1), math.nan, xp.reciprocal(x * (1 - x))),
+    result="float", domain=[(0.1, 0.9)], symbol="logit({})",
+)  # fmt: skip
+
+
+@export(in_place=True)
+def logit(input: Any, eps: float | None = None) -> Any:
+    """log(x/(1 - x)), the inverse of `sigmoid`; with `eps`, x is first clamped to [eps, 1 - eps].
+
+    >>> import chainrule as cr
+    >>> cr.logit(cr.tensor([0.5, 0.0]), eps=0.5)
+    tensor([0., 0.])
+    """
+    return logit_prim(input if eps is None else recorded.clamp(input, eps, 1 - eps))
+
+
+export_elementwise(entr, in_place=False, method=False, namespace=SPECIAL)
+export_elementwise(xlog1py, in_place=False, method=False, namespace=SPECIAL)
+for _op in (exp, exp2, expm1, log, log1p, log2, log10, sigmoid, xlogy):
     export_elementwise(_op)
 for _op in (logaddexp, logaddexp2):
     export_elementwise(_op, in_place=False)
+
+
+@export(in_place=True)
+def ldexp(input: Any, other: Any) -> Any:
+    """input·2^other, entry by entry.
+
+    >>> import chainrule as cr
+    >>> cr.ldexp(cr.tensor([1.0]), cr.tensor([3]))
+    tensor([8.])
+    """
+    return recorded.multiply(input, recorded.pow(2.0, other))
+
+
+class Frexp(NamedTuple):
+    """What `frexp` returns."""
+
+    mantissa: Any
+    exponent: Any
+
+
+frexp_prim = general(
+    "frexp", np.frexp, vjp=lambda xp, g, out: (None if g[0] is None else xp.ldexp(g[0], -out[1]),),
+    jvp=lambda xp, t, out: (xp.ldexp(t[0], -out[1]), None),
+    samples=lambda: [Sample(uniform(2, 3, low=0.6, high=0.9)), Sample(np.array(5.0))],
+)  # fmt: skip
+publish("ldexp", np.ldexp, ldexp)
+
+
+@export(method=True)
+def frexp(input: Any) -> Any:
+    """Mantissa in (-1, -0.5] or [0.5, 1) and integer exponent: input = mantissa·2^exponent.
+
+    Raises:
+        RuntimeError: if the tensor is not floating point.
+
+    >>> import chainrule as cr
+    >>> cr.frexp(cr.tensor([8.0])).exponent.item()
+    4
+    """
+    dt = unbox(input)[0].dtype
+    if dt.kind != "f":
+        raise RuntimeError(f"frexp() only supports floating-point dtypes, got {dt.name}")
+    return Frexp(*frexp_prim(input))

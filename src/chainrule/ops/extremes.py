@@ -55,7 +55,10 @@ def _shared(xp: Any, value: Any, x: Any, out: Any, axis: Any, keepdims: bool) ->
     return xp.where(weights == 0, 0, value * weights)
 
 
-def _extreme(name: str, reduce: Any, grad_name: str) -> Any:
+def shared_reduction(name: str, reduce: Any, grad_name: str, partial: bool = True) -> Any:
+    """Declare a reduction to the value of one entry, or of several, which share the gradient.
+
+    `partial` says that it may leave dimensions."""
     return general(
         name, lambda x, axis, keepdims=False: reduce(x, axis, keepdims=keepdims),
         vjps=(
@@ -71,16 +74,16 @@ def _extreme(name: str, reduce: Any, grad_name: str) -> Any:
         grad_name=grad_name, symbol=f"{name.removesuffix('_all')}({{}})",
         samples=lambda: [
             Sample(uniform(2, 3), axis=(0, 1), keepdims=False),
-            Sample(uniform(2, 3), axis=(1,), keepdims=True),
+            *([Sample(uniform(2, 3), axis=(1,), keepdims=True)] if partial else []),
             Sample(uniform(), axis=(), keepdims=False),
         ],
     )  # fmt: skip
 
 
-amax_prim = _extreme("amax", np.maximum.reduce, "Amax")
-amin_prim = _extreme("amin", np.minimum.reduce, "Amin")
-_max_all = _extreme("max_all", np.maximum.reduce, "Max")
-_min_all = _extreme("min_all", np.minimum.reduce, "Min")
+amax_prim = shared_reduction("amax", np.maximum.reduce, "Amax")
+amin_prim = shared_reduction("amin", np.minimum.reduce, "Amin")
+_max_all = shared_reduction("max_all", np.maximum.reduce, "Max")
+_min_all = shared_reduction("min_all", np.minimum.reduce, "Min")
 for _name in ("max", "min"):  # the Array API's names for rules
     setattr(raw, _name, getattr(raw, f"a{_name}"))
     setattr(recorded, _name, getattr(recorded, f"a{_name}"))
@@ -104,7 +107,12 @@ argmax_prim = general("argmax", _argument(np.argmax), samples=_searches)
 argmin_prim = general("argmin", _argument(np.argmin), samples=_searches)
 
 
-def _ordered(input: Any, name: str) -> Any:
+def ordered(input: Any, name: str) -> Any:
+    """The argument as a tensor of entries that can be compared.
+
+    Raises:
+        NotImplementedError: for complex numbers.
+    """
     x = as_input(input, name)
     if is_complex(x):
         raise NotImplementedError(
@@ -115,7 +123,7 @@ def _ordered(input: Any, name: str) -> Any:
 
 
 def _over_axes(prim: Any, name: str, input: Any, dim: Any, keepdim: bool) -> Any:
-    x = _ordered(input, name)
+    x = ordered(input, name)
     axes = axes_of(dim, x.ndim)
     require_entries(x, axes, name, dim is None or dim == ())
     return prim(x, axis=axes, keepdims=keepdim)
@@ -157,7 +165,7 @@ def _max_or_min(
         dim, other = None, dim
     if other is not None:
         return FUNCTIONS[f"{name}imum"](input, other)
-    x = _ordered(input, name)
+    x = ordered(input, name)
     if dim is None:
         axes = tuple(range(x.ndim))
         require_entries(x, axes, name, True)
@@ -201,7 +209,7 @@ def min_(input: Any, dim: Any = None, keepdim: bool = False, *, other: Any = Non
 
 
 def _index_of(prim: Any, name: str, input: Any, dim: Any, keepdim: bool) -> Any:
-    x = _ordered(input, name)
+    x = ordered(input, name)
     axis = None if dim is None else axis_of(dim, x.ndim, name)
     if 0 in x.shape and (axis is None or x.shape[axis] == 0):
         raise IndexError(
@@ -251,5 +259,11 @@ def aminmax(input: Any, *, dim: Any = None, keepdim: bool = False) -> Any:
     >>> cr.aminmax(cr.tensor([1.0, 5.0, 3.0])).max
     tensor(5.)
     """
-    lowest = _over_axes(amin_prim, "aminmax", input, dim, keepdim)
-    return _AMinMax(lowest, amax_prim(input, axis=axes_of(dim, input.ndim), keepdims=keepdim))
+    x = ordered(input, "aminmax")
+    if dim is None and 0 in x.shape:
+        raise RuntimeError(
+            "aminmax(): cannot compute aminmax over an empty dimension as the operation has no "
+            "identity."
+        )
+    lowest = _over_axes(amin_prim, "aminmax", x, dim, keepdim)
+    return _AMinMax(lowest, amax_prim(x, axis=axes_of(dim, x.ndim), keepdims=keepdim))

@@ -1,4 +1,4 @@
-"""Vector norms and distances."""
+"""Vector norms and distances: norm, dist, cdist, renorm."""
 
 from __future__ import annotations
 
@@ -10,8 +10,18 @@ from chainrule.core.dtypes import is_inexact
 from chainrule.core.kinds import general
 from chainrule.core.samples import Sample, uniform
 from chainrule.ops.api import export
-from chainrule.ops.inputs import as_input, axes_of, converted, is_complex, numpy_dtype, torch_name
+from chainrule.ops.compare import where
+from chainrule.ops.inputs import (
+    as_input,
+    axes_of,
+    axis_of,
+    converted,
+    is_complex,
+    numpy_dtype,
+    torch_name,
+)  # fmt: skip
 from chainrule.ops.reduce import expand
+from chainrule.ops.shape import reshape_prim
 
 _Axes = tuple[int, ...]
 _add: Any = np.add.reduce
@@ -52,7 +62,7 @@ def _norm_slope(xp: Any, x: Any, out: Any, ord: float, axis: _Axes, keepdims: bo
         return direction * xp.tie_weights(size, out, axis=axis, keepdims=keepdims)
     flat = xp.logical_or(flat, size == 0)
     ratio = xp.where(flat, 1, size) / xp.where(flat, 1, norm)
-    return xp.where(flat, 0, direction * xp.pow(ratio, ord - 1))
+    return xp.where(flat, 0, direction * ratio ** (ord - 1))
 
 
 def _norm_vjp(xp: Any, g: Any, x: Any, out: Any, ord: float, axis: _Axes, keepdims: bool) -> Any:
@@ -133,3 +143,63 @@ def norm(
             raise RuntimeError(f"linalg.matrix_norm: Order {p} not supported.")
         p = 2
     return vector_norm(input, 2 if p is None else p, dim, keepdim, dtype=dtype)
+
+
+@export("dist")
+def dist(input: Any, other: Any, p: float = 2) -> Any:
+    """The p-norm of the difference of two tensors.
+
+    >>> import chainrule as cr
+    >>> cr.dist(cr.tensor([3.0, 4.0]), cr.tensor([0.0, 0.0]))
+    tensor(5.)
+    """
+    return vector_norm(as_input(input, "dist") - other, p)
+
+
+@export("cdist", method=False)
+def cdist(
+    x1: Any, x2: Any, p: float = 2.0, compute_mode: str = "use_mm_for_euclid_dist_if_necessary"
+) -> Any:
+    """Distances between all rows of `x1` (..., n, d) and of `x2` (..., m, d): (..., n, m).
+
+    Differences are always taken, never squares expanded, so that close points keep their distance.
+
+    Raises:
+        RuntimeError: if the rows have different lengths.
+
+    >>> import chainrule as cr
+    >>> cr.cdist(cr.tensor([[0.0, 0.0]]), cr.tensor([[3.0, 4.0], [0.0, 1.0]]))
+    tensor([[5., 1.]])
+    """
+    a, b = as_input(x1, "cdist", "x1"), as_input(x2, "cdist", "x2")
+    for x, which in ((a, "X1"), (b, "X2")):
+        if x.ndim < 2:
+            raise RuntimeError(f"cdist only supports at least 2D tensors, {which} got: {x.ndim}D")
+    if a.shape[-1] != b.shape[-1]:
+        raise RuntimeError(
+            f"X1 and X2 must have the same number of columns. X1: {a.shape[-1]} X2: {b.shape[-1]}"
+        )
+    rows = reshape_prim(a, shape=(*a.shape[:-1], 1, a.shape[-1]))
+    columns = reshape_prim(b, shape=(*b.shape[:-2], 1, *b.shape[-2:]))
+    return vector_norm(rows - columns, p, -1)
+
+
+@export("renorm", in_place=True)
+def renorm(input: Any, p: float, dim: int, maxnorm: float) -> Any:
+    """The tensor with every slice along `dim` shrunk to p-norm `maxnorm` if it is longer.
+
+    Raises:
+        RuntimeError: for fewer than two dimensions.
+
+    >>> import chainrule as cr
+    >>> cr.renorm(cr.tensor([[3.0, 4.0], [0.3, 0.4]]), 2, 0, 1.0)
+    tensor([[0.6000, 0.8000],
+            [0.3000, 0.4000]])
+    """
+    x = as_input(input, "renorm")
+    if x.ndim < 2:
+        raise RuntimeError(f"renorm: input needs at least 2 dimensions, got {x.ndim} dimensions")
+    axis = axis_of(dim, x.ndim, "renorm")
+    size = vector_norm(x, p, tuple(i for i in range(x.ndim) if i != axis), True)
+    # The 1e-7 is PyTorch's.
+    return x * where(size > maxnorm, maxnorm / (size + 1e-7), 1.0)

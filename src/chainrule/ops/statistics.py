@@ -1,4 +1,4 @@
-"""Spread and correlation: var, std, var_mean, std_mean."""
+"""Spread and correlation: var, std, var_mean, std_mean, cov, corrcoef."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ import numpy as np
 from chainrule.core.dtypes import is_inexact
 from chainrule.core.kinds import general
 from chainrule.core.samples import Sample, uniform
-from chainrule.ops.api import export
-from chainrule.ops.inputs import as_input, axes_of, count_of, is_complex, numpy_dtype
-from chainrule.ops.reduce import expand, mean
+from chainrule.core.tensor import wrap
+from chainrule.ops.api import FUNCTIONS, export
+from chainrule.ops.inputs import as_input, axes_of, converted, count_of, is_complex, numpy_dtype
+from chainrule.ops.reduce import expand, mean, sum_prim
+from chainrule.ops.shape import permute_dims, reshape_prim
 
 _Axes = tuple[int, ...]
 _add: Any = np.add.reduce
@@ -179,3 +181,87 @@ def std_mean(
     """
     spread = _spread(std_prim, "std_mean", input, dim, unbiased, keepdim, correction)
     return spread, mean(input, None if isinstance(dim, bool) else dim, keepdim)
+
+
+@export("cov")
+def cov(
+    input: Any, *, correction: float = 1, fweights: Any = None, aweights: Any = None
+) -> Any:  # fmt: skip
+    """The covariance matrix of variables (rows) observed together (columns).
+
+    `fweights` says how often each observation was made, `aweights` how important it is.
+
+    Raises:
+        RuntimeError: for more than two dimensions.
+
+    >>> import chainrule as cr
+    >>> cr.cov(cr.tensor([[0.0, 2.0], [1.0, 5.0]]))
+    tensor([[2., 4.],
+            [4., 8.]])
+    """
+    x = as_input(input, "cov")
+    if x.ndim > 2:
+        raise RuntimeError(
+            "cov(): expected input to have two or fewer dimensions but got an input with "
+            f"{x.ndim} dimensions"
+        )
+    scalar = x.ndim < 2
+    x = reshape_prim(x, shape=(1, -1)) if scalar else x
+    if not is_inexact(numpy_dtype(x)):
+        x = converted(x, float)
+    n = x.shape[1]
+    weights = None
+    for given, what in ((fweights, "fweights"), (aweights, "aweights")):
+        if given is not None:
+            w = as_input(given, "cov", what)
+            if tuple(w.shape) != (n,):
+                raise RuntimeError(
+                    f"cov(): expected {what} to have one entry for each of the {n} observations "
+                    f"but got shape {list(w.shape)}"
+                )
+            weights = w if weights is None else weights * w
+    if weights is None:
+        centred = x - mean(x, 1, True)
+        weighted: Any = centred
+        freedom: Any = n - correction
+    else:
+        weights = converted(weights, x.dtype)
+        total = sum_prim(weights, axis=(0,), keepdims=False)
+        centred = x - sum_prim(x * weights, axis=(1,), keepdims=True) / total
+        weighted = centred * weights
+        lost = total
+        if aweights is not None:
+            squares = weights * converted(as_input(aweights, "cov"), x.dtype)
+            lost = sum_prim(squares, axis=(0,), keepdims=False)
+        freedom = total - correction * lost / total
+    turned = permute_dims(centred, axes=(1, 0))
+    matrix = FUNCTIONS["matmul"](weighted, turned.conj() if is_complex(x) else turned)
+    if isinstance(freedom, (int, float)) and freedom <= 0:
+        warnings.warn("cov(): degrees of freedom is <= 0", stacklevel=3)
+        freedom = wrap(np.zeros((), numpy_dtype(matrix)))
+    matrix = matrix / freedom
+    return reshape_prim(matrix, shape=()) if scalar else matrix
+
+
+@export("corrcoef")
+def corrcoef(input: Any) -> Any:
+    """The correlation coefficients of variables (rows) observed together (columns).
+
+    Raises:
+        RuntimeError: for more than two dimensions.
+
+    >>> import chainrule as cr
+    >>> cr.corrcoef(cr.tensor([[0.0, 2.0], [1.0, 5.0]]))
+    tensor([[1., 1.],
+            [1., 1.]])
+    """
+    matrix = cov(input)
+    if matrix.ndim == 0:
+        return matrix / matrix
+    n = matrix.shape[0]
+    own = wrap(np.arange(n))
+    deviation = FUNCTIONS["sqrt"](matrix[own, own])
+    if is_complex(matrix):
+        deviation = deviation.real
+    rows, columns = (reshape_prim(deviation, shape=s) for s in ((n, 1), (1, n)))
+    return matrix / rows / columns

@@ -33,8 +33,10 @@ class Adagrad(Optimizer):
         maximize: bool = False, differentiable: bool = False, fused: bool | None = None,
     ) -> None:  # fmt: skip
         refuse_differentiable(differentiable)
-        options = {"lr": lr, "lr_decay": lr_decay, "eps": eps, "weight_decay": weight_decay,
-                   "initial_accumulator_value": initial_accumulator_value, "maximize": maximize}  # fmt: skip
+        options = {
+            "lr": lr, "lr_decay": lr_decay, "eps": eps, "weight_decay": weight_decay,
+            "initial_accumulator_value": initial_accumulator_value, "maximize": maximize,
+        }  # fmt: skip
         super().__init__(params, options)
 
     def check_options(self, group: dict[str, Any]) -> None:

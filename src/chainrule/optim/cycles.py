@@ -8,8 +8,8 @@ from math import cos, floor, inf, pi
 from typing import Any
 
 from chainrule.core.tensor import Tensor
-from chainrule.optim.schedules import LRScheduler, _one_each
 from chainrule.optim.optimizer import Optimizer
+from chainrule.optim.schedules import LRScheduler, _one_each
 
 
 def _cosine(start: float, end: float, done: float) -> float:
@@ -60,8 +60,7 @@ class OneCycleLR(LRScheduler):
             raise ValueError(f"Expected float between 0 and 1 pct_start, but got {pct_start}")
         if anneal_strategy not in ("cos", "linear"):
             raise ValueError(
-                "anneal_strategy must be one of 'cos' or 'linear', instead got "
-                f"{anneal_strategy}"
+                f"anneal_strategy must be one of 'cos' or 'linear', instead got {anneal_strategy}"
             )
         self.total_steps = total_steps
         self.anneal_strategy = anneal_strategy
@@ -70,7 +69,7 @@ class OneCycleLR(LRScheduler):
         phases = [(up, "initial_lr", "max_lr", "max_momentum", "base_momentum")]
         if three_phase:
             phases += [
-                (2 * up + 1, "max_lr", "initial_lr", "base_momentum", "max_momentum"),
+                (2 * up, "max_lr", "initial_lr", "base_momentum", "max_momentum"),
                 (total_steps - 1, "initial_lr", "min_lr", "max_momentum", "max_momentum"),
             ]
         else:
@@ -148,7 +147,9 @@ class CyclicLR(LRScheduler):
             for group, low in zip(optimizer.param_groups, lows, strict=True):
                 group["lr"] = low
         self.max_lrs = _one_each(optimizer, max_lr, "values for max_lr")
-        self.total_size = step_size_up + (step_size_up if step_size_down is None else step_size_down)
+        self.total_size = step_size_up + (
+            step_size_up if step_size_down is None else step_size_down
+        )
         self.step_ratio = step_size_up / self.total_size
         self.mode, self.gamma, self.scale_fn = mode, gamma, scale_fn
         self.scale_mode = scale_mode
@@ -172,10 +173,8 @@ class CyclicLR(LRScheduler):
     def get_lr(self) -> list[float]:
         cycle = floor(1 + self.last_epoch / self.total_size)
         x = 1.0 + self.last_epoch / self.total_size - cycle
-        if x <= self.step_ratio:
-            height = x / self.step_ratio
-        else:
-            height = (x - 1) / (self.step_ratio - 1)
+        up = x <= self.step_ratio
+        height = x / self.step_ratio if up else (x - 1) / (self.step_ratio - 1)
         height *= self._scale(cycle if self.scale_mode == "cycle" else self.last_epoch)
         if self.cycle_momentum:
             for group, low, high in zip(
@@ -256,8 +255,7 @@ class ReduceLROnPlateau(LRScheduler):
         """Whether `a` improves on `best` by more than the threshold."""
         sign = -1 if self.mode == "min" else 1
         if self.threshold_mode == "rel":
-            return sign * a > sign * best * (1 + sign * self.threshold) if best not in (
-                inf, -inf) else sign * a > sign * best  # fmt: skip
+            return sign * a > sign * best * (1 + sign * self.threshold)
         return sign * a > sign * best + self.threshold
 
     def step(self, metrics: Any, epoch: int | None = None) -> None:  # type: ignore[override]
@@ -345,6 +343,7 @@ class SequentialLR(_Composed):
             group["lr"] = group["initial_lr"]
         for scheduler in self._schedulers:
             scheduler.last_epoch -= 1
+        self._schedulers[0]._step_count = 0
         self._schedulers[0]._first_step()
         self._last_lr = self._schedulers[0].get_last_lr()
 
@@ -358,7 +357,6 @@ class SequentialLR(_Composed):
         else:
             scheduler.step()
         self._last_lr = scheduler.get_last_lr()
-
 
 
 class ChainedScheduler(_Composed):

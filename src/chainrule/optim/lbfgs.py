@@ -132,7 +132,8 @@ class LBFGS(Optimizer):
             values = [p.array.copy() for p in self._params]
             start = Point(0.0, loss, g, slope)
             if group["line_search_fn"] is not None:
-                at, used = _strong_wolfe(self._line(closure, values, d), start, t, d)
+                left = group["max_eval"] - evaluations
+                at, used = _strong_wolfe(self._line(closure, values, d), start, t, d, left)
                 self._write(values, at.t, d)
                 loss, g, t = at.f, at.g, at.t
             else:
@@ -207,8 +208,8 @@ def _direction(state: dict[str, Any], g: Any, history_size: int) -> Any:
 
 
 def _strong_wolfe(
-    at: Callable[[float], Point], start: Point, t: float, d: Any, c1: float = 1e-4,
-    c2: float = 0.9, tolerance: float = 1e-9, limit: int = 25,
+    at: Callable[[float], Point], start: Point, t: float, d: Any, limit: int, c1: float = 1e-4,
+    c2: float = 0.9, tolerance: float = 1e-9,
 ) -> tuple[Point, int]:  # fmt: skip
     """A point with sufficient decrease and small slope, and how many evaluations it took.
 

@@ -26,8 +26,8 @@ class Optimizer:
     Subclasses define `update(p, g, state, group)`, or override `step`.
 
     Args:
-        params: an iterable of tensors, of (name, tensor) pairs, or of dicts with the key "params" and
-            the options of that group.
+        params: an iterable of tensors, of (name, tensor) pairs, or of dicts with the key "params"
+            and the options of that group.
         defaults: the options of groups that do not set them.
 
     Raises:
@@ -95,8 +95,10 @@ class Optimizer:
 
     def check_options(self, group: dict[str, Any]) -> None:
         """Raise ValueError if a group's options are out of range."""
-        limits = [("lr", "learning rate"), ("eps", "epsilon value"),
-                  ("momentum", "momentum value"), ("weight_decay", "weight_decay value")]  # fmt: skip
+        limits = [
+            ("lr", "learning rate"), ("eps", "epsilon value"), ("momentum", "momentum value"),
+            ("weight_decay", "weight_decay value"),
+        ]  # fmt: skip
         for key, words in limits:
             if key in group and not number(group[key]) >= 0:
                 raise ValueError(f"Invalid {words}: {group[key]}; it must not be negative")
@@ -178,7 +180,7 @@ class Optimizer:
         return {id(p): i for i, p in enumerate(tensors)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take over a copy of what `state_dict` returned, for the same parameters in the same order.
+        """Take over a copy of what `state_dict` returned for as many parameters in the same order.
 
         Raises:
             ValueError: if the numbers of groups or of their parameters differ.

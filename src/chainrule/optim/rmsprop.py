@@ -34,8 +34,10 @@ class RMSprop(Optimizer):
         differentiable: bool = False,
     ) -> None:  # fmt: skip
         refuse_differentiable(differentiable)
-        options = {"lr": lr, "momentum": momentum, "alpha": alpha, "eps": eps,
-                   "centered": centered, "weight_decay": weight_decay, "maximize": maximize}  # fmt: skip
+        options = {
+            "lr": lr, "momentum": momentum, "alpha": alpha, "eps": eps, "centered": centered,
+            "weight_decay": weight_decay, "maximize": maximize,
+        }  # fmt: skip
         super().__init__(params, options)
 
     def check_options(self, group: dict[str, Any]) -> None:

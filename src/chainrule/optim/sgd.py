@@ -59,7 +59,7 @@ class SGD(Optimizer):
             return
         buffer = state.get("momentum_buffer")
         first = buffer is None
-        if first:
+        if buffer is None:
             buffer = state["momentum_buffer"] = zeros(p)
         keep = 1 - group["dampening"]
         for p_, g_, b in blocks(p, g, buffer):
