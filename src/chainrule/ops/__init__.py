@@ -11,6 +11,7 @@ from chainrule.ops import complex as complex
 from chainrule.ops import contract as contract
 from chainrule.ops import convert as convert
 from chainrule.ops import convolution as convolution
+from chainrule.ops import counting as counting
 from chainrule.ops import create as create
 from chainrule.ops import cumulative as cumulative
 from chainrule.ops import diagonal as diagonal
@@ -29,6 +30,7 @@ from chainrule.ops import norms as norms
 from chainrule.ops import operators as operators
 from chainrule.ops import pad as pad
 from chainrule.ops import pooling as pooling
+from chainrule.ops import quantiles as quantiles
 from chainrule.ops import random as random
 from chainrule.ops import random_fill as random_fill
 from chainrule.ops import reduce as reduce
@@ -43,6 +45,4 @@ from chainrule.ops import statistics as statistics
 from chainrule.ops import storage as storage
 from chainrule.ops import subscript as subscript
 from chainrule.ops import trigonometric as trigonometric
-from chainrule.ops import counting as counting
-from chainrule.ops import quantiles as quantiles
 from chainrule.ops import window as window

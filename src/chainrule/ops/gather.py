@@ -88,6 +88,8 @@ def gather(input: Any, dim: int, index: Any, *, sparse_grad: bool = False) -> An
             [3]])
     """
     x = tensor_arg(input, "gather")
+    if not len(x.shape) and len(np.shape(getattr(index, "array", index))):
+        x = reshape_prim(x, shape=(1,))
     spec, arrays = along(index, dim, tuple(x.shape), "gather")
     found = bind(getitem.prim, (x, *arrays), {"index": spec})
     shape = np.shape(getattr(index, "array", index))

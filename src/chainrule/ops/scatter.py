@@ -134,15 +134,23 @@ def _sliced(source: Any, x: Any, spec: Spec, positions: np.ndarray, name: str) -
     """A source with one slice for every position.
 
     Raises:
-        IndexError: if its shape is another.
+        IndexError: if their numbers differ.
+        RuntimeError: if its slices have another shape.
     """
     d = len(spec) - 1
     wanted = (*x.shape[:d], positions.size, *x.shape[d + 1 :])
     given = tuple(tensor_arg(source, name, "source").shape)
-    if given != wanted and given != ():
+    if given == ():
+        return source
+    if given[:d] != wanted[:d] or given[d + 1 :] != wanted[d + 1 :]:
+        raise RuntimeError(
+            f"{name}(): Source/destination tensor must have same slice shapes: expected "
+            f"{list(wanted)}, got {list(given)}"
+        )
+    if given != wanted:
         raise IndexError(
-            f"{name}(): Source/destination tensor must have same slice shapes and one slice for "
-            f"every index: expected {list(wanted)}, got {list(given)}"
+            f"{name}(): Number of indices ({positions.size}) should be equal to source.size(dim): "
+            f"({given[d]})"
         )
     return source
 
@@ -226,8 +234,7 @@ def put(input: Any, index: Any, source: Any, accumulate: bool = False) -> Any:
     """`input` with the entries of `source` written (or added) at positions of the flattened tensor.
 
     Raises:
-        IndexError: if a position is out of range.
-        RuntimeError: if the numbers of entries differ.
+        IndexError: if a position is out of range or the numbers of entries differ.
 
     >>> import chainrule as cr
     >>> cr.put(cr.zeros(2, 2), cr.tensor([3]), cr.tensor([1.0]))
@@ -239,7 +246,7 @@ def put(input: Any, index: Any, source: Any, accumulate: bool = False) -> Any:
     positions = index_array(index, "put").reshape(-1)
     check_range(positions, 0, size, IndexError, low=-size)
     if prod(source.shape) != positions.size:
-        raise RuntimeError(
+        raise IndexError(
             f"put_(): Expected source and index to have the same number of elements, got "
             f"{prod(source.shape)} and {positions.size}"
         )

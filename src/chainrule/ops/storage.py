@@ -20,7 +20,7 @@ Shape = tuple[int, ...]
 
 def _as_strided(x: Any, size: Shape, stride: Shape, offset: int) -> Any:
     flat = x.reshape(-1)[offset:]
-    bytes_ = tuple(s * x.itemsize for s in stride)
+    bytes_ = tuple(s * flat.strides[0] for s in stride)
     once = len(np.unique(_positions(size, stride))) == prod(size)
     return np.lib.stride_tricks.as_strided(flat, size, bytes_, writeable=once)
 
