@@ -61,13 +61,19 @@ where_prim = general(
 
 
 @export()
-def where(condition: Any, input: Any, other: Any) -> Any:
+def where(condition: Any, input: Any = None, other: Any = None) -> Any:
     """Entries of `input` where `condition` holds, of `other` elsewhere, with broadcasting.
+
+    With the condition alone, the indices where it holds: `nonzero(condition, as_tuple=True)`.
 
     >>> import chainrule as cr
     >>> cr.where(cr.tensor([True, False]), 1.0, cr.tensor([2.0, 3.0]))
     tensor([1., 3.])
     """
+    if input is None and other is None:
+        from chainrule.ops.masks import nonzero
+
+        return nonzero(condition, as_tuple=True)
     return where_prim(condition, *promote(input, other))
 
 
