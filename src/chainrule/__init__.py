@@ -32,6 +32,7 @@ from chainrule.core.device import (
 from chainrule.core.dtypes import dtype, get_default_dtype, set_default_dtype
 from chainrule.core.generator import Generator, default_generator
 from chainrule.core.tensor import Size, Tensor
+from chainrule.core.typeinfo import can_cast, finfo, iinfo, promote_types, result_type
 from chainrule.ops.api import FUNCTIONS as _FUNCTIONS
 from chainrule.printing import set_printoptions
 
@@ -46,13 +47,16 @@ __all__ = [
     "Size",
     "Tensor",
     "autograd",
+    "can_cast",
     "default_generator",
     "device",
     "dtype",
     "e",
     "enable_grad",
+    "finfo",
     "get_default_device",
     "get_default_dtype",
+    "iinfo",
     "inf",
     "inference_mode",
     "is_grad_enabled",
@@ -63,6 +67,8 @@ __all__ = [
     "newaxis",
     "no_grad",
     "pi",
+    "promote_types",
+    "result_type",
     "set_default_device",
     "set_default_dtype",
     "set_grad_enabled",

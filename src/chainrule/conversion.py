@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from chainrule.core.device import CPU, check_device, device, strided
-from chainrule.core.dtypes import as_dtype, as_numpy, category
+from chainrule.core.dtypes import as_dtype, as_numpy
 from chainrule.core.tensor import Tensor
 from chainrule.ops.api import FUNCTIONS, attach
 from chainrule.ops.axes import normalize_dim
 from chainrule.ops.convert import astype, clone
 from chainrule.ops.create import made
 from chainrule.ops.data import array_of
+from chainrule.ops.inquire import dtype_named, type_name
 
 
 def size(self: Tensor, dim: int | None = None) -> Any:
@@ -88,25 +89,12 @@ def _caster(name: str) -> Any:
     return cast
 
 
-_TYPE_NAMES = {
-    "float32": "Float", "float64": "Double", "float16": "Half", "int64": "Long", "int32": "Int",
-    "int16": "Short", "int8": "Char", "uint8": "Byte", "bool": "Bool", "bfloat16": "BFloat16",
-    "complex64": "ComplexFloat", "complex128": "ComplexDouble",
-}  # fmt: skip
-
-
-def type_name(x: Tensor) -> str:
-    """The name of the tensor's type in PyTorch's old style: `chainrule.FloatTensor`."""
-    return f"chainrule.{_TYPE_NAMES.get(x.dtype.name, x.dtype.name.capitalize())}Tensor"
-
-
 def type_(self: Tensor, dtype: Any = None, non_blocking: bool = False) -> Any:
     """The name of the tensor's type, or the tensor in another dtype."""
     if dtype is None:
         return type_name(self)
     if isinstance(dtype, str):
-        short = dtype.rsplit(".", 1)[-1].removesuffix("Tensor")
-        dtype = next((name for name, old in _TYPE_NAMES.items() if old == short), dtype)
+        dtype = dtype_named(dtype)
     return converted(self, dtype)
 
 
@@ -151,11 +139,9 @@ _METHODS: dict[str, Any] = {
     f.__name__: f for f in (size, to, cpu, cuda, type_as, new_tensor)
 } | {
     "type": type_, "dim": lambda self: self.array.ndim, "ndimension": lambda self: self.array.ndim,
-    "numel": lambda self: self.array.size, "nelement": lambda self: self.array.size,
+    "nelement": lambda self: self.array.size,
     "element_size": lambda self: self.array.dtype.itemsize,
     "get_device": lambda self: -1,
-    "is_floating_point": lambda self: category(self.array.dtype) == 2,
-    "is_complex": lambda self: category(self.array.dtype) == 3,
     "is_signed": lambda self: self.dtype.is_signed,
     "device": property(lambda self: CPU), "layout": property(lambda self: strided),
     "is_cuda": property(lambda self: False), "is_cpu": property(lambda self: True),

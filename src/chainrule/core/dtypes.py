@@ -253,4 +253,24 @@ def promote_types(a: np.dtype[Any], b: np.dtype[Any]) -> np.dtype[Any]:
     ca, cb = category(a), category(b)
     if (ca < 2) != (cb < 2):
         return a if ca > cb else b
+    if "u" in (a.kind, b.kind) and ca == cb and max(a.itemsize, b.itemsize) == 8:
+        return _promote_uint64(a, b)
+    if ca == cb == 2 and "V" in (a.kind, b.kind):
+        wide = a if a.kind == "f" else b  # bfloat16 and float16 meet in float32
+        return NUMPY_FLOAT32 if wide.itemsize <= 4 else wide
     return np.promote_types(a, b)
+
+
+def _promote_uint64(a: np.dtype[Any], b: np.dtype[Any]) -> np.dtype[Any]:
+    """The common dtype of two integers of which one is unsigned and one has 64 bits.
+
+    Raises:
+        RuntimeError: for uint64 and a signed integer, which no integer dtype holds.
+    """
+    found = np.promote_types(a, b)
+    if found.kind == "f":
+        raise RuntimeError(
+            "Promotion for uint16, uint32, uint64 types is not supported, attempted to promote "
+            f"{a.name} and {b.name}; convert one of them first, for example with x.long()"
+        )
+    return found

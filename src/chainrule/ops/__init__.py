@@ -11,6 +11,7 @@ from chainrule.ops import complex as complex
 from chainrule.ops import contract as contract
 from chainrule.ops import convert as convert
 from chainrule.ops import convolution as convolution
+from chainrule.ops import counting as counting
 from chainrule.ops import create as create
 from chainrule.ops import cumulative as cumulative
 from chainrule.ops import embedding as embedding
@@ -19,13 +20,17 @@ from chainrule.ops import exponential as exponential
 from chainrule.ops import extremes as extremes
 from chainrule.ops import gather as gather
 from chainrule.ops import index as index
+from chainrule.ops import inquire as inquire
 from chainrule.ops import join as join
+from chainrule.ops import legacy as legacy
 from chainrule.ops import linalg as linalg
+from chainrule.ops import memory as memory
 from chainrule.ops import normalization as normalization
 from chainrule.ops import norms as norms
 from chainrule.ops import operators as operators
 from chainrule.ops import pad as pad
 from chainrule.ops import pooling as pooling
+from chainrule.ops import quantiles as quantiles
 from chainrule.ops import random as random
 from chainrule.ops import random_fill as random_fill
 from chainrule.ops import reduce as reduce
@@ -33,9 +38,7 @@ from chainrule.ops import rounding as rounding
 from chainrule.ops import shape as shape
 from chainrule.ops import sort as sort
 from chainrule.ops import special as special
-from chainrule.ops import subscript as subscript
 from chainrule.ops import statistics as statistics
+from chainrule.ops import subscript as subscript
 from chainrule.ops import trigonometric as trigonometric
-from chainrule.ops import counting as counting
-from chainrule.ops import quantiles as quantiles
 from chainrule.ops import window as window
