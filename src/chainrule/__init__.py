@@ -62,6 +62,7 @@ __all__ = [
     "is_grad_enabled",
     "is_inference_mode_enabled",
     "layout",
+    "load",
     "memory_format",
     "nan",
     "newaxis",
@@ -69,6 +70,7 @@ __all__ = [
     "pi",
     "promote_types",
     "result_type",
+    "save",
     "set_default_device",
     "set_default_dtype",
     "set_grad_enabled",
@@ -84,6 +86,8 @@ def __getattr__(name: str) -> _Any:
             return _dtypes.bfloat16()
         except ImportError as error:
             raise AttributeError(str(error)) from error
+    if name in ("save", "load"):
+        return getattr(_import_module(f"{__name__}.serialization"), name)
     if name.startswith("_") or _find_spec(f"{__name__}.{name}") is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return _import_module(f"{__name__}.{name}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from chainrule.core.device import CPU, check_device, device, strided
-from chainrule.core.dtypes import as_dtype, as_numpy
+from chainrule.core.dtypes import as_numpy
 from chainrule.core.tensor import Tensor
 from chainrule.ops.api import FUNCTIONS, attach
 from chainrule.ops.axes import normalize_dim
@@ -85,7 +85,7 @@ def _caster(name: str) -> Any:
         return converted(self, name)
 
     cast.__name__ = cast.__qualname__ = name
-    cast.__doc__ = f"The tensor in the dtype {as_dtype(name).name}, recorded."
+    cast.__doc__ = f"The tensor in the dtype `{name}`, recorded; itself if it has that dtype."
     return cast
 
 
@@ -150,7 +150,18 @@ _METHODS: dict[str, Any] = {
     "itemsize": property(lambda self: self.array.dtype.itemsize),
     "nbytes": property(lambda self: self.array.nbytes),
 }  # fmt: skip
-for _name in ("float", "double", "half", "long", "int", "short", "bool", "cfloat", "cdouble"):
+for _name in (
+    "float",
+    "double",
+    "half",
+    "long",
+    "int",
+    "short",
+    "bool",
+    "cfloat",
+    "cdouble",
+    "bfloat16",
+):
     _METHODS[_name] = _caster(_name)
 _METHODS["byte"], _METHODS["char"] = _caster("uint8"), _caster("int8")
 for _name in ("zeros", "ones", "empty", "full"):
