@@ -9,6 +9,7 @@ from typing import Any as _Any
 
 from chainrule import autograd
 from chainrule import conversion as conversion
+from chainrule import interop as interop
 from chainrule import ops as ops
 from chainrule import special as special
 from chainrule import tensor_methods as tensor_methods
