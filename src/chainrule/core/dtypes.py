@@ -136,8 +136,6 @@ def as_numpy(dt: Any) -> np.dtype[Any]:
     """The NumPy dtype meant by a chainrule dtype, a NumPy dtype, a Python type or a name."""
     if isinstance(dt, dtype):
         return dt.dtype
-    if isinstance(dt, np.dtype):
-        return dt
     if dt is None:
         raise TypeError("a dtype is needed, got None; pass one such as chainrule.float32")
     if isinstance(dt, str):
@@ -150,7 +148,7 @@ def as_numpy(dt: Any) -> np.dtype[Any]:
     except TypeError as error:
         raise TypeError(f"{dt!r} is not a dtype; pass one such as chainrule.float32") from error
     category(found)
-    return found
+    return found if found.isnative else found.newbyteorder("=")
 
 
 def as_dtype(dt: Any) -> dtype:

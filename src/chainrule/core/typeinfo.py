@@ -88,7 +88,7 @@ class iinfo:  # noqa: N801 - PyTorch's name
         self.min = int(info.min)
 
     def __repr__(self) -> str:
-        return f"iinfo(min={self.min}, max={self.max}, dtype={self.dtype})"
+        return f"iinfo(min={self.min:g}, max={self.max:g}, dtype={self.dtype})"
 
 
 def can_cast(from_: Any, to: Any) -> bool:
