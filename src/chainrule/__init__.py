@@ -9,6 +9,7 @@ from typing import Any as _Any
 
 from chainrule import autograd
 from chainrule import conversion as conversion
+from chainrule import interop as interop
 from chainrule import ops as ops
 from chainrule import special as special
 from chainrule import tensor_methods as tensor_methods
@@ -30,6 +31,7 @@ from chainrule.core.device import (
     set_default_device,
 )
 from chainrule.core.dtypes import dtype, get_default_dtype, set_default_dtype
+from chainrule.core.generator import Generator, default_generator
 from chainrule.core.tensor import Size, Tensor
 from chainrule.ops.api import FUNCTIONS as _FUNCTIONS
 from chainrule.printing import set_printoptions
@@ -41,9 +43,11 @@ globals().update(_dtypes.NAMED)
 globals().update(_device.CONSTANTS)
 
 __all__ = [
+    "Generator",
     "Size",
     "Tensor",
     "autograd",
+    "default_generator",
     "device",
     "dtype",
     "e",

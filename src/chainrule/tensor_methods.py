@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -269,12 +268,6 @@ def _len(self: Tensor) -> int:
     return len(self.array)
 
 
-def _iter(self: Tensor) -> Iterator[Any]:
-    if self.array.ndim == 0:
-        raise TypeError("iteration over a 0-d tensor")
-    return (self[i] for i in range(len(self.array)))
-
-
 def _contains(self: Tensor, element: Any) -> bool:
     if isinstance(element, Tensor):
         element = element.array
@@ -342,7 +335,7 @@ def _dlpack(self: Tensor, **kwargs: Any) -> Any:
 for _name, _method in {
     "detach": detach, "detach_": detach_, "requires_grad_": requires_grad_, "item": item,
     "tolist": tolist, "numpy": numpy,
-    "__len__": _len, "__iter__": _iter, "__bool__": _bool, "__float__": _float, "__int__": _int,
+    "__len__": _len, "__bool__": _bool, "__float__": _float, "__int__": _int,
     "__index__": _index, "__complex__": _complex, "__contains__": _contains, "__array__": _array,
     "__reversed__": _reversed, "__format__": _format, "__repr__": tensor_text,
     "__deepcopy__": _deepcopy, "__reduce_ex__": _reduce, "__dlpack__": _dlpack,

@@ -1,7 +1,8 @@
 """`autograd.Function`: operations whose derivative the user writes.
 
 Every subclass is a primitive of its own (`function_rules`).  Its node keeps the context; the saved
-values are the node's `args`, so that freeing, overwriting checks and saved-tensor hooks treat them as any other.
+values are the node's `args`, so that freeing, overwriting checks and saved-tensor hooks treat them
+as any other.
 A saved output is remembered by its number rather than as a tensor: the tape stays without cycles.
 """
 

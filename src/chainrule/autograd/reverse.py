@@ -3,62 +3,82 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterable, Sequence
 from typing import Any
 from weakref import ref
 
 import numpy as np
 
+from chainrule.autograd.graph import GradientEdge, node_of
 from chainrule.core import engine
 from chainrule.core.hooks import as_tensor
 from chainrule.core.node import Leaf, Node, extra_of
 from chainrule.core.tensor import Tensor, as_array, wrap
 
+_accumulating = threading.Lock()
+
 
 def _as_tuple(x: Any) -> tuple[Any, ...]:
-    return tuple(x) if isinstance(x, Sequence) and not hasattr(x, "shape") else (x,)
+    if isinstance(x, (Tensor, GradientEdge)):
+        return (x,)
+    return tuple(x) if isinstance(x, Iterable) and not hasattr(x, "shape") else (x,)
 
 
-def _seed(out: Tensor, g: Any, create_graph: bool) -> Any:
-    """The cotangent to start from: the given one, or 1 for a scalar."""
-    if out.node is None:
+def _seed(node: Node | None, g: Any, create_graph: bool, i: int) -> Any:
+    """The cotangent of output `i` to start from: the given one, or 1 for a scalar."""
+    if node is None:
         raise RuntimeError(
-            "element 0 of tensors does not require grad and does not have a grad_fn: nothing that "
-            "it was computed from requires grad, or it was computed under no_grad or detached. "
-            "Call requires_grad_() on an input before computing."
+            f"element {i} of tensors does not require grad and does not have a grad_fn: nothing "
+            "that it was computed from requires grad, or it was computed under no_grad or detached."
+            " Call requires_grad_() on an input before computing."
         )
-    array = out.array
+    shape, dt = node.shape or (), node.dtype
     if g is None:
-        if array.size != 1:
+        if node.size != 1:
             raise RuntimeError(
-                f"grad can be implicitly created only for scalar outputs, but this one has shape "
-                f"{list(array.shape)}; call .sum() first, or pass a gradient of that shape"
+                "grad can be implicitly created only for scalar outputs, but this one has shape "
+                f"{list(shape)}; call .sum() first, or pass a gradient of that shape"
             )
-        g = np.ones_like(array)
-    elif not isinstance(g, Tensor):
-        g = as_array(g)
-    if g.shape != array.shape:
-        raise RuntimeError(
-            f"Mismatch in shape: grad_output has a shape of {list(g.shape)} and output has a shape "
-            f"of {list(array.shape)}; the gradient must have the shape of the output"
-        )
-    raw = g.array if isinstance(g, Tensor) else g
-    if raw.dtype.kind == "c" and array.dtype.kind != "c":
-        raise RuntimeError(
-            f"Expected both output and grad_output to be complex, or both real: the output is "
-            f"{array.dtype} and grad_output is {raw.dtype}"
-        )
+        if dt.kind == "c":
+            raise RuntimeError(
+                f"grad can be implicitly created only for real scalar outputs but got {dt.name}; "
+                "take .real or .abs() first, or pass a gradient"
+            )
+        raw: Any = np.ones(shape, dt)
+    else:
+        raw = g.array if isinstance(g, Tensor) else as_array(g)
+        if not isinstance(raw, np.ndarray):
+            raise TypeError(
+                "gradients can be either Tensors or None, but got "
+                f"{type(g).__name__}; wrap it in chainrule.tensor()"
+            )
+        if raw.shape != shape:
+            raise RuntimeError(
+                f"Mismatch in shape: grad_output[{i}] has a shape of {list(raw.shape)} and "
+                f"output[{i}] has a shape of {list(shape)}; the gradient must have the shape of "
+                "the output"
+            )
+        if (raw.dtype.kind == "c") != (dt.kind == "c"):
+            raise RuntimeError(
+                "For complex Tensors, both grad_output and output are required to have the same "
+                f"dtype. Mismatch in dtype: grad_output[{i}] has a dtype of {raw.dtype.name} and "
+                f"output[{i}] has a dtype of {dt.name}."
+            )
     if create_graph:
-        return g if isinstance(g, Tensor) else wrap(g)
+        return g if isinstance(g, Tensor) else wrap(raw)
     return raw
 
 
-def _seeds(outputs: Any, grads: Any, create_graph: bool) -> list[tuple[Node, Any]]:
+def _seeds(outputs: Any, grads: Any, create_graph: bool) -> list[tuple[Any, Any]]:
     outs = _as_tuple(outputs)
     gs = (None,) * len(outs) if grads is None else _as_tuple(grads)
     if len(gs) != len(outs):
         raise RuntimeError(f"got {len(outs)} tensors and {len(gs)} gradients")
-    return [(o.node, _seed(o, g, create_graph)) for o, g in zip(outs, gs, strict=True)]
+    nodes = [o.node if isinstance(o, Tensor) else node_of(o) for o in outs]
+    return [
+        (n, _seed(n, g, create_graph, i)) for i, (n, g) in enumerate(zip(nodes, gs, strict=True))
+    ]
 
 
 def _accumulate(tensor: Tensor, g: Any) -> None:
@@ -99,8 +119,10 @@ def _deposit(found: dict[Node, Any], create_graph: bool) -> None:
         ):
             g = np.array(g)
         ready.append((node, tensor, g))
+    with _accumulating:  # NumPy lets other threads run in the middle of an addition
+        for _, tensor, g in ready:
+            _accumulate(tensor, g)
     for node, tensor, g in ready:
-        _accumulate(tensor, g)
         if node.extra is not None and type(node) is Leaf:
             for hook in list(node.extra.post_accumulate.values()):
                 hook(tensor)
@@ -146,8 +168,8 @@ def backward(
         order, live = engine.between(roots, wanted)
     found, retained = engine.pull(order, seeds, live, wanted, create_graph)
     if inputs is not None:
-        for x in _as_tuple(inputs):
-            if type(x.node) is not Leaf and x.node in found:
+        for x in leaves:
+            if isinstance(x, Tensor) and x.node in found and type(x.node) is not Leaf:
                 found.pop(x.node) if x.node in retained else retain(x)
     del seeds
     _deposit(found, create_graph)
@@ -162,15 +184,16 @@ def retain(x: Tensor) -> None:
     extra_of(x.node).retain = ref(x)
 
 
-def _nodes_of(inputs: Sequence[Tensor]) -> list[Node]:
+def _nodes_of(inputs: Sequence[Any]) -> list[Node]:
     nodes = []
     for i, x in enumerate(inputs):
-        if x.node is None:
+        node = x.node if isinstance(x, Tensor) else node_of(x)
+        if node is None:
             raise RuntimeError(
-                "One of the differentiated Tensors does not require grad: input "
-                f"{i} has no record; call requires_grad_() on it before computing the outputs"
+                f"One of the differentiated Tensors does not require grad: input {i} has no "
+                "record; call requires_grad_() on it before computing the outputs"
             )
-        nodes.append(x.node)
+        nodes.append(node)
     return nodes
 
 
@@ -212,8 +235,7 @@ def grad(
             "Expected allow_unused to be True or not passed when materialize_grads=True, "
             "but got: False."
         )
-    xs = _as_tuple(inputs)
-    nodes = _nodes_of(xs)
+    nodes = _nodes_of(_as_tuple(inputs))
     seeds = _seeds(outputs, grad_outputs, create_graph)
     wanted = set(nodes)
     order, live = engine.between([node for node, _ in seeds], wanted)
@@ -228,24 +250,28 @@ def grad(
     _deposit(retained, create_graph)
     if not (create_graph if retain_graph is None else retain_graph):
         engine.free(order)
-    return tuple(
-        _result(found.get(n), x, materialize_grads) for n, x in zip(nodes, xs, strict=True)
-    )
+    return tuple([_result(found.get(n), n, materialize_grads) for n in nodes])
 
 
-def _result(g: Any, x: Tensor, materialize: bool) -> Any:
+def _result(g: Any, node: Node, materialize: bool) -> Any:
     if g is None:
-        return wrap(np.zeros_like(x.array)) if materialize else None
+        return wrap(np.zeros(node.shape or (), node.dtype)) if materialize else None
     return g if isinstance(g, Tensor) else wrap(g)
 
 
 def _batched(outputs: Any, inputs: Any, grad_outputs: Any, retain_graph: Any, create_graph: bool,
              allow_unused: Any, materialize: bool) -> tuple[Any, ...]:  # fmt: skip
     """One `grad` per leading index of the cotangents, stacked."""
-    from chainrule.ops import stack
+    from chainrule.ops.join import stack
 
     gs = _as_tuple(grad_outputs)
-    size = gs[0].shape[0]
+    sizes = {g.array.shape[0] if isinstance(g, Tensor) and g.array.ndim else -1 for g in gs}
+    if len(sizes) != 1 or -1 in sizes:
+        raise RuntimeError(
+            "is_grads_batched=True needs grad_outputs with a common leading dimension, got shapes "
+            f"{[list(getattr(g, 'shape', ())) for g in gs]}"
+        )
+    (size,) = sizes
     rows = [
         grad(outputs, inputs, tuple(g[i] for g in gs), True if i < size - 1 else retain_graph,
              create_graph, allow_unused, False, materialize)

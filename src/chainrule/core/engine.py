@@ -15,12 +15,13 @@ from typing import Any
 import numpy as np
 
 from chainrule.core import modes, mutation
-from chainrule.core.hooks import run_pre_hooks, run_tensor_hooks
+from chainrule.core.hooks import run_multi_hooks, run_pre_hooks, run_tensor_hooks
 from chainrule.core.namespaces import raw, recorded
 from chainrule.core.node import Freed, Leaf, Node
 from chainrule.core.primitive import LEAF, PICK
 from chainrule.core.source import caller
-from chainrule.core.sweep import Restart, Scatter, Sweep, boxed, has_nan
+from chainrule.core.special_modes import AnomalyError
+from chainrule.core.sweep import Restart, Scatter, Sweep, boxed, has_nan, unpack
 from chainrule.core.tensor import Tensor
 
 __all__ = ["Scatter", "between", "boxed", "check_alive", "free", "pull", "push", "reach"]
@@ -113,9 +114,13 @@ def pull(
     check_alive(order)
     found = Sweep(live, wanted, create_graph)
     outer = modes.get_mode()
-    if isinstance(outer, modes.Mode) and outer.anomaly:
-        found.watch, found.careful = outer.check_nan, True
-    modes.current.set(modes.changed(grad=create_graph))
+    if isinstance(outer, modes.Mode):
+        if outer.anomaly:
+            found.watch, found.careful = outer.check_nan, True
+        inner = modes.changed(grad=create_graph, check_nan=False)
+    else:
+        inner = create_graph
+    modes.current.set(inner)
     try:
         with np.errstate(all="ignore"):
             try:
@@ -129,7 +134,11 @@ def pull(
             if again:
                 found.careful = True
                 found.run(order, seeds)
-            leaf_hooks(found.got)
+            leaf_hooks(found)
+            run_multi_hooks(found.arrived)
+    except AnomalyError as error:
+        # The way here through the engine says nothing; the message has the user's lines.
+        raise error.with_traceback(None) from None
     except (RuntimeError, TypeError, AttributeError) as error:
         check_freed_meanwhile(order, error)
         raise
@@ -138,11 +147,12 @@ def pull(
     return found.got, found.retained
 
 
-def leaf_hooks(got: dict[Node, Any]) -> None:
+def leaf_hooks(found: Sweep) -> None:
     """Run the hooks of the leaves, which see the whole gradient, newest leaf first."""
+    got = found.got
     hooked = [node for node in got if node.extra is not None and node.prim is LEAF]
     for node in sorted(hooked, key=_seq, reverse=True):
-        got[node] = run_pre_hooks(node, run_tensor_hooks(node, got[node]))
+        got[node] = run_pre_hooks(node, run_tensor_hooks(node, got[node], found.arrived))
 
 
 def check_freed_meanwhile(order: Sequence[Node], error: Exception) -> None:
@@ -175,9 +185,11 @@ def push(order: Sequence[Node], seeds: dict[Node, Any], create_graph: bool) -> d
             if node.prim is PICK:
                 t = incoming[0][node.params["index"]]  # type: ignore[index]
             else:
-                args, out = (
-                    boxed(node, node.args, node.out) if create_graph else (node.args, node.out)
-                )
+                args, out = node.args, node.out
+                if node.extra is not None:
+                    args, out = unpack(args), unpack(out)
+                if create_graph:
+                    args, out = boxed(node, args, out)
                 t = node.prim.push(node, incoming, xp, args, out)
                 if node.shape is not None and t is not None and t.shape != node.shape:
                     t = xp.broadcast_to(t, shape=node.shape)

@@ -34,6 +34,64 @@ class RemovableHandle:
         self.remove()
 
 
+class RemovableHandles(RemovableHandle):
+    """Removes several hooks at once."""
+
+    def __init__(self, handles: Sequence[RemovableHandle]) -> None:
+        super().__init__({})
+        self._handles = handles
+
+    def remove(self) -> None:
+        for handle in self._handles:
+            handle.remove()
+
+
+class MultiHook:
+    """A hook on the gradients of several tensors: one entry stands in the table of each.
+
+    What has arrived is kept by the sweep, so that passes in several threads do not mix.
+    """
+
+    def __init__(self, fn: Any, count: int, mode: str) -> None:
+        self.fn = fn
+        self.count = count
+        self.mode = mode
+
+    def entry(self, index: int) -> MultiEntry:
+        """The hook of the tensor at `index`."""
+        return MultiEntry(self, index)
+
+
+class MultiEntry:
+    """One tensor's share of a `MultiHook`."""
+
+    __slots__ = ("group", "index")
+
+    def __init__(self, group: MultiHook, index: int) -> None:
+        self.group = group
+        self.index = index
+
+    def __call__(self, g: Any, arrived: Arrived) -> None:
+        """Note the tensor's gradient among those that arrived in this sweep."""
+        group = self.group
+        grads = arrived.get(group)
+        if grads is None:
+            grads = arrived[group] = [None] * group.count
+            if group.mode == "any":
+                group.fn(g)
+        grads[self.index] = g
+
+
+Arrived = dict[MultiHook, list[Any]]
+
+
+def run_multi_hooks(arrived: Arrived) -> None:
+    """Call the hooks that wait for the gradients of all their tensors, at the end of a sweep."""
+    for group, grads in arrived.items():
+        if group.mode == "all":
+            group.fn(grads)
+
+
 def add_hook(hooks: dict[int, Any], hook: Any) -> RemovableHandle:
     """Register a callable in a table of hooks."""
     if not callable(hook):
@@ -65,11 +123,14 @@ def checked(result: Any, g: Any, what: str) -> Any:
     return result
 
 
-def run_tensor_hooks(node: Node, g: Any) -> Any:
+def run_tensor_hooks(node: Node, g: Any, arrived: Arrived) -> Any:
     """Run the hooks of the node's tensor on the cotangent that arrived."""
     extra = node.extra
     assert extra is not None
     for hook in list(extra.hooks.values()):
+        if type(hook) is MultiEntry:
+            hook(as_tensor(g), arrived)
+            continue
         result = hook(as_tensor(g))
         if result is not None:
             g = like(g, checked(result, g, "a tensor hook"))

@@ -15,8 +15,8 @@ import numpy as np
 from chainrule.core import mutation
 from chainrule.core.dtypes import category, is_inexact
 from chainrule.core.kinds import general
-from chainrule.core.modes import as_mode, get_mode, is_recording
-from chainrule.core.node import Leaf, Node
+from chainrule.core.modes import get_mode, is_recording
+from chainrule.core.node import Leaf, Node, extra_of, next_seq
 from chainrule.core.primitive import REGISTRY, Primitive, record
 from chainrule.core.source import caller
 from chainrule.core.tensor import Tensor, as_array, wrap
@@ -29,7 +29,12 @@ def _region(base: Any, view: tuple[str, tuple[Any, ...]]) -> Any:
 
 def _write_view(base: Any, value: Any, view: Any) -> Any:
     out = np.array(base)
-    _region(out, view)[...] = value
+    region = _region(out, view)
+    if np.may_share_memory(region, out):
+        region[...] = value
+    else:  # in the copy's layout the same view does not exist: write to the positions it shows
+        positions = _region(np.arange(out.size).reshape(out.shape), view)
+        out.reshape(-1)[positions] = value
     return out
 
 
@@ -66,39 +71,49 @@ overwrite = general(
 )  # fmt: skip
 
 
-def family_root(x: Tensor) -> Tensor:
-    """The tensor at the root of the tree of views that `x` belongs to."""
-    while x._view is not None:
-        x = x._view.parent
-    return x
-
-
 def check_writable(x: Tensor) -> None:
     """Raise if `x` may not be written in place now.
 
     Raises:
-        RuntimeError: for a leaf that requires grad, a view of one, or a view that shows an entry
-            more than once.
+        RuntimeError: for a leaf that requires grad, a view of one, a view made under no_grad of a
+            tensor that is recorded, or a view that shows an entry more than once.
     """
     if is_recording():
-        if type(x.node) is Leaf and x._view is None:
+        if type(x.node) is Leaf:
             raise RuntimeError(
                 "a leaf Variable that requires grad is being used in an in-place operation. Write "
                 "to it under chainrule.no_grad(), or use the operation that returns a new tensor."
             )
-        if type(family_root(x).node) is Leaf:
-            raise RuntimeError(
-                "a view of a leaf Variable that requires grad is being used in an in-place "
-                "operation. Write to it under chainrule.no_grad(), or clone the leaf first."
-            )
-    if not x.array.flags.writeable or 0 in [
-        s for s, d in zip(x.array.strides, x.array.shape, strict=True) if d > 1
-    ]:
+        if x._view is not None:
+            _check_family(x)
+    array = x.array
+    if not array.flags.writeable or (
+        0 in array.strides
+        and any(s == 0 and d > 1 for s, d in zip(array.strides, array.shape, strict=True))
+    ):
         raise RuntimeError(
             "unsupported operation: more than one element of the written-to tensor refers to a "
             "single memory location (or its memory is read-only). Please clone() the tensor before "
             "performing the operation."
         )
+
+
+def _check_family(x: Tensor) -> None:
+    """Raise if a tensor that the view `x` was taken from forbids writing."""
+    ancestor = x
+    while ancestor._view is not None:
+        ancestor = ancestor._view.parent
+        if type(ancestor.node) is Leaf:
+            raise RuntimeError(
+                "a view of a leaf Variable that requires grad is being used in an in-place "
+                "operation. Write to it under chainrule.no_grad(), or clone the leaf first."
+            )
+        if ancestor.node is not None and x.node is None and is_inexact(x.array.dtype):
+            raise RuntimeError(
+                "A view was created in no_grad mode and is being modified inplace with grad mode "
+                "enabled. The write could not be recorded for the tensor it was taken from: take "
+                "the view outside chainrule.no_grad(), or write inside it."
+            )
 
 
 def check_fits(x: Tensor, array: Any, what: str) -> None:
@@ -127,54 +142,106 @@ def apply(x: Tensor, op: Callable[..., Any], *args: Any, **kwargs: Any) -> Tenso
         RuntimeError: see `check_writable` and `check_fits`.
     """
     check_writable(x)
-    prim: Primitive | None = getattr(op, "prim", None)
+    since = next_seq()
+    mode = get_mode()
     old = x
-    if x.node is not None or any(isinstance(a, Tensor) and a.node is not None for a in args):
-        if is_recording() and (prim is None or prim.saves):
-            # Rules may keep the value that is about to be overwritten: let them keep a copy.
-            old = wrap(x.array.copy(), x.node)
-            args = tuple(old if a is x else a for a in args)
+    if mode is not True and mode is not False and mode.pack is not None:
+        # What a pack hook is given cannot be exchanged later.
+        old = wrap(x.array.copy(), x.node)
+        args = tuple(old if a is x else a for a in args)
     result = op(old, *args, **kwargs)
-    return assign(x, result, f"{getattr(op, '__name__', 'operation')}_")
-
-
-def assign(x: Tensor, result: Any, what: str) -> Tensor:
-    """Write `result`, a tensor or number computed elsewhere, into all of `x`."""
-    value = result.array if isinstance(result, Tensor) else as_array(result)
     node = result.node if isinstance(result, Tensor) else None
+    if node is not None:
+        keep_copies(node, since, x.array)
+    return assign(x, result, f"{getattr(op, '__name__', 'operation').rstrip('_')}_", since)
+
+
+def keep_copies(node: Node, since: int, array: Any) -> None:
+    """Let the nodes recorded after `since` keep copies of what is about to be overwritten."""
+    owner = mutation.owner_of(array)
+    copies: dict[int, Any] = {}
+
+    def safe(value: Any) -> Any:
+        if type(value) is tuple:
+            return tuple(map(safe, value))
+        if not isinstance(value, np.ndarray) or mutation.owner_of(value) is not owner:
+            return value
+        if id(value) not in copies:
+            copies[id(value)] = value.copy()
+        return copies[id(value)]
+
+    stack: list[Node | None] = [node]
+    while stack:
+        n = stack.pop()
+        if n is not None and n.seq > since and n.args is not None:
+            n.args, n.out = safe(n.args), safe(n.out)
+            stack.extend(n.parents)
+
+
+def assign(x: Tensor, result: Any, what: str, since: int | None = None) -> Tensor:
+    """Write `result`, a tensor or number computed elsewhere, into all of `x`.
+
+    If the result's node is younger than `since`, it is nobody else's and becomes that of `x`.
+    """
+    value = result.array if isinstance(result, Tensor) else as_array(result)
     check_fits(x, value, what)
-    np.copyto(x.array, value, casting="unsafe")
+    node = result.node if isinstance(result, Tensor) else None
+    fresh = (
+        node is not None
+        and since is not None
+        and node.seq > since
+        and node.shape == x.array.shape
+        and node.dtype == x.array.dtype
+    )
+    return store(x, result, node if fresh else None)
+
+
+def store(x: Tensor, value: Any, node: Node | None = None) -> Tensor:
+    """Write a tensor, array or number to all of `x`, converted and broadcast to fit.
+
+    `node`, if given, is the one of the new value, and is recorded for nothing else.
+
+    Raises:
+        RuntimeError: if the value does not broadcast to the shape of `x`.
+    """
+    array = value.array if isinstance(value, Tensor) else as_array(value)
+    try:
+        np.copyto(x.array, array, casting="unsafe")
+    except ValueError:
+        raise RuntimeError(
+            f"output with shape {list(x.array.shape)} doesn't match the shape {list(array.shape)} "
+            "of the value to be written, which does not broadcast to it"
+        ) from None
     mutation.note_write(x.array)
-    if not is_recording() or (node is None and x.node is None):
-        return x
-    if node is None or node.shape != x.array.shape or node.dtype != x.array.dtype:
-        node = record_write(overwrite.prim, (x, result), {}, x.array)
-    rebind(x, node)
+    if is_recording() and (x.node is not None or getattr(value, "node", None) is not None):
+        node = node or record_write(overwrite.prim, (x, value), {}, x.array)
+        if node is not None:
+            rebind(x, node)
     return x
 
 
 def record_write(prim: Primitive, args: Any, params: Any, out: Any) -> Node | None:
-    """A node for a value that is already in memory."""
+    """A node for a value that is already in memory; None if nothing is to be recorded."""
+    mode = get_mode()
     parents = [a.node if isinstance(a, Tensor) else None for a in args]
-    if all(p is None for p in parents) or not is_inexact(out.dtype):
+    if mode is False or all(p is None for p in parents) or not is_inexact(out.dtype):
         return None
     values = [a.array if isinstance(a, Tensor) else as_array(a) for a in args]
-    return record(prim, values, params, parents, out, as_mode(get_mode()), caller(2))
+    return record(prim, values, params, parents, out, mode, caller(2))
 
 
 def rebind(x: Tensor, node: Node | None) -> None:
-    """Make `node` the node of `x` after a write, and bring its whole family up to date."""
-    x.node = node
+    """Make `node` the node of `x` after a write, and bring its whole family up to date.
+
+    Views that show none of the written memory keep their nodes.
+    """
+    memory = x.array
+    _renew(x, node)
     written = {id(x)}
     while x._view is not None:
         view, parent = x._view, x._view.parent
         key = (view.prim.name, tuple(sorted(view.params.items())))
-        parent.node = record_write(
-            write_view.prim,
-            (parent, x),
-            {"view": key},
-            parent.array,
-        )
+        _renew(parent, record_write(write_view.prim, (parent, x), {"view": key}, parent.array))
         written.add(id(parent))
         x = parent
     stack = [x]
@@ -182,10 +249,22 @@ def rebind(x: Tensor, node: Node | None) -> None:
         parent = stack.pop()
         for child in living_views(parent):
             if id(child) not in written:
-                view = child._view
-                assert view is not None
-                child.node = record_write(view.prim, (parent,), view.params, child.array)
+                if child.node is not None and not np.may_share_memory(child.array, memory):
+                    continue
+                if type(child.node) is not Leaf:
+                    taken: Any = child._view
+                    _renew(child, record_write(taken.prim, (parent,), taken.params, child.array))
             stack.append(child)
+
+
+def _renew(x: Tensor, node: Node | None) -> None:
+    """Give `x` the node of its new value; if it retains its gradient, it does so from there."""
+    old = x.node
+    x.node = node
+    if old is not None and old.extra is not None and old.extra.retain is not None:
+        if node is not None:
+            extra_of(node).retain = old.extra.retain
+        old.extra.retain = None
 
 
 def living_views(x: Tensor) -> Iterator[Tensor]:

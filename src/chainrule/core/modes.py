@@ -24,7 +24,7 @@ class Mode:
     check_nan: bool = True
     pack: Callable[[Any], Any] | None = None
     unpack: Callable[[Any], Any] | None = None
-    saving_forbidden: str | None = None
+    hooks_forbidden: str | None = None
     allow_mutation: bool = False
     keep_all: bool = False
 

@@ -229,4 +229,9 @@ def note_view(view: Tensor, parent: Any, prim: Primitive, params: dict[str, Any]
         return
     children.append(ref(view))
     if len(children) & (len(children) - 1) == 0:  # at every power of two: amortised constant
-        children[:] = [child for child in children if child() is not None]
+        prune_views(children)
+
+
+def prune_views(views: list[Any]) -> None:
+    """Forget the views that are no longer alive."""
+    views[:] = [view for view in views if view() is not None]

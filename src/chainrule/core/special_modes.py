@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
-from types import FrameType
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -40,33 +39,33 @@ def after_record(node: Node, out: Any, mode: Mode, values: Sequence[Any]) -> Non
         extra_of(node).metadata[STACK] = user_stack()
         if mode.check_nan:
             check_finite(node, out, values)
-    if mode.saving_forbidden is not None and any(map(is_saved, saved_values(node))):
-        raise RuntimeError(mode.saving_forbidden)
-    if mode.pack is not None:
-        node.args = tuple([map_saved(a, mode) for a in node.args])
+    if mode.pack is not None or mode.allow_mutation:
+        # Python numbers reach an operation as 0-d arrays without a node: they are not packed.
+        node.args = tuple(
+            [
+                a if p is None and getattr(a, "ndim", None) == 0 else map_saved(a, mode)
+                for a, p in zip(node.args, parents_of_args(node), strict=True)
+            ]
+        )
         if isinstance(node.out, tuple):
             node.out = tuple([map_saved(o, mode) for o in node.out])
         else:
             node.out = map_saved(node.out, mode)
-        extra_of(node)  # sends the sweep to the path that unpacks
+        if mode.pack is not None:
+            extra_of(node)  # sends the sweep to the path that unpacks
 
 
-def saved_values(node: Node) -> Iterator[Any]:
-    """What a node keeps of its arguments and output."""
-    yield from node.args
-    yield from node.out if isinstance(node.out, tuple) else (node.out,)
-
-
-def is_saved(value: Any) -> bool:
-    """Whether a kept value is an array rather than a number or a note of a shape."""
-    return isinstance(value, np.ndarray)
+def parents_of_args(node: Node) -> Sequence[Any]:
+    """The node behind each kept argument; those of a custom function stand for themselves."""
+    return node.args if node.prim.side_effects else node.parents
 
 
 def map_saved(value: Any, mode: Mode) -> Any:
     """A saved array in packed form; anything else as it is."""
-    if not is_saved(value):
+    if not isinstance(value, np.ndarray):
         return value
-    assert mode.pack is not None
+    if mode.pack is None:
+        return value.copy()
     return Packed(mode.pack(wrap(value)), mode.unpack, value)
 
 
@@ -85,13 +84,12 @@ def unpacked(value: Any) -> Any:
 
 def user_stack() -> traceback.StackSummary:
     """The user's frames of the call in progress, innermost last; text is read when printed."""
-
-    def frames() -> Iterator[tuple[FrameType, int]]:
-        for frame, line in traceback.walk_stack(sys._getframe(2)):
-            if not INTERNAL[frame.f_code.co_filename]:
-                yield frame, line
-
-    stack = traceback.StackSummary.extract(frames(), lookup_lines=False)
+    frames = [
+        (frame, line)
+        for frame, line in traceback.walk_stack(sys._getframe(2))
+        if not INTERNAL[frame.f_code.co_filename]
+    ]
+    stack = traceback.StackSummary.extract(iter(frames), lookup_lines=False)
     stack.reverse()
     return stack
 
@@ -100,7 +98,7 @@ def check_finite(node: Node, out: Any, values: Sequence[Any]) -> None:
     """Raise if an operation gave birth to a nan or inf: finite operands, non-finite result.
 
     Raises:
-        AnomalyError: naming the operation, the user's line, and the operands of the first bad entry.
+        AnomalyError: naming the operation, the line, and the operands of the first bad entry.
     """
     if all(map(finite, values)):
         for array in out if isinstance(out, tuple) else (out,):
@@ -135,7 +133,8 @@ def check_pull(node: Node, g: Any, pulled: Sequence[Any]) -> None:
         stack = None if node.extra is None else node.extra.metadata.get(STACK)
         trace = "".join(stack.format()) if stack else f"  {node.where}\n"
         shown = [array_of(a) for a in arrived]
-        given = "" if type(node.args) is not tuple else operands(node.args, array.shape, first)
+        kept = (*node.args, *([] if isinstance(node.out, tuple) else [node.out]))
+        given = operands(kept, array.shape, first, " from the saved values")
         raise AnomalyError(
             f"Function '{name}' returned {kind} values in its {i}th output: the derivative of "
             f"{node.prim.name} at {node.where} made {count} of {array.size} entries non-finite, "
@@ -167,8 +166,11 @@ def first_bad(array: np.ndarray) -> tuple[str, int, tuple[int, ...]]:
 
 
 def operands(
-    values: Sequence[Any], shape: tuple[int, ...], first: tuple[int, ...], what: str = " from operands"
-) -> str:  # fmt: skip
+    values: Sequence[Any],
+    shape: tuple[int, ...],
+    first: tuple[int, ...],
+    what: str = " from operands",
+) -> str:
     """The entries of the values that stand at an index of the (broadcast) result, in words."""
     found = []
     for a in values:

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 
 from chainrule.core import special_modes
-from chainrule.core.hooks import run_post_hooks, run_pre_hooks, run_tensor_hooks
+from chainrule.core.hooks import Arrived, run_post_hooks, run_pre_hooks, run_tensor_hooks
 from chainrule.core.namespaces import raw, recorded
 from chainrule.core.node import Aval, Node
 from chainrule.core.partials import MINUS_ONE, NAMED, NONE, ONE, contribution
 from chainrule.core.primitive import LEAF, PICK, pick
+from chainrule.core.scatter import add_at
 from chainrule.core.tensor import Tensor, wrap
 
 REAL = frozenset(map(np.dtype, (np.float32, np.float64)))
@@ -38,7 +39,7 @@ class Scatter:
     def add_into(self, buffer: Any) -> None:
         """Add the value to the buffer at the index; repeated positions add up."""
         if self.add_at:
-            np.add.at(buffer, self.index, self.value)
+            add_at(buffer, self.index, self.value)
         else:
             buffer[self.index] += self.value
 
@@ -161,6 +162,7 @@ class Sweep:
         careful: whether a zero cotangent wins over an infinite or nan derivative at every step.
         watch: whether to look for the step that gives birth to a nan or inf.
         done: what nodes with user code gave, kept for the careful sweep: such code runs once.
+        arrived: the gradients that hooks on several tensors wait for.
         got: the cotangents of the wanted nodes.
         retained: those of nodes whose tensors asked to retain theirs.
     """
@@ -174,6 +176,7 @@ class Sweep:
         self.xp: Any = recorded if create_graph else raw
         self.careful = self.watch = False
         self.done: dict[Node, tuple[Any, Any]] = {}
+        self.arrived: Arrived = {}
         self.got: dict[Node, Any] = {}
         self.retained: dict[Node, Any] = {}
 
@@ -225,15 +228,16 @@ class Sweep:
     def visit(self, node: Node, g: Any) -> None:
         """Pass a cotangent through any node: leaves, picks, general rules, hooks, recording."""
         prim = node.prim
-        if node.extra is None and not prim.side_effects:
-            wanted = self.wanted
-            if (prim is LEAF) if wanted is None else (node in wanted):
+        wanted = self.wanted
+        if prim is LEAF:  # its hooks see the whole gradient, after the sweep
+            if wanted is None or node in wanted:
                 self.got[node] = g
-            if prim is LEAF:
-                return
+            return
+        if node.extra is None and not prim.side_effects:
+            if wanted is not None and node in wanted:
+                self.got[node] = g
             if prim is PICK:
-                assert node.parents[0] is not None and node.params is not None
-                self.adjoints.add_output(node.parents[0], node.params["index"], g)
+                self._to_output(node, g)
                 return
             if prim.partials is not None and not self.watch:
                 self._record_elementwise(node, g)
@@ -243,11 +247,18 @@ class Sweep:
             g, pulled = self._visit_user_code(node, g)
             if pulled is None:
                 return
-        add = self.adjoints.add
+        add, live = self.adjoints.add, self.live
         for parent, gp in zip(node.parents, pulled, strict=True):
-            if gp is not None:
-                assert parent is not None
+            # A joint rule may give more than was asked for.
+            if gp is not None and parent is not None and (live is None or parent in live):
                 add(parent, gp)
+
+    def _to_output(self, pick_node: Node, g: Any) -> None:
+        """Pass a pick's cotangent to the operation that it picks from."""
+        (node,) = pick_node.parents
+        assert node is not None
+        assert pick_node.params is not None
+        self.adjoints.add_output(node, pick_node.params["index"], g)
 
     def _pull(self, node: Node, g: Any, careful: bool) -> Sequence[Any]:
         args, out = node.args, node.out
@@ -269,19 +280,16 @@ class Sweep:
         else:
             if not self.careful and has_nan(g):
                 raise Restart
-            if extra is not None and prim is not LEAF:
-                g = run_tensor_hooks(node, g)
+            if extra is not None:
+                g = run_tensor_hooks(node, g, self.arrived)
             pulled = None
-        if (prim is LEAF) if self.wanted is None else (node in self.wanted):
+        if self.wanted is not None and node in self.wanted:
             self.got[node] = g
         if extra is not None and extra.retain is not None:
             self.retained[node] = g
-        if prim is LEAF:
-            return g, None
         if prim is PICK:
             self.done[node] = g, None
-            assert node.parents[0] is not None and node.params is not None
-            self.adjoints.add_output(node.parents[0], node.params["index"], g)
+            self._to_output(node, g)
             return g, None
         if known is None:
             arrived = run_pre_hooks(node, g) if extra is not None else g

@@ -13,6 +13,7 @@ from chainrule.ops import convert as convert
 from chainrule.ops import convolution as convolution
 from chainrule.ops import create as create
 from chainrule.ops import cumulative as cumulative
+from chainrule.ops import diagonal as diagonal
 from chainrule.ops import embedding as embedding
 from chainrule.ops import expand as expand
 from chainrule.ops import exponential as exponential
@@ -27,12 +28,14 @@ from chainrule.ops import operators as operators
 from chainrule.ops import pad as pad
 from chainrule.ops import pooling as pooling
 from chainrule.ops import random as random
+from chainrule.ops import random_fill as random_fill
 from chainrule.ops import reduce as reduce
 from chainrule.ops import rounding as rounding
 from chainrule.ops import shape as shape
 from chainrule.ops import sort as sort
 from chainrule.ops import special as special
 from chainrule.ops import statistics as statistics
+from chainrule.ops import subscript as subscript
 from chainrule.ops import trigonometric as trigonometric
 from chainrule.ops import counting as counting
 from chainrule.ops import quantiles as quantiles

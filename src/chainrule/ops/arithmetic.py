@@ -51,6 +51,11 @@ rsqrt = elementwise(
     doc="One divided by the square root of each entry; nan below zero.",
 )  # fmt: skip
 
+cbrt = elementwise(
+    "cbrt", np.cbrt, lambda xp, out: xp.reciprocal(3 * (out * out)), result="float",
+    domain=[(0.2, 4)], symbol="cbrt({})", doc="The cube root of each entry.",
+)  # fmt: skip
+
 
 def _pow(x: Any, y: Any) -> Any:
     """x^y; the commonest exponents are products and roots, many times faster than the power."""

@@ -88,7 +88,8 @@ attach("real", _set_part("real"))
 attach("imag", _set_part("imag"))
 
 
-@export("conj", "resolve_conj", "conj_physical")
+@export("conj_physical", in_place=True)
+@export("conj")
 def conj(input: Any) -> Any:
     """The complex conjugate of each entry; a real tensor itself.
 
@@ -97,6 +98,17 @@ def conj(input: Any) -> Any:
     tensor([1.-2.j])
     """
     return _conj(input)
+
+
+@export("resolve_conj", "resolve_neg")
+def resolve_conj(input: Any) -> Any:
+    """The tensor itself: conjugation and negation are never postponed here.
+
+    >>> import chainrule as cr
+    >>> cr.resolve_conj(cr.tensor([1 + 2j]))
+    tensor([1.+2.j])
+    """
+    return input
 
 
 # z/|z| turns with z but does not grow: its derivative keeps the part of t across z, over |z|.

@@ -6,9 +6,13 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.core import inplace
 from chainrule.core.kinds import linear
 from chainrule.core.samples import Sample, uniform
+from chainrule.core.tensor import Tensor
 from chainrule.ops.api import export
+from chainrule.ops.shape import tensor_arg
+from chainrule.ops.subscript import assignable
 
 
 def _astype(x: Any, dtype: np.dtype[Any]) -> Any:
@@ -22,5 +26,69 @@ astype = linear(
     "astype", _astype, lambda g: g, grad_name="ToCopy",
     samples=lambda: [Sample(uniform(3), dtype=np.dtype("c16"))],
 )  # fmt: skip
-clone = linear("clone", lambda x: x.copy(), lambda g: g, samples=lambda: [Sample(uniform(2, 3))])
-export()(clone)
+clone_prim = linear(
+    "clone", lambda x: x.copy(), lambda g: g, samples=lambda: [Sample(uniform(2, 3))]
+)
+
+
+@export()
+def clone(input: Any, *, memory_format: Any = None) -> Any:
+    """A copy in memory of its own, through which gradients flow.
+
+    >>> import chainrule as cr
+    >>> x = cr.tensor([1.0, 2.0])
+    >>> y = x.clone()
+    >>> y[0] = 5.0
+    >>> x
+    tensor([1., 2.])
+    """
+    return clone_prim(input)
+
+
+@export(function=False)
+def copy_(self: Tensor, src: Any, non_blocking: bool = False) -> Tensor:
+    """Write the entries of `src`, broadcast and converted, to this tensor, and return it.
+
+    Raises:
+        RuntimeError: if `src` does not broadcast to the shape, or the tensor may not be written.
+
+    >>> import chainrule as cr
+    >>> cr.zeros(2).copy_(cr.tensor([1, 2]))
+    tensor([1., 2.])
+    """
+    if src is self:
+        return self
+    inplace.check_writable(self)
+    return inplace.store(self, tensor_arg(src, "copy_", "other"))
+
+
+@export(function=False)
+def fill_(self: Tensor, value: Any) -> Tensor:
+    """Write one number, or the entry of a 0-d tensor, to all entries, and return the tensor.
+
+    Raises:
+        RuntimeError: if `value` has dimensions, or the tensor may not be written.
+
+    >>> import chainrule as cr
+    >>> cr.zeros(2).fill_(3)
+    tensor([3., 3.])
+    """
+    inplace.check_writable(self)
+    value = value if isinstance(value, Tensor) else assignable(value, self)
+    if len(value.shape):
+        raise RuntimeError(
+            "fill_ only supports 0-dimension value tensor but got tensor with "
+            f"{len(value.shape)} dimensions."
+        )
+    return inplace.store(self, value)
+
+
+@export(function=False)
+def zero_(self: Tensor) -> Tensor:
+    """Write zeros to all entries, and return the tensor.
+
+    >>> import chainrule as cr
+    >>> cr.ones(2).zero_()
+    tensor([0., 0.])
+    """
+    return fill_(self, 0)

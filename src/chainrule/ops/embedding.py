@@ -52,7 +52,8 @@ embedding = general(
     ),
     jvps=("linear", None),
     samples=lambda: [
-        Sample(uniform(5, 2), _INDEX, padding_idx=None), Sample(uniform(5), _INDEX, padding_idx=None)
+        Sample(uniform(5, 2), _INDEX, padding_idx=None),
+        Sample(uniform(5), _INDEX, padding_idx=None),
     ],
 )  # fmt: skip
 

@@ -135,7 +135,7 @@ for _op in (logaddexp, logaddexp2):
     export_elementwise(_op, in_place=False)
 
 
-@export()
+@export(in_place=True)
 def ldexp(input: Any, other: Any) -> Any:
     """input·2^other, entry by entry.
 

@@ -10,15 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.core import inplace, mutation
 from chainrule.core.engine import Scatter
 from chainrule.core.kinds import general
-from chainrule.core.modes import is_recording
 from chainrule.core.namespaces import raw
-from chainrule.core.primitive import bind
 from chainrule.core.samples import Sample, uniform
-from chainrule.core.tensor import Tensor, as_array
-from chainrule.ops.api import attach
+from chainrule.core.scatter import add_at
+from chainrule.core.tensor import Tensor
 
 ARRAY = "array"
 FULL = ("slice", None, None, None)
@@ -26,21 +23,26 @@ Spec = tuple[Any, ...]
 
 
 def split_index(index: Any) -> tuple[Spec, tuple[Any, ...]]:
-    """The hashable description of an index and the arrays in it."""
+    """The hashable description of an index and the arrays in it.
+
+    Raises:
+        IndexError: for anything that is not an index.
+    """
     if type(index) is int:
         return (index,), ()
     spec: list[Any] = []
     arrays = []
     for item in index if isinstance(index, tuple) else (index,):
-        if isinstance(item, slice):
-            spec.append(("slice", *map(_bound, (item.start, item.stop, item.step))))
-        elif item is None or item is Ellipsis:
+        kind = type(item)
+        if kind is int or item is None or item is Ellipsis:
             spec.append(item)
-        elif isinstance(item, (int, np.integer)) and not isinstance(item, bool):
+        elif kind is slice:
+            spec.append(("slice", _bound(item.start), _bound(item.stop), _bound(item.step)))
+        elif isinstance(item, np.integer):
             spec.append(int(item))
         else:
             array = _index_array(item)
-            if array.ndim == 0 and array.dtype.kind in "iu" and not isinstance(item, np.ndarray):
+            if array.ndim == 0 and array.dtype.kind in "iu":
                 spec.append(int(array))
             else:
                 spec.append(ARRAY)
@@ -49,13 +51,41 @@ def split_index(index: Any) -> tuple[Spec, tuple[Any, ...]]:
 
 
 def _bound(bound: Any) -> int | None:
-    return None if bound is None else int(bound)
+    if bound is None or type(bound) is int:
+        return bound
+    if isinstance(bound, Tensor) and bound.array.ndim == 0 and bound.array.dtype.kind in "iu":
+        return int(bound.array)
+    return index_of(bound)
+
+
+def index_of(number: Any) -> int:
+    """An integer given as any type that has `__index__`."""
+    try:
+        found: int = number.__index__()
+    except (AttributeError, TypeError):
+        raise TypeError(
+            f"slice indices must be integers or None or have an __index__ method, not "
+            f"{type(number).__name__}"
+        ) from None
+    return found
 
 
 def _index_array(item: Any) -> np.ndarray:
-    array = item.array if isinstance(item, Tensor) else np.asarray(item)
-    if array.size == 0 and array.dtype.kind == "f" and not isinstance(item, Tensor):
-        array = array.astype(np.int64)
+    if isinstance(item, Tensor):
+        array = item.array
+        if array.dtype == np.uint8:  # PyTorch's masks before there was bool
+            array = array.astype(np.bool_)
+    elif isinstance(item, (np.ndarray, np.bool_, bool)):
+        array = np.array(item)  # a copy: later changes of the user's array must not matter
+    elif isinstance(item, (list, tuple, range)):
+        array = np.array([_plain(i) for i in item])
+        if array.size == 0 and array.dtype.kind == "f":
+            array = array.astype(np.int64)
+    else:
+        raise IndexError(
+            "only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are "
+            f"valid indices (got {type(item).__name__})"
+        )
     if array.dtype.kind not in "iub":
         raise IndexError(
             "tensors used as indices must be long, int, byte or bool tensors, not "
@@ -64,14 +94,39 @@ def _index_array(item: Any) -> np.ndarray:
     return array
 
 
+def _plain(item: Any) -> Any:
+    return item.array if isinstance(item, Tensor) else item
+
+
+def separate(spec: Spec, arrays: Any) -> tuple[Spec, Spec] | None:
+    """An index with both integers and arrays as two: the integers first, then the rest.
+
+    PyTorch selects by the integers before it looks at the arrays; NumPy would broadcast them
+    against the arrays, which can put the dimensions in another order.  None: nothing to separate.
+    """
+    if not arrays or not any(type(item) is int for item in spec):
+        return None
+    rest = iter(arrays)
+    first: list[Any] = []
+    for item in spec:
+        if item is None:
+            continue
+        if type(item) is str:
+            array = next(rest)
+            first.extend([FULL] * (array.ndim if array.dtype.kind == "b" else 1))
+        else:
+            first.append(FULL if type(item) is tuple else item)
+    return tuple(first), tuple(item for item in spec if type(item) is not int)
+
+
 def join_index(spec: Spec, arrays: Any) -> tuple[Any, ...]:
     """The index that NumPy understands, back from its description and arrays."""
     rest = iter(arrays)
     found = []
     for item in spec:
-        if item == ARRAY and isinstance(item, str):
+        if type(item) is str:
             found.append(next(rest))
-        elif isinstance(item, tuple):
+        elif type(item) is tuple:
             found.append(slice(*item[1:]))
         else:
             found.append(item)
@@ -108,6 +163,8 @@ getitem = general(
         Sample(uniform(4, 3), index=(1,)),
         Sample(uniform(4, 3), index=(("slice", None, None, 2), None, -1)),
         Sample(uniform(4, 3), np.array([0, 2, 2]), index=(ARRAY,)),
+        Sample(uniform(2, 4), np.array([[3, 0], [-1, 0]]), index=(FULL, ARRAY)),
+        Sample(uniform(2, 4), np.array([1, 1]), np.array([2, 2]), index=(ARRAY, ARRAY)),
         Sample(
             uniform(4, 3), np.array([True, False, True, True]), index=(ARRAY, ("slice", 1, 3, None))
         ),
@@ -116,10 +173,10 @@ getitem = general(
 
 
 def _index_add(x: Any, y: Any, *arrays: Any, index: Spec) -> Any:
-    out = np.array(np.broadcast_to(x, x.shape))
+    out = np.array(x)
     key = join_index(index, arrays)
     if arrays:
-        np.add.at(out, key, y)
+        add_at(out, key, y)
     else:
         out[key] += y
     return out
@@ -166,41 +223,3 @@ index_put = general(
         Sample(uniform(4, 3), uniform(3, seed=1), index=(2,)),
     ],
 )  # fmt: skip
-
-
-def _read(self: Tensor, index: Any) -> Any:
-    spec, arrays = split_index(index)
-    try:
-        return bind(getitem.prim, (self, *arrays), {"index": spec})
-    except IndexError as error:
-        raise IndexError(f"{error}; the tensor has shape {list(self.array.shape)}") from None
-
-
-def _write(self: Tensor, index: Any, value: Any) -> None:
-    inplace.check_writable(self)
-    spec, arrays = split_index(index)
-    array = value.array if isinstance(value, Tensor) else as_array(value)
-    old = self
-    if is_recording() and isinstance(value, Tensor) and mutation.shares_owner(self.array, array):
-        array = array.copy()
-    try:
-        self.array[join_index(spec, arrays)] = array
-    except ValueError as error:
-        raise RuntimeError(
-            f"shape mismatch: value tensor of shape {list(np.shape(array))} cannot be assigned to "
-            f"the selection {index!r} of a tensor of shape {list(self.array.shape)} ({error})"
-        ) from None
-    mutation.note_write(self.array)
-    if is_recording():
-        node = inplace.record_write(
-            index_put.prim,
-            (old, value, *arrays),
-            {"index": spec},
-            self.array,
-        )
-        if node is not None:
-            inplace.rebind(self, node)
-
-
-attach("__getitem__", _read)
-attach("__setitem__", _write)

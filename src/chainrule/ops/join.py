@@ -74,7 +74,8 @@ def _several(tensors: Any, name: str) -> list[Any]:
             f"{name}(): argument 'tensors' must be tuple of Tensors, not {type(tensors).__name__}"
         )
     if not tensors:
-        raise ValueError(f"{name}(): expected a non-empty list of Tensors")
+        kind = ValueError if name == "cat" else RuntimeError
+        raise kind(f"{name} expects a non-empty TensorList: expected a non-empty list of Tensors")
     for x in tensors:
         tensor_arg(x, name, "tensors")
     return promote(*tensors)

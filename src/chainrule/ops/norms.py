@@ -62,7 +62,7 @@ def _norm_slope(xp: Any, x: Any, out: Any, ord: float, axis: _Axes, keepdims: bo
         return direction * xp.tie_weights(size, out, axis=axis, keepdims=keepdims)
     flat = xp.logical_or(flat, size == 0)
     ratio = xp.where(flat, 1, size) / xp.where(flat, 1, norm)
-    return xp.where(flat, 0, direction * xp.pow(ratio, ord - 1))
+    return xp.where(flat, 0, direction * ratio ** (ord - 1))
 
 
 def _norm_vjp(xp: Any, g: Any, x: Any, out: Any, ord: float, axis: _Axes, keepdims: bool) -> Any:

@@ -13,7 +13,14 @@ from chainrule.core.kinds import elementwise, general
 from chainrule.core.samples import Sample, uniform
 from chainrule.core.tensor import Tensor
 from chainrule.ops import trigonometric
-from chainrule.ops.api import SPECIAL, attach, export, export_elementwise, with_keywords
+from chainrule.ops.api import (
+    SPECIAL,
+    attach,
+    export,
+    export_elementwise,
+    in_place_method,
+    with_keywords,
+)
 
 
 @cache
@@ -109,6 +116,11 @@ lgamma = _function(
 digamma = _function(
     "digamma", lambda xp, x: xp.polygamma(x, n=1), scipy="psi", domain=[(0.3, 4)],
     symbol="digamma({})", doc="The derivative of `lgamma`.",
+)  # fmt: skip
+
+gamma = _function(
+    "gamma", lambda xp, x, out: out * xp.digamma(x), domain=[(0.5, 3)], symbol="gamma({})",
+    doc="The gamma function, (x - 1)! for integers.",
 )  # fmt: skip
 
 
@@ -225,7 +237,13 @@ def spherical_bessel_j0(input: Any) -> Any:
     return trigonometric.sinc(input / math.pi)
 
 
-attach("polygamma", lambda self, n: polygamma(n, self))
+def _polygamma_of(self: Tensor, n: int) -> Any:
+    """The derivative of order n of `digamma`; see `chainrule.polygamma`."""
+    return polygamma(n, self)
+
+
+attach("polygamma", _polygamma_of)
+attach("polygamma_", in_place_method(_polygamma_of, "polygamma_"))
 
 for _op in (erf, erfc, erfinv, lgamma, digamma):
     export_elementwise(_op)

@@ -258,9 +258,10 @@ def corrcoef(input: Any) -> Any:
     matrix = cov(input)
     if matrix.ndim == 0:
         return matrix / matrix
-    deviation = FUNCTIONS["sqrt"](FUNCTIONS["diagonal"](matrix))
+    n = matrix.shape[0]
+    own = wrap(np.arange(n))
+    deviation = FUNCTIONS["sqrt"](matrix[own, own])
     if is_complex(matrix):
         deviation = deviation.real
-    n = matrix.shape[0]
     rows, columns = (reshape_prim(deviation, shape=s) for s in ((n, 1), (1, n)))
     return matrix / rows / columns

@@ -6,6 +6,7 @@ from typing import Any
 
 from chainrule.core.namespaces import recorded as xp
 from chainrule.nn.functional.common import along_channels, raw_dtype, require_tensor
+from chainrule.ops import contract
 from chainrule.ops.api import export
 from chainrule.ops.window import Ints, Pads, ntuple, span
 
@@ -106,10 +107,8 @@ def _conv(n: int, input: Any, weight: Any, bias: Any, stride: Any, padding: Any,
             "Kernel size can't be greater than actual input size"
         )
     out = xp.convolution(
-        input, weight, stride=stride, padding=pads, dilation=dilation, groups=groups
+        input, weight, bias, stride=stride, padding=pads, dilation=dilation, groups=groups
     )
-    if bias is not None:
-        out = out + along_channels(bias, n + 2)
     return xp.reshape(out, shape=tuple(out.shape[1:])) if single else out
 
 
@@ -323,9 +322,7 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Any:
     >>> cr.nn.functional.linear(cr.tensor([1.0, 2.0]), cr.tensor([[3.0, 4.0]]))
     tensor([11.])
     """
-    require_tensor(input, "linear")
-    require_tensor(weight, "linear", "weight", 2)
-    return xp.linear(input, weight, bias)
+    return contract.linear(input, weight, bias)
 
 
 __all__ = [

@@ -218,7 +218,7 @@ def avg_pool2d(
     """The mean of each window of (N, C, H, W) or (C, H, W).
 
     Args:
-        kernel_size, stride, padding: numbers or pairs; the stride is the kernel's size unless given.
+        kernel_size, stride, padding: numbers or pairs; the stride is by default the kernel's size.
         ceil_mode: count a last window that reaches past the end.
         count_include_pad: count the zeros of the padding.
         divisor_override: divide by this instead of the number of entries.

@@ -1,0 +1,3 @@
+"""Ordinary NumPy and SciPy calls on tensors: recorded, never silently detached."""
+
+from chainrule.interop import ufuncs as ufuncs
