@@ -75,9 +75,14 @@ def to(
 
 
 def _names_device(a: Any) -> bool:
-    return isinstance(a, (device, int)) or (
-        isinstance(a, str) and a.split(":")[0] in ("cpu", "cuda", "meta", "mps", "xpu")
-    )
+    """Whether an argument means a device; a string does unless it names a dtype."""
+    if not isinstance(a, str):
+        return isinstance(a, (device, int))
+    try:
+        as_numpy(a)
+    except TypeError:
+        return True
+    return False
 
 
 def _caster(name: str) -> Any:
