@@ -62,11 +62,8 @@ where_prim = general(
 
 def _select(condition: Any, input: Any, other: Any) -> Any:
     """`where` without its checks: what rules call."""
-    if (
-        not isinstance(input, Tensor)
-        or not isinstance(other, Tensor)
-        or input.array.dtype != other.array.dtype
-    ):
+    plain = type(input) is Tensor and type(other) is Tensor
+    if not plain or input.array.dtype != other.array.dtype:
         input, other = promote(input, other)
     try:
         return where_prim(condition, input, other)
@@ -82,7 +79,7 @@ recorded.where = _select
 def where(condition: Any, input: Any = None, other: Any = None) -> Any:
     """Entries of `input` where `condition` holds, of `other` elsewhere, with broadcasting.
 
-    With the condition alone: the indices where it holds, as a tuple of one tensor per dimension.
+    With the condition alone, the indices where it holds: `nonzero(condition, as_tuple=True)`.
 
     Raises:
         RuntimeError: if the condition is not boolean, or the shapes do not broadcast.
@@ -91,8 +88,10 @@ def where(condition: Any, input: Any = None, other: Any = None) -> Any:
     >>> cr.where(cr.tensor([True, False]), 1.0, cr.tensor([2.0, 3.0]))
     tensor([1., 3.])
     """
-    if input is None or other is None:
-        return tuple(map(wrap, np.nonzero(unbox(condition)[0])))
+    if input is None and other is None:
+        from chainrule.ops.masks import nonzero
+
+        return nonzero(condition, as_tuple=True)
     mask = unbox(condition)[0]
     if hasattr(mask, "dtype") and mask.dtype not in ("bool", "uint8"):
         raise RuntimeError(
