@@ -30,8 +30,8 @@ def ordered(ufunc: Callable[..., Any]) -> Callable[..., Any]:
     return compared
 
 
-_eval: Callable[..., Any]
 COMPARISONS: dict[str, Any] = {}
+_eval: Any
 for _name, _short, _eval, _symbol, _doc in [
     ("equal", "eq", np.equal, "==", "Whether entries are equal."),
     ("not_equal", "ne", np.not_equal, "!=", "Whether entries differ."),
