@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -42,6 +43,12 @@ def kl_div(
         loss = xp.exp(target) * (target - input)
     else:
         loss = xp.xlogy(target, target) - target * input
+    if reduction == "mean":
+        warnings.warn(
+            "reduction: 'mean' divides the total loss by both the batch size and the support size. "
+            "'batchmean' divides only by the batch size, and aligns with the KL div math definition.",
+            stacklevel=2,
+        )
     if reduction == "batchmean":
         return reduced(loss, "sum") / input.shape[0] if len(input.shape) else reduced(loss, "sum")
     return reduced(loss, reduction)
