@@ -20,7 +20,7 @@ _accumulating = threading.Lock()
 
 
 def _as_tuple(x: Any) -> tuple[Any, ...]:
-    if isinstance(x, (Tensor, GradientEdge)):
+    if isinstance(x, (Tensor, GradientEdge, str)):
         return (x,)
     return tuple(x) if isinstance(x, Iterable) and not hasattr(x, "shape") else (x,)
 
@@ -127,7 +127,7 @@ def _deposit(found: dict[Node, Any], create_graph: bool) -> None:
             for hook in list(node.extra.post_accumulate.values()):
                 hook(tensor)
             for hook in list(node.extra.post_hooks.values()):
-                hook((), (as_tensor(g),))
+                hook((), (wrap(as_tensor(g).array.copy()),))
 
 
 def backward(

@@ -5,7 +5,8 @@ NumPy's generators take a lock around every draw, so one of them may be shared b
 
 from __future__ import annotations
 
-import secrets
+import os
+import threading
 from typing import Any
 
 import numpy as np
@@ -33,13 +34,25 @@ class Generator:
     True
     """
 
-    __slots__ = ("_seed", "rng")
+    __slots__ = ("_lock", "_rng", "_seed")
 
-    rng: np.random.Generator
+    _rng: np.random.Generator | None
 
     def __init__(self, device: Any = None) -> None:
         check_device(device)
+        self._lock = threading.Lock()
         self.manual_seed(DEFAULT_SEED)
+
+    @property
+    def rng(self) -> np.random.Generator:
+        """NumPy's generator, made on first use because `numpy.random` takes long to import."""
+        found = self._rng
+        if found is None:
+            with self._lock:
+                if self._rng is None:
+                    self._rng = np.random.Generator(np.random.PCG64(self._seed))
+                found = self._rng
+        return found
 
     @property
     def device(self) -> device:
@@ -58,12 +71,12 @@ class Generator:
                 f"Overflow when unpacking long long: the seed must fit in 64 bits, got {seed}"
             )
         self._seed = seed % (_U64 - 1) if seed < 0 else seed
-        self.rng = np.random.Generator(np.random.PCG64(self._seed))
+        self._rng = None
         return self
 
     def seed(self) -> int:
         """Start again from a seed taken from the operating system, and return it."""
-        seed = secrets.randbits(64)
+        seed = int.from_bytes(os.urandom(8), "little")
         self.manual_seed(seed)
         return seed
 
@@ -102,7 +115,10 @@ class Generator:
                 f"RNG state is wrong size: expected {_STATE_BYTES} bytes, got {list(array.shape)}"
             )
         packed = array.tobytes()
-        number = lambda start, stop: int.from_bytes(packed[start:stop], "little")
+
+        def number(start: int, stop: int) -> int:
+            return int.from_bytes(packed[start:stop], "little")
+
         bits = np.random.PCG64(0)
         bits.state = {
             "bit_generator": "PCG64",
@@ -111,7 +127,7 @@ class Generator:
             "uinteger": number(41, 45),
         }
         self._seed = number(0, 8)
-        self.rng = np.random.Generator(bits)
+        self._rng = np.random.Generator(bits)
         return self
 
     def clone_state(self) -> Generator:

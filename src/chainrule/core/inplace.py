@@ -230,12 +230,13 @@ def record_write(prim: Primitive, args: Any, params: Any, out: Any) -> Node | No
     return record(prim, values, params, parents, out, mode, caller(2))
 
 
-def rebind(x: Tensor, node: Node | None) -> None:
+def rebind(x: Tensor, node: Node | None, written_to: Any = None) -> None:
     """Make `node` the node of `x` after a write, and bring its whole family up to date.
 
-    Views that show none of the written memory keep their nodes.
+    Views that show none of the written memory (`written_to`, an array; all of `x` if None) keep
+    their nodes.
     """
-    memory = x.array
+    memory = x.array if written_to is None else written_to
     _renew(x, node)
     written = {id(x)}
     while x._view is not None:

@@ -84,11 +84,11 @@ def operation_for(ufunc: np.ufunc) -> Operation | None:
     return None
 
 
-_REDUCTIONS = {
+_REDUCTIONS: dict[np.ufunc, str] = {
     np.add: "sum", np.multiply: "prod", np.maximum: "amax", np.minimum: "amin",
     np.logical_and: "all", np.logical_or: "any",
 }  # fmt: skip
-_ACCUMULATIONS = {np.add: "cumsum", np.multiply: "cumprod"}
+_ACCUMULATIONS: dict[np.ufunc, str] = {np.add: "cumsum", np.multiply: "cumprod"}
 
 
 def _name(ufunc: np.ufunc) -> str:

@@ -77,10 +77,16 @@ def _log_times(xp: Any, x: Any, y: Any, out: Any) -> Any:
     return xp.where(flat, 0, out) * xp.log(xp.where(flat, 1, x))
 
 
-# d(x^y)/dx = y·x^(y-1), which for x = y = 0 is 0; d(x^y)/dy = x^y·log x.
+def _pow_slope(xp: Any, x: Any, y: Any) -> Any:
+    """y·x^(y-1).  For y = 0 that is 0, but its own derivative by y is 1/x: x stays in the formula
+    except where it is 0 or nan."""
+    flat = (y == 0) & ((x == 0) | (x != x))
+    return y * xp.pow(xp.where(flat, 1, x), y - 1)
+
+
 power = elementwise(
     "pow", _pow,
-    lambda xp, x, y: y * xp.pow(xp.where((x == 0) & (y == 0), 1, x), y - 1),
+    _pow_slope,
     _log_times,
     domain=[(0.3, 2), (-2, 2)], symbol="{}**{}", grad_name="Pow",
     doc="The first tensor raised to the power of the second, entry by entry.",
@@ -109,7 +115,7 @@ def _truncated(x: Any, y: Any) -> Any:
 
 floor_divide = elementwise(
     "floor_divide", _checked(np.floor_divide), _zero, lambda xp, y: xp.zeros_like(y),
-    symbol="{} // {}", domain=[(0.1, 0.4), (0.5, 0.9)],
+    symbol="{} // {}", grad_name="Div", domain=[(0.1, 0.4), (0.5, 0.9)],
     doc="The quotient rounded down; its derivative is 0.",
 )  # fmt: skip
 truncated_divide = elementwise(
@@ -242,7 +248,7 @@ def float_power(input: Any, exponent: Any) -> Any:
 
     >>> import chainrule as cr
     >>> cr.float_power(cr.tensor([2, 3]), 2)
-    tensor([4., 9.], dtype=torch.float64)
+    tensor([4., 9.], dtype=chainrule.float64)
     """
     kind = result_dtype(unbox(input)[0], unbox(exponent)[0]).kind
     wide = np.dtype(np.complex128 if kind == "c" else np.float64)

@@ -30,8 +30,8 @@ def ordered(ufunc: Callable[..., Any]) -> Callable[..., Any]:
     return compared
 
 
-_eval: Callable[..., Any]
 COMPARISONS: dict[str, Any] = {}
+_eval: Any
 for _name, _short, _eval, _symbol, _doc in [
     ("equal", "eq", np.equal, "==", "Whether entries are equal."),
     ("not_equal", "ne", np.not_equal, "!=", "Whether entries differ."),
@@ -61,13 +61,19 @@ where_prim = general(
 
 
 @export()
-def where(condition: Any, input: Any, other: Any) -> Any:
+def where(condition: Any, input: Any = None, other: Any = None) -> Any:
     """Entries of `input` where `condition` holds, of `other` elsewhere, with broadcasting.
+
+    With the condition alone, the indices where it holds: `nonzero(condition, as_tuple=True)`.
 
     >>> import chainrule as cr
     >>> cr.where(cr.tensor([True, False]), 1.0, cr.tensor([2.0, 3.0]))
     tensor([1., 3.])
     """
+    if input is None and other is None:
+        from chainrule.ops.masks import nonzero
+
+        return nonzero(condition, as_tuple=True)
     return where_prim(condition, *promote(input, other))
 
 

@@ -11,6 +11,7 @@ from chainrule.core.samples import Sample, uniform
 from chainrule.core.tensor import wrap
 from chainrule.ops.api import export
 from chainrule.ops.axes import normalize_dim
+from chainrule.ops.convert import clone
 from chainrule.ops.shape import reshape_prim, tensor_arg
 
 
@@ -124,8 +125,6 @@ def diag(input: Any, diagonal: int = 0) -> Any:
         return diag_embed(input, diagonal)
     if ndim != 2:
         raise RuntimeError(f"diag(): Supports 1D or 2D tensors. Got {ndim}D")
-    from chainrule.ops.convert import clone
-
     return clone(diagonal_prim(input, offset=int(diagonal), axis1=0, axis2=1))
 
 

@@ -33,8 +33,7 @@ def _read(self: Tensor, index: Any) -> Any:
         spec, arrays = split_index(index)
         if arrays:
             return _gather(self, spec, arrays)
-        # The ellipsis makes NumPy return a 0-d view where it would copy out a scalar.
-        key = join_index(spec if Ellipsis in spec else (*spec, Ellipsis), ())
+        key = _view_key(spec)
     mode = get_mode()
     if (mode is not True and mode is not False) or (
         type(self) is not Tensor and type(self) is not Parameter
@@ -73,6 +72,11 @@ def _read(self: Tensor, index: Any) -> Any:
         if len(views) & (len(views) - 1) == 0:
             prune_views(views)
     return t
+
+
+def _view_key(spec: Spec) -> tuple[Any, ...]:
+    """A basic index for NumPy that gives a view where `x[1, 2]` would copy out a scalar."""
+    return join_index(spec if Ellipsis in spec else (*spec, Ellipsis), ())
 
 
 def _gather(x: Any, spec: Spec, arrays: tuple[Any, ...]) -> Any:
@@ -147,7 +151,8 @@ def write_at(x: Tensor, spec: Spec, arrays: tuple[Any, ...], value: Any) -> None
     if is_recording() and (x.node is not None or getattr(value, "node", None) is not None):
         node = inplace.record_write(index_put.prim, (x, value, *arrays), {"index": spec}, target)
         if node is not None:
-            inplace.rebind(x, node)
+            family = not arrays and (x._views or x._view is not None)
+            inplace.rebind(x, node, target[_view_key(spec)] if family else None)
 
 
 def _is_view_at(value: Tensor, x: Tensor, spec: Spec) -> bool:
