@@ -50,9 +50,7 @@ def relu6(input: Any, inplace: bool = False) -> Any:
     return _applied(ops.hardtanh, input, inplace, low=0, high=6)
 
 
-def hardtanh(
-    input: Any, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False
-) -> Any:
+def hardtanh(input: Any, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Any:
     """Each entry limited to [min_val, max_val].
 
     Raises:
