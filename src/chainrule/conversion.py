@@ -147,7 +147,6 @@ _METHODS: dict[str, Any] = {
     "nelement": lambda self: self.array.size,
     "element_size": lambda self: self.array.dtype.itemsize,
     "get_device": lambda self: -1,
-    "is_signed": lambda self: self.dtype.is_signed,
     "device": property(lambda self: CPU), "layout": property(lambda self: strided),
     "is_cuda": property(lambda self: False), "is_cpu": property(lambda self: True),
     "is_sparse": property(lambda self: False), "is_meta": property(lambda self: False),
