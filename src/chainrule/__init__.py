@@ -9,7 +9,10 @@ from typing import Any as _Any
 
 from chainrule import autograd
 from chainrule import conversion as conversion
+from chainrule import interop as interop
+from chainrule import nn as nn
 from chainrule import ops as ops
+from chainrule import return_types as return_types
 from chainrule import special as special
 from chainrule import tensor_methods as tensor_methods
 from chainrule.autograd.grad_mode import (
@@ -30,7 +33,9 @@ from chainrule.core.device import (
     set_default_device,
 )
 from chainrule.core.dtypes import dtype, get_default_dtype, set_default_dtype
+from chainrule.core.generator import Generator, default_generator
 from chainrule.core.tensor import Size, Tensor
+from chainrule.core.typeinfo import can_cast, finfo, iinfo, promote_types, result_type
 from chainrule.ops.api import FUNCTIONS as _FUNCTIONS
 from chainrule.printing import set_printoptions
 
@@ -41,25 +46,34 @@ globals().update(_dtypes.NAMED)
 globals().update(_device.CONSTANTS)
 
 __all__ = [
+    "Generator",
     "Size",
     "Tensor",
     "autograd",
+    "can_cast",
+    "default_generator",
     "device",
     "dtype",
     "e",
     "enable_grad",
+    "finfo",
     "get_default_device",
     "get_default_dtype",
+    "iinfo",
     "inf",
     "inference_mode",
     "is_grad_enabled",
     "is_inference_mode_enabled",
     "layout",
+    "load",
     "memory_format",
     "nan",
     "newaxis",
     "no_grad",
     "pi",
+    "promote_types",
+    "result_type",
+    "save",
     "set_default_device",
     "set_default_dtype",
     "set_grad_enabled",
@@ -75,6 +89,8 @@ def __getattr__(name: str) -> _Any:
             return _dtypes.bfloat16()
         except ImportError as error:
             raise AttributeError(str(error)) from error
+    if name in ("save", "load"):
+        return getattr(_import_module(f"{__name__}.serialization"), name)
     if name.startswith("_") or _find_spec(f"{__name__}.{name}") is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return _import_module(f"{__name__}.{name}")

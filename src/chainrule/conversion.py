@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from chainrule.core.device import CPU, check_device, device, strided
-from chainrule.core.dtypes import as_dtype, as_numpy, category
+from chainrule.core.dtypes import as_numpy
 from chainrule.core.tensor import Tensor
 from chainrule.ops.api import FUNCTIONS, attach
 from chainrule.ops.axes import normalize_dim
 from chainrule.ops.convert import astype, clone
 from chainrule.ops.create import made
 from chainrule.ops.data import array_of
+from chainrule.ops.inquire import dtype_named, type_name
 
 
 def size(self: Tensor, dim: int | None = None) -> Any:
@@ -84,20 +85,8 @@ def _caster(name: str) -> Any:
         return converted(self, name)
 
     cast.__name__ = cast.__qualname__ = name
-    cast.__doc__ = f"The tensor in the dtype {as_dtype(name).name}, recorded."
+    cast.__doc__ = f"The tensor in the dtype `{name}`, recorded; itself if it has that dtype."
     return cast
-
-
-_TYPE_NAMES = {
-    "float32": "Float", "float64": "Double", "float16": "Half", "int64": "Long", "int32": "Int",
-    "int16": "Short", "int8": "Char", "uint8": "Byte", "bool": "Bool", "bfloat16": "BFloat16",
-    "complex64": "ComplexFloat", "complex128": "ComplexDouble",
-}  # fmt: skip
-
-
-def type_name(x: Tensor) -> str:
-    """The name of the tensor's type in PyTorch's old style: `chainrule.FloatTensor`."""
-    return f"chainrule.{_TYPE_NAMES.get(x.dtype.name, x.dtype.name.capitalize())}Tensor"
 
 
 def type_(self: Tensor, dtype: Any = None, non_blocking: bool = False) -> Any:
@@ -105,8 +94,7 @@ def type_(self: Tensor, dtype: Any = None, non_blocking: bool = False) -> Any:
     if dtype is None:
         return type_name(self)
     if isinstance(dtype, str):
-        short = dtype.rsplit(".", 1)[-1].removesuffix("Tensor")
-        dtype = next((name for name, old in _TYPE_NAMES.items() if old == short), dtype)
+        dtype = dtype_named(dtype)
     return converted(self, dtype)
 
 
@@ -151,11 +139,9 @@ _METHODS: dict[str, Any] = {
     f.__name__: f for f in (size, to, cpu, cuda, type_as, new_tensor)
 } | {
     "type": type_, "dim": lambda self: self.array.ndim, "ndimension": lambda self: self.array.ndim,
-    "numel": lambda self: self.array.size, "nelement": lambda self: self.array.size,
+    "nelement": lambda self: self.array.size,
     "element_size": lambda self: self.array.dtype.itemsize,
     "get_device": lambda self: -1,
-    "is_floating_point": lambda self: category(self.array.dtype) == 2,
-    "is_complex": lambda self: category(self.array.dtype) == 3,
     "is_signed": lambda self: self.dtype.is_signed,
     "device": property(lambda self: CPU), "layout": property(lambda self: strided),
     "is_cuda": property(lambda self: False), "is_cpu": property(lambda self: True),
@@ -164,7 +150,18 @@ _METHODS: dict[str, Any] = {
     "itemsize": property(lambda self: self.array.dtype.itemsize),
     "nbytes": property(lambda self: self.array.nbytes),
 }  # fmt: skip
-for _name in ("float", "double", "half", "long", "int", "short", "bool", "cfloat", "cdouble"):
+for _name in (
+    "float",
+    "double",
+    "half",
+    "long",
+    "int",
+    "short",
+    "bool",
+    "cfloat",
+    "cdouble",
+    "bfloat16",
+):
     _METHODS[_name] = _caster(_name)
 _METHODS["byte"], _METHODS["char"] = _caster("uint8"), _caster("int8")
 for _name in ("zeros", "ones", "empty", "full"):

@@ -332,7 +332,7 @@ def _dlpack(self: Tensor, **kwargs: Any) -> Any:
     return self.array.__dlpack__(**kwargs)
 
 
-for _name, _method in {
+_METHODS: dict[str, Any] = {
     "detach": detach, "detach_": detach_, "requires_grad_": requires_grad_, "item": item,
     "tolist": tolist, "numpy": numpy,
     "__len__": _len, "__bool__": _bool, "__float__": _float, "__int__": _int,
@@ -341,5 +341,6 @@ for _name, _method in {
     "__deepcopy__": _deepcopy, "__reduce_ex__": _reduce, "__dlpack__": _dlpack,
     "__dlpack_device__": lambda self: self.array.__dlpack_device__(),
     "grad": property(_get_grad, _set_grad, _del_grad), "data": property(detach, _set_data),
-}.items():  # fmt: skip
+}  # fmt: skip
+for _name, _method in _METHODS.items():
     attach(_name, _method)

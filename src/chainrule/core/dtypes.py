@@ -136,8 +136,6 @@ def as_numpy(dt: Any) -> np.dtype[Any]:
     """The NumPy dtype meant by a chainrule dtype, a NumPy dtype, a Python type or a name."""
     if isinstance(dt, dtype):
         return dt.dtype
-    if isinstance(dt, np.dtype):
-        return dt
     if dt is None:
         raise TypeError("a dtype is needed, got None; pass one such as chainrule.float32")
     if isinstance(dt, str):
@@ -150,7 +148,7 @@ def as_numpy(dt: Any) -> np.dtype[Any]:
     except TypeError as error:
         raise TypeError(f"{dt!r} is not a dtype; pass one such as chainrule.float32") from error
     category(found)
-    return found
+    return found if found.isnative else found.newbyteorder("=")
 
 
 def as_dtype(dt: Any) -> dtype:
@@ -253,4 +251,24 @@ def promote_types(a: np.dtype[Any], b: np.dtype[Any]) -> np.dtype[Any]:
     ca, cb = category(a), category(b)
     if (ca < 2) != (cb < 2):
         return a if ca > cb else b
+    if "u" in (a.kind, b.kind) and ca == cb and max(a.itemsize, b.itemsize) == 8:
+        return _promote_uint64(a, b)
+    if ca == cb == 2 and "V" in (a.kind, b.kind):
+        wide = a if a.kind == "f" else b  # bfloat16 and float16 meet in float32
+        return NUMPY_FLOAT32 if wide.itemsize <= 4 else wide
     return np.promote_types(a, b)
+
+
+def _promote_uint64(a: np.dtype[Any], b: np.dtype[Any]) -> np.dtype[Any]:
+    """The common dtype of two integers of which one is unsigned and one has 64 bits.
+
+    Raises:
+        RuntimeError: for uint64 and a signed integer, which no integer dtype holds.
+    """
+    found = np.promote_types(a, b)
+    if found.kind == "f":
+        raise RuntimeError(
+            "Promotion for uint16, uint32, uint64 types is not supported, attempted to promote "
+            f"{a.name} and {b.name}; convert one of them first, for example with x.long()"
+        )
+    return found

@@ -25,33 +25,38 @@ _NOTHING_1 = (None,)
 _NOTHING_2 = (None, None)
 
 
-class _Constants(dict[tuple[Any, Any], Any]):
-    """0-d arrays of the Python numbers in use, by number and dtype.
+class _Constants(dict[Any, Any]):
+    """0-d arrays of one dtype for the Python numbers in use.
 
     NumPy takes twice as long for an array and a Python number as for two arrays, so numbers are
     converted once.  Zeros are not kept, because 0.0 and -0.0 are equal keys.
     """
 
-    def __missing__(self, key: tuple[Any, Any]) -> Any:
-        number, dt = key
-        made = np.asarray(number, dt)
+    def __init__(self, dt: np.dtype[Any]) -> None:
+        self.dt = dt
+
+    def __missing__(self, number: Any) -> Any:
+        made = np.asarray(number, self.dt)
         if number != 0:
             if len(self) > 1000:
                 self.clear()
-            self[key] = made
+            self[number] = made
         return made
 
 
-_constants = _Constants()
 _F32 = np.dtype(np.float32)
 _F64 = np.dtype(np.float64)
 _INEXACT = frozenset(np.dtype(c) for c in "efdFD")
+_constants = {dt: _Constants(dt) for dt in _INEXACT}
+_of_f32 = _constants[_F32]
 
 
 def function_of(prim: Any, slow: Slow) -> Callable[..., Any]:
     """The function that applies an elementwise primitive: the fastest that fits its kind."""
     makers: dict[int, Callable[[Any, Slow], Any]] = {1: _unary, 2: _binary}
-    maker = makers.get(prim.arity) if prim.result != "bool" and not prim.has_params else None
+    if prim.result == "bool":
+        makers = {2: _comparison}
+    maker = makers.get(prim.arity) if not prim.has_params else None
     if maker is None:
 
         def function(*args: Any, **params: Any) -> Any:
@@ -74,7 +79,6 @@ def _unary(prim: Any, slow: Slow) -> Callable[..., Any]:
     (keep_x,), keep_out = prim.kept((True,))
     differentiable = prim.differentiable
     same = prim.result != "real"
-
     user_code = None
 
     def op(x: Any) -> Any:
@@ -103,7 +107,7 @@ def _unary(prim: Any, slow: Slow) -> Callable[..., Any]:
                 node.params = None
                 node.parents = (xn,)
                 node.seq = next_seq()
-                node.shape = v.shape
+                node.shape = xn.shape  # the same tuple: nothing to build
                 node.dtype = dt if same else v.dtype
                 frame = _frame(1)
                 code = frame.f_code
@@ -125,6 +129,36 @@ def _unary(prim: Any, slow: Slow) -> Callable[..., Any]:
     return op
 
 
+def _comparison(prim: Any, slow: Slow) -> Callable[..., Any]:
+    """Two operands, a boolean result: nothing is ever recorded."""
+    ev = prim.eval
+
+    def op(x: Any, y: Any) -> Any:
+        ty = type(y)
+        if type(x) is not Tensor:
+            return slow(prim, (x, y), _NO_PARAMS)
+        xv = x.array
+        dt = xv.dtype
+        if ty is Tensor:
+            yv = y.array
+            if yv.dtype is not dt:
+                return slow(prim, (x, y), _NO_PARAMS)
+        elif (ty is float or ty is int) and (dt is _F32 or dt is _F64):
+            yv = (_of_f32 if dt is _F32 else _constants[dt])[y]
+        else:
+            return slow(prim, (x, y), _NO_PARAMS)
+        try:
+            v = ev(xv, yv)
+        except (ValueError, TypeError):
+            return slow(prim, (x, y), _NO_PARAMS)
+        t = new(Tensor)
+        t.array = v if type(v) is ndarray else np.asarray(v)
+        t.node = t._grad = t._view = t._views = None
+        return t
+
+    return op
+
+
 def _binary(prim: Any, slow: Slow) -> Callable[..., Any]:
     ev = prim.eval
     kept = {w: prim.kept(w) for w in ((True, False), (False, True), (True, True))}
@@ -135,7 +169,6 @@ def _binary(prim: Any, slow: Slow) -> Callable[..., Any]:
     )
     differentiable = prim.differentiable
     same = prim.result != "real"
-
     user_code = None
 
     def op(x: Any, y: Any) -> Any:
@@ -152,7 +185,7 @@ def _binary(prim: Any, slow: Slow) -> Callable[..., Any]:
                 if yv.dtype is not dt or (dt is not _F32 and dt is not _F64 and dt not in _INEXACT):
                     return slow(prim, (x, y), _NO_PARAMS)
             elif (ty is float or ty is int) and (dt is _F32 or dt is _F64 or dt in _INEXACT):
-                yv = _constants[y, dt]
+                yv = (_of_f32 if dt is _F32 else _constants[dt])[y]
                 yn = None
             else:
                 return slow(prim, (x, y), _NO_PARAMS)
@@ -162,7 +195,7 @@ def _binary(prim: Any, slow: Slow) -> Callable[..., Any]:
             dt = yv.dtype
             if dt is not _F32 and dt is not _F64 and dt not in _INEXACT:
                 return slow(prim, (x, y), _NO_PARAMS)
-            xv = _constants[x, dt]
+            xv = (_of_f32 if dt is _F32 else _constants[dt])[x]
             xn = None
         else:
             return slow(prim, (x, y), _NO_PARAMS)

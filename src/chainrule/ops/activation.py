@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
 from chainrule.core.dtypes import as_numpy, is_inexact
 from chainrule.core.kinds import elementwise, general
-from chainrule.core.namespaces import composite, recorded
+from chainrule.core.namespaces import composite, raw, recorded
 from chainrule.core.samples import Sample, uniform
 from chainrule.core.tensor import Tensor
 from chainrule.ops.api import export, export_elementwise
@@ -29,6 +30,137 @@ def _log_sigmoid(x: Any) -> Any:
 log_sigmoid = elementwise(
     "log_sigmoid", _log_sigmoid, lambda xp, x, out: xp.exp(out - x), result="float",
     symbol="logsigmoid({})", doc="The logarithm of the sigmoid of each entry.",
+)  # fmt: skip
+
+
+def _cases(**params: Any) -> Any:
+    """Samples of a function of one array with these parameters."""
+    return lambda: [Sample(uniform(2, 3), **params), Sample(uniform(), **params)]
+
+
+def _leaky_relu(x: Any, negative_slope: float) -> Any:
+    scaled = x * negative_slope
+    return np.maximum(x, scaled) if 0 <= negative_slope <= 1 else np.where(x > 0, x, scaled)
+
+
+leaky_relu = elementwise(
+    "leaky_relu", _leaky_relu,
+    lambda xp, x, negative_slope: xp.where(x > 0, xp.ones_like(x), negative_slope),
+    has_params=True, samples=_cases(negative_slope=0.1), doc="x where positive, else slope·x.",
+)  # fmt: skip
+prelu = elementwise(
+    "prelu", lambda x, w: np.where(x > 0, x, w * x),
+    lambda xp, x, y: xp.where(x > 0, xp.ones_like(x), y), lambda xp, x: xp.where(x > 0, 0, x),
+    doc="x where positive, else weight·x.",
+)  # fmt: skip
+
+
+def _elu(x: Any, alpha: float, scale: float, rate: float) -> Any:
+    return np.where(x > 0, scale * x, alpha * scale * np.expm1(rate * np.minimum(x, 0)))
+
+
+# The family of elu, selu and celu.  Exponents are cut off at 0, where the other branch begins.
+elu = elementwise(
+    "elu", _elu,
+    lambda xp, x, alpha, scale, rate: xp.where(
+        x > 0, scale, alpha * scale * rate * xp.exp(rate * xp.minimum(x, 0))
+    ),
+    result="float", has_params=True, samples=_cases(alpha=1.3, scale=1.1, rate=0.7),
+    doc="scale·x where positive, else scale·alpha·(exp(rate·x) - 1).",
+)  # fmt: skip
+
+
+def _softplus(x: Any, beta: float, threshold: float) -> Any:
+    scaled = beta * x
+    return np.where(scaled > threshold, x, np.log1p(np.exp(np.minimum(scaled, threshold))) / beta)
+
+
+softplus = elementwise(
+    "softplus", _softplus,
+    lambda xp, x, beta, threshold: xp.where(beta * x > threshold, 1, xp.sigmoid(beta * x)),
+    result="float", has_params=True, samples=_cases(beta=1.5, threshold=2.0),
+    doc="log(1 + exp(beta·x)) / beta, and x itself beyond the threshold.",
+)  # fmt: skip
+
+
+def _gelu(x: Any) -> Any:
+    return x * (0.5 * (1 + raw.erf(x * math.sqrt(0.5))))
+
+
+gelu = elementwise(
+    "gelu", _gelu,
+    lambda xp, x: 0.5 * (1 + xp.erf(x * math.sqrt(0.5)))
+    + x * xp.exp(x * x * -0.5) * (1 / math.sqrt(2 * math.pi)),
+    result="float", doc="x·Φ(x), with the normal distribution function Φ.",
+)  # fmt: skip
+_TANH_SCALE, _TANH_CUBIC = math.sqrt(2 / math.pi), 0.044715
+
+
+def _gelu_tanh(x: Any) -> Any:
+    return x * (0.5 * (1 + np.tanh(_TANH_SCALE * (x + _TANH_CUBIC * (x * x * x)))))
+
+
+def _gelu_tanh_slope(xp: Any, x: Any) -> Any:
+    t = xp.tanh(_TANH_SCALE * (x + _TANH_CUBIC * (x * x * x)))
+    inner = _TANH_SCALE * (1 + 3 * _TANH_CUBIC * (x * x))
+    return 0.5 * (1 + t) + (0.5 * x) * (1 - t * t) * inner
+
+
+gelu_tanh = elementwise(
+    "gelu_tanh", _gelu_tanh, _gelu_tanh_slope, result="float", grad_name="Gelu",
+    doc="gelu, with Φ approximated by a hyperbolic tangent.",
+)  # fmt: skip
+
+
+def _silu_slope(xp: Any, x: Any) -> Any:
+    s = xp.sigmoid(x)
+    return s * (1 + x * (1 - s))
+
+
+silu = elementwise(
+    "silu", lambda x: x * raw.sigmoid(x), _silu_slope, result="float", doc="x·sigmoid(x)."
+)
+
+
+def _mish_slope(xp: Any, x: Any) -> Any:
+    t = xp.tanh(-xp.log_sigmoid(-x))
+    return t + x * (1 - t * t) * xp.sigmoid(x)
+
+
+mish = elementwise(
+    "mish", lambda x: x * np.tanh(-_log_sigmoid(-x)), _mish_slope, result="float",
+    doc="x·tanh(log(1 + exp(x))).",
+)  # fmt: skip
+softsign = elementwise(
+    "softsign", lambda x: x / (1 + np.abs(x)), lambda xp, out: xp.square(1 - xp.abs(out)),
+    result="float", doc="x / (1 + |x|).",
+)  # fmt: skip
+# Unlike `clamp`, PyTorch's hardtanh passes nothing at the bounds themselves.
+hardtanh = elementwise(
+    "hardtanh", lambda x, low, high: np.minimum(np.maximum(x, low), high),
+    lambda x, low, high: (x > low) * (x < high),
+    has_params=True, samples=_cases(low=-1.0, high=0.5), doc="x, limited to [low, high].",
+)  # fmt: skip
+hardswish = elementwise(
+    "hardswish", lambda x: x * np.minimum(np.maximum(x + 3, 0), 6) / 6,
+    lambda xp, x: xp.where(xp.abs(x) < 3, x / 3 + 0.5, xp.where(x > 0, xp.ones_like(x), 0)),
+    result="float", domain=[(-5, 5)], doc="x·min(max(x + 3, 0), 6) / 6.",
+)  # fmt: skip
+softshrink = elementwise(
+    "softshrink", lambda x, lambd: x - np.minimum(np.maximum(x, -lambd), lambd),
+    lambda xp, x, lambd: xp.abs(x) > lambd,
+    has_params=True, samples=_cases(lambd=0.8), doc="x moved towards 0 by lambd, at most to 0.",
+)  # fmt: skip
+hardshrink = elementwise(
+    "hardshrink", lambda x, lambd: np.where(np.abs(x) <= lambd, 0, x),
+    lambda xp, x, lambd: xp.abs(x) > lambd,
+    has_params=True, samples=_cases(lambd=0.8), doc="x, but 0 where |x| is at most lambd.",
+)  # fmt: skip
+threshold = elementwise(
+    "threshold", lambda x, threshold, value: np.where(x > threshold, x, value),
+    lambda x, threshold: x > threshold,
+    has_params=True, samples=_cases(threshold=0.4, value=-1.5),
+    doc="x where it exceeds the threshold, else the value.",
 )  # fmt: skip
 
 

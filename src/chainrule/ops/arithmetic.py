@@ -51,18 +51,26 @@ rsqrt = elementwise(
     doc="One divided by the square root of each entry; nan below zero.",
 )  # fmt: skip
 
+cbrt = elementwise(
+    "cbrt", np.cbrt, lambda xp, out: xp.reciprocal(3 * (out * out)), result="float",
+    domain=[(0.2, 4)], symbol="cbrt({})", doc="The cube root of each entry.",
+)  # fmt: skip
+
+
+_POWERS: dict[Any, Callable[[Any], Any]] = {
+    1: np.positive,
+    2: lambda x: np.multiply(x, x),
+    3: lambda x: np.multiply(np.multiply(x, x), x),
+    0.5: np.sqrt,
+}
+
 
 def _pow(x: Any, y: Any) -> Any:
     """x^y; the commonest exponents are products and roots, many times faster than the power."""
     if not getattr(y, "ndim", 0):
-        if y == 2:
-            return np.multiply(x, x)
-        if y == 1:
-            return np.positive(x)
-        if y == 3:
-            return np.multiply(np.multiply(x, x), x)
-        if y == 0.5:
-            return np.sqrt(x)
+        shortcut = _POWERS.get(y.item() if hasattr(y, "item") else y)
+        if shortcut is not None:
+            return shortcut(x)
     return np.power(x, y)
 
 
@@ -72,10 +80,21 @@ def _log_times(xp: Any, x: Any, y: Any, out: Any) -> Any:
     return xp.where(flat, 0, out) * xp.log(xp.where(flat, 1, x))
 
 
-# d(x^y)/dx = y·x^(y-1), which for x = y = 0 is 0; d(x^y)/dy = x^y·log x.
+def _pow_slope(xp: Any, x: Any, y: Any) -> Any:
+    """y·x^(y-1), and 0 for y = 0 even where x is 0 or nan.
+
+    The second derivative by x and y is 1/x at y = 0, so where y is differentiated too, x must stay
+    in the formula; otherwise it suffices to look at y, which is mostly one number.
+    """
+    if getattr(y, "node", None) is None:
+        return y * xp.pow(x, xp.where(y == 0, 0, y - 1))
+    flat = (y == 0) & ((x == 0) | (x != x))
+    return y * xp.pow(xp.where(flat, 1, x), y - 1)
+
+
 power = elementwise(
     "pow", _pow,
-    lambda xp, x, y: y * xp.pow(xp.where((x == 0) & (y == 0), 1, x), y - 1),
+    _pow_slope,
     _log_times,
     domain=[(0.3, 2), (-2, 2)], symbol="{}**{}", grad_name="Pow",
     doc="The first tensor raised to the power of the second, entry by entry.",
@@ -104,7 +123,7 @@ def _truncated(x: Any, y: Any) -> Any:
 
 floor_divide = elementwise(
     "floor_divide", _checked(np.floor_divide), _zero, lambda xp, y: xp.zeros_like(y),
-    symbol="{} // {}", domain=[(0.1, 0.4), (0.5, 0.9)],
+    symbol="{} // {}", grad_name="Div", domain=[(0.1, 0.4), (0.5, 0.9)],
     doc="The quotient rounded down; its derivative is 0.",
 )  # fmt: skip
 truncated_divide = elementwise(
@@ -237,7 +256,7 @@ def float_power(input: Any, exponent: Any) -> Any:
 
     >>> import chainrule as cr
     >>> cr.float_power(cr.tensor([2, 3]), 2)
-    tensor([4., 9.], dtype=torch.float64)
+    tensor([4., 9.], dtype=chainrule.float64)
     """
     kind = result_dtype(unbox(input)[0], unbox(exponent)[0]).kind
     wide = np.dtype(np.complex128 if kind == "c" else np.float64)

@@ -23,7 +23,7 @@ def _over(xp: Any, a: Any, x: Any, at_zero: float) -> Any:
 def _bessel(name: str, scipy: str, derivative: Any, doc: str, domain: Any = None) -> Any:
     return elementwise(
         name, from_scipy(scipy), derivative, result="float", symbol=f"{name}({{}})", domain=domain,
-        doc=doc,
+        doc=doc, grad_name="I0" if name == "i0" else "Special" + name.title().replace("_", ""),
     )  # fmt: skip
 
 

@@ -88,7 +88,8 @@ attach("real", _set_part("real"))
 attach("imag", _set_part("imag"))
 
 
-@export("conj", "resolve_conj", "conj_physical")
+@export("conj_physical", in_place=True)
+@export("conj")
 def conj(input: Any) -> Any:
     """The complex conjugate of each entry; a real tensor itself.
 
@@ -97,6 +98,17 @@ def conj(input: Any) -> Any:
     tensor([1.-2.j])
     """
     return _conj(input)
+
+
+@export("resolve_conj", "resolve_neg")
+def resolve_conj(input: Any) -> Any:
+    """The tensor itself: conjugation and negation are never postponed here.
+
+    >>> import chainrule as cr
+    >>> cr.resolve_conj(cr.tensor([1 + 2j]))
+    tensor([1.+2.j])
+    """
+    return input
 
 
 # z/|z| turns with z but does not grow: its derivative keeps the part of t across z, over |z|.
@@ -120,12 +132,12 @@ def sgn(input: Any) -> Any:
 
     >>> import chainrule as cr
     >>> cr.sgn(cr.tensor([3 + 4j]))
-    tensor([0.6+0.8j])
+    tensor([0.6000+0.8000j])
     """
     return complex_sign(input) if is_complex_value(input) else rounding.sign(input)
 
 
-publish("sgn", np.sign, sgn)
+publish("sgn", rounding.sign.prim.eval, sgn)
 
 
 def _angle_gradient(xp: Any, x: Any) -> Any:
@@ -137,8 +149,15 @@ complex_angle = elementwise(
     "angle", np.angle, _angle_gradient, result="real", symbol="angle({})",
     samples=lambda: [Sample(_complex_sample())],
 )  # fmt: skip
+
+
+def _half_turn(x: Any) -> Any:
+    """π for negative numbers, 0 for others (-0.0 too), nan for nan."""
+    return np.where(np.isnan(x), x, np.where(x < 0, np.pi, 0)).astype(x.dtype)
+
+
 real_angle = elementwise(
-    "real_angle", np.angle, lambda xp, x: xp.zeros_like(x), result="float", grad_name="Angle",
+    "real_angle", _half_turn, lambda xp, x: xp.zeros_like(x), result="float", grad_name="Angle",
     domain=[(0.2, 2)],
 )  # fmt: skip
 

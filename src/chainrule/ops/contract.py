@@ -283,7 +283,8 @@ def addr(input: Any, vec1: Any, vec2: Any, *, beta: Any = 1, alpha: Any = 1) -> 
         ndim = operand(v, "addr", name, position).ndim
         if ndim != 1:
             raise RuntimeError(f"addr: Expected 1-D argument {name}, but got {ndim}-D")
-    return _combine(*promote(input, outer(vec1, vec2)), beta, alpha)
+    added, product = promote(input, outer(vec1, vec2))
+    return _combine(added, product, beta, alpha)
 
 
 @export(in_place=True)

@@ -1,12 +1,13 @@
-"""Convolution in any number of dimensions, its two transposes, and unfolding.
+"""Convolution in any number of dimensions and its two transposes.
 
-With T(x, w, y) = Σ x[n, c, s·l + d·k - p] · w[o, c, k] · y[n, o, l], `convolution` is dT/dy, `conv_transpose`
-is dT/dx and `conv_weight` dT/dw.  T is linear in each argument, so the derivatives of any of the
-three are the other two, to every order.
+Let T(x, w, y) = Σ x[n, c, s·l + d·k - p] · w[o, c, k] · y[n, o, l].  Then `convolution` is dT/dy,
+`conv_transpose` is dT/dx and `conv_weight` is dT/dw.  T is linear in each argument, so the
+derivatives of any of the three are the other two, to every order.
 
-Each is one matrix product on an array of windows.  Windows are gathered from a padded copy with the
-channels last, where KW·C entries are contiguous, or, for few channels, channel by channel, where a
-row of the image is.
+Each is one matrix product on an array of windows, gathered from a padded copy by one strided copy.
+What that costs is the number of contiguous runs, so there are two layouts: *rows*, one per window,
+with the channels last (runs of KW·C entries), and, for few channels, *columns*, one per window,
+with the image's rows last (runs of as many entries as windows side by side).
 """
 
 from __future__ import annotations
@@ -16,105 +17,112 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.core.kinds import bilinear
+from chainrule.core.kinds import bilinear, general, linear
 from chainrule.core.samples import Sample, uniform
-from chainrule.ops.window import Ints, Pads, inside, offsets, span
+from chainrule.ops.window import Ints, Pads, inside, offsets, span, windows_along
 
 
-def _channels_last(x: Any, padding: Pads) -> Any:
-    """A contiguous array (N, *padded size, C) of x (N, C, *size)."""
-    size = x.shape[2:]
-    moved = np.moveaxis(x, 1, -1)
+def _padded(x: Any, padding: Pads, first: int) -> Any:
+    """A contiguous x, its dimensions from `first` on padded; negative padding crops."""
     if not any(lo or hi for lo, hi in padding):
-        return np.ascontiguousarray(moved)
-    shape = tuple(n + lo + hi for n, (lo, hi) in zip(size, padding, strict=True))
-    padded = np.zeros((x.shape[0], *shape, x.shape[1]), x.dtype)
-    _place(padded, moved, padding, size)
-    return padded
-
-
-def _place(padded: Any, moved: Any, padding: Pads, size: Ints) -> None:
-    """Write (N, *size, C) into its padded array, cropping where padding is negative."""
-    into = tuple(
+        return np.ascontiguousarray(x)
+    size = x.shape[first : first + len(padding)]
+    shape = [n + lo + hi for n, (lo, hi) in zip(size, padding, strict=True)]
+    out = np.zeros((*x.shape[:first], *shape, *x.shape[first + len(padding) :]), x.dtype)
+    into = [
         slice(max(lo, 0), max(lo, 0) + n + min(lo, 0) + min(hi, 0))
         for (lo, hi), n in zip(padding, size, strict=True)
-    )
-    take = tuple(
-        slice(max(-lo, 0), n - max(-hi, 0)) for (lo, hi), n in zip(padding, size, strict=True)
-    )
-    padded[(slice(None), *into)] = moved[(slice(None), *take)]
+    ]
+    take = [slice(max(-lo, 0), n - max(-hi, 0)) for (lo, hi), n in zip(padding, size, strict=True)]
+    lead = (slice(None),) * first
+    out[(*lead, *into)] = x[(*lead, *take)]
+    return out
 
 
-def _windows(x: Any, kernel: Ints, stride: Ints, padding: Pads, dilation: Ints) -> Any:
-    """A view (N, *count, *kernel, C) of every window of x, channels last."""
-    padded = _channels_last(x, padding)
-    n = len(kernel)
-    axes = range(1, n + 1)
-    step = padded.strides
-    count = tuple(
-        (padded.shape[i] - s) // st + 1
-        for i, s, st in zip(axes, span(kernel, dilation), stride, strict=True)
-    )
-    return np.lib.stride_tricks.as_strided(
-        padded,
-        (padded.shape[0], *count, *kernel, padded.shape[-1]),
-        (
-            step[0],
-            *[step[i] * s for i, s in zip(axes, stride, strict=True)],
-            *[step[i] * d for i, d in zip(axes, dilation, strict=True)],
-            step[-1],
-        ),
-    )
+def _channels(x: Any, first: int) -> Any:
+    """x (N, C, ...) with the channels first (0) or last (-1): a view."""
+    if first == 0:
+        return x.swapaxes(0, 1)
+    return x.transpose(0, *range(2, x.ndim), 1)
 
 
-def _matrix(x: Any, kernel: Ints, stride: Ints, padding: Pads, dilation: Ints, groups: int) -> Any:
-    """The windows as matrices (groups, positions, kernel entries · channels of a group)."""
-    windows = _windows(x, kernel, stride, padding, dilation)
-    c = windows.shape[-1] // groups
-    positions = prod(windows.shape[: 1 + len(kernel)])
-    if groups == 1:
-        return windows.reshape(1, positions, prod(kernel) * c)
-    split = windows.reshape(*windows.shape[:-1], groups, c)
-    return np.moveaxis(split, -2, 0).reshape(groups, positions, prod(kernel) * c)
+def _prefers_rows(channels: int, kernel: Ints, stride: Ints, count: Ints) -> bool:
+    """Whether the runs of the layout in rows are the longer ones."""
+    return stride[-1] != 1 or channels * kernel[-1] >= count[-1]
 
 
-def _weight_matrix(w: Any, groups: int) -> Any:
-    """w (O, C, *kernel) as matrices (groups, kernel entries · C, O of a group)."""
+def _rows(x: Any, kernel: Ints, stride: Ints, padding: Pads, dilation: Ints, groups: int) -> Any:
+    """Windows as matrices (groups, windows, kernel entries · channels of a group)."""
+    a = _padded(_channels(x, -1), padding, 1)
+    n, d = a.shape[0], len(kernel)
+    count = windows_along(a.shape[1:-1], kernel, stride, ((0, 0),) * d, dilation)
+    step = a.strides[1:-1]
+    steps = [b * s for b, s in zip(step, stride, strict=True)]
+    inner = [b * s for b, s in zip(step, dilation, strict=True)]
+    c = a.shape[-1] // groups
+    shape = (groups, n, *count, *kernel, c)
+    strides = (c * a.strides[-1], a.strides[0], *steps, *inner, a.strides[-1])
+    windows: Any = np.ndarray(shape, a.dtype, a, 0, strides)
+    return windows.reshape(groups, n * prod(count), prod(kernel) * c)
+
+
+def _columns(x: Any, kernel: Ints, stride: Ints, padding: Pads, dilation: Ints, groups: int) -> Any:
+    """Windows as matrices (groups, channels of a group · kernel entries, windows)."""
+    a = _padded(_channels(x, 0), padding, 2)
+    c, n, d = a.shape[0], a.shape[1], len(kernel)
+    count = windows_along(a.shape[2:], kernel, stride, ((0, 0),) * d, dilation)
+    step = a.strides[2:]
+    steps = [b * s for b, s in zip(step, stride, strict=True)]
+    inner = [b * s for b, s in zip(step, dilation, strict=True)]
+    strides = (a.strides[0], *inner, a.strides[1], *steps)
+    windows: Any = np.ndarray((c, *kernel, n, *count), a.dtype, a, 0, strides)
+    return windows.reshape(groups, c // groups * prod(kernel), n * prod(count))
+
+
+def _filters(w: Any, groups: int) -> Any:
+    """w (O, C, *kernel) as matrices (groups, O of a group, kernel entries · C)."""
     o, c = w.shape[:2]
-    split = np.moveaxis(w.reshape(groups, o // groups, c, -1), 2, 3)
-    return split.reshape(groups, o // groups, -1).transpose(0, 2, 1)
+    return _channels(w, -1).reshape(groups, o // groups, c * prod(w.shape[2:]))
 
 
-def _rows(y: Any, groups: int) -> Any:
-    """y (N, O, *count) as matrices (groups, positions, O of a group)."""
+def _outputs(y: Any, groups: int) -> Any:
+    """y (N, O, *count) as matrices (groups, O of a group, windows)."""
     n, o = y.shape[:2]
-    split = y.reshape(n, groups, o // groups, -1)
-    return split.transpose(1, 0, 3, 2).reshape(groups, -1, o // groups)
+    return y.swapaxes(0, 1).reshape(groups, o // groups, n * prod(y.shape[2:]))
 
 
-def _convolution(x: Any, w: Any, stride: Ints, padding: Pads, dilation: Ints, groups: int) -> Any:
-    kernel = w.shape[2:]
-    windows = _matrix(x, kernel, stride, padding, dilation, groups)
-    count = tuple(
-        (n + lo + hi - s) // st + 1
-        for n, (lo, hi), s, st in zip(
-            x.shape[2:], padding, span(kernel, dilation), stride, strict=True
-        )
-    )
-    y = np.matmul(windows, _weight_matrix(w, groups))
-    y = y.reshape(groups, x.shape[0], *count, -1)
-    y = np.moveaxis(np.moveaxis(y, 0, -2).reshape(x.shape[0], *count, w.shape[0]), -1, 1)
-    return np.ascontiguousarray(y)
+def _convolution(
+    x: Any, w: Any, b: Any, stride: Ints, padding: Pads, dilation: Ints, groups: int
+) -> Any:
+    kernel, n, o = w.shape[2:], x.shape[0], w.shape[0]
+    count = windows_along(x.shape[2:], kernel, stride, padding, dilation)
+    if _prefers_rows(w.shape[1], kernel, stride, count):
+        windows = _rows(x, kernel, stride, padding, dilation, groups)
+        y = np.matmul(windows, _filters(w, groups).swapaxes(1, 2))
+        y = y.reshape(groups, n, prod(count), o // groups).transpose(1, 0, 3, 2)
+    else:
+        windows = _columns(x, kernel, stride, padding, dilation, groups)
+        y = np.matmul(w.reshape(groups, o // groups, windows.shape[1]), windows)
+        y = y.reshape(groups, o // groups, n, prod(count)).transpose(2, 0, 1, 3)
+    # The copy to the usual layout adds the bias on its way.
+    out = np.empty(y.shape, y.dtype)
+    if b is None:
+        out[...] = y
+    else:
+        np.add(y, b.reshape(groups, -1, 1), out=out)
+    return out.reshape(n, o, *count)
 
 
 def _conv_weight(
     x: Any, y: Any, kernel: Ints, stride: Ints, padding: Pads, dilation: Ints, groups: int
 ) -> Any:
-    # Where windows do not reach the far edge, the rest of the image has no part in the sum.
-    windows = _matrix(x, kernel, stride, padding, dilation, groups)
-    w = np.matmul(_rows(y, groups).transpose(0, 2, 1), windows)
-    c = x.shape[1] // groups
-    return np.ascontiguousarray(np.moveaxis(w.reshape(y.shape[1], *kernel, c), -1, 1))
+    o, c = y.shape[1], x.shape[1] // groups
+    if _prefers_rows(c, kernel, stride, y.shape[2:]):
+        windows = _rows(x, kernel, stride, padding, dilation, groups)
+        w = np.matmul(_outputs(y, groups), windows).reshape(o, *kernel, c)
+        return np.ascontiguousarray(w.transpose(0, w.ndim - 1, *range(1, w.ndim - 1)))
+    windows = _columns(x, kernel, stride, padding, dilation, groups)
+    return np.matmul(_outputs(y, groups), windows.swapaxes(1, 2)).reshape(o, c, *kernel)
 
 
 def _conv_transpose(
@@ -123,9 +131,8 @@ def _conv_transpose(
     kernel = w.shape[2:]
     if all(s == 1 for s in stride):
         return _by_gathering(y, w, size, padding, dilation, groups)
-    n, count = y.shape[0], y.shape[2:]
-    windows = np.matmul(_rows(y, groups), _weight_matrix(w, groups).transpose(0, 2, 1))
-    c = w.shape[1]
+    n, c, count = y.shape[0], w.shape[1], y.shape[2:]
+    windows = np.matmul(_outputs(y, groups).swapaxes(1, 2), _filters(w, groups))
     windows = windows.reshape(groups, n, *count, prod(kernel), c)
     full = tuple(
         max(m + lo, (k - 1) * s + e)
@@ -133,24 +140,28 @@ def _conv_transpose(
             size, padding, count, stride, span(kernel, dilation), strict=True
         )
     )
-    padded = np.zeros((n, *full, groups, c), y.dtype)
+    padded = np.zeros((groups, n, *full, c), windows.dtype)
     for i, where in enumerate(offsets(kernel, stride, dilation, count)):
-        padded[(slice(None), *where)] += np.moveaxis(windows[..., i, :], 0, -2)
-    x = padded[(slice(None), *inside(padding, size))].reshape(n, *size, groups * c)
-    return np.ascontiguousarray(np.moveaxis(x, -1, 1))
+        padded[(slice(None), slice(None), *where)] += windows[..., i, :]
+    x = padded[(slice(None), slice(None), *inside(padding, size))]
+    return x.transpose(1, 0, x.ndim - 1, *range(2, x.ndim - 1)).reshape(n, groups * c, *size)
 
 
 def _by_gathering(y: Any, w: Any, size: Ints, padding: Pads, dilation: Ints, groups: int) -> Any:
     """The transpose for stride 1: a convolution with the kernel turned around."""
     o, c = w.shape[:2]
     kernel = w.shape[2:]
-    turned = np.flip(w, tuple(range(2, w.ndim))).reshape(groups, o // groups, c, *kernel)
-    turned = turned.swapaxes(1, 2).reshape(groups * c, o // groups, *kernel)
+    turned = w[(..., *(slice(None, None, -1),) * len(kernel))]
+    if groups == 1:
+        turned = turned.swapaxes(0, 1)
+    else:
+        turned = turned.reshape(groups, o // groups, c, *kernel).swapaxes(1, 2)
+        turned = turned.reshape(groups * c, o // groups, *kernel)
     around = tuple(
         (e - 1 - lo, m + lo - k)
         for e, (lo, _), m, k in zip(span(kernel, dilation), padding, size, y.shape[2:], strict=True)
     )
-    return _convolution(y, turned, (1,) * len(kernel), around, dilation, groups)
+    return _convolution(y, turned, None, (1,) * len(kernel), around, dilation, groups)
 
 
 def conj(xp: Any, x: Any) -> Any:
@@ -165,6 +176,7 @@ def _cases() -> list[dict[str, Any]]:
         {"stride": (3,), "padding": ((2, 1),), "dilation": (1,), "groups": 2},
         {"stride": (1, 1), "padding": ((1, 1), (0, 2)), "dilation": (1, 2), "groups": 2},
         {"stride": (2, 1), "padding": ((1, 1), (1, 1)), "dilation": (1, 1), "groups": 1},
+        {"stride": (1,), "padding": ((3, 3),), "dilation": (1,), "groups": 1},
     ]
 
 
@@ -173,21 +185,59 @@ def _arrays(case: dict[str, Any]) -> tuple[Any, Any, Any]:
     n, groups = len(case["stride"]), case["groups"]
     x = uniform(2, 2 * groups, *(7, 4)[:n])
     w = uniform(3 * groups, 2, *(3, 2)[:n], seed=1)
-    y = _convolution(x, w, **case)
+    y = _convolution(x, w, None, **case)
     return x, w, uniform(*y.shape, seed=2)
 
 
-convolution = bilinear(
+def _channel_sum(x: Any) -> Any:
+    """The sum per channel of (N, C, ...), by a product with ones: NumPy's fastest sum of rows."""
+    n, c = x.shape[:2]
+    if x.ndim > 2:
+        entries = prod(x.shape[2:])
+        x = np.dot(x.reshape(n * c, entries), np.ones(entries, x.dtype)).reshape(n, c)
+    return np.add.reduce(x, 0)
+
+
+channel_sum = linear(
+    "channel_sum", _channel_sum,
+    lambda xp, g, x_aval: xp.broadcast_to(
+        xp.reshape(g, shape=(-1, *(1,) * (len(x_aval.shape) - 2))), shape=tuple(x_aval.shape)
+    ),
+    samples=lambda: [Sample(uniform(2, 3, 4)), Sample(uniform(2, 3))],
+)  # fmt: skip
+
+
+def _convolution_cases() -> list[Sample]:
+    arrays = [(*_arrays(case)[:2], case) for case in _cases()]
+    return [Sample(x, w, None, **case) for x, w, case in arrays] + [
+        Sample(x, w, uniform(w.shape[0], seed=3), **case) for x, w, case in arrays[-2:]
+    ]
+
+
+# x * w + b; b may be None.
+convolution = general(
     "convolution", _convolution,
-    lambda xp, g, x_aval, y, stride, padding, dilation, groups: xp.conv_transpose(
-        g, conj(xp, y), size=tuple(x_aval.shape[2:]), stride=stride, padding=padding,
-        dilation=dilation, groups=groups,
+    vjps=(
+        lambda xp, g, x_aval, y, stride, padding, dilation, groups: xp.conv_transpose(
+            g, conj(xp, y), size=tuple(x_aval.shape[2:]), stride=stride, padding=padding,
+            dilation=dilation, groups=groups,
+        ),
+        lambda xp, g, x, y_aval, stride, padding, dilation, groups: xp.conv_weight(
+            conj(xp, x), g, kernel=tuple(y_aval.shape[2:]), stride=stride, padding=padding,
+            dilation=dilation, groups=groups,
+        ),
+        lambda xp, g: xp.channel_sum(g),
     ),
-    lambda xp, g, x, y_aval, stride, padding, dilation, groups: xp.conv_weight(
-        conj(xp, x), g, kernel=tuple(y_aval.shape[2:]), stride=stride, padding=padding,
-        dilation=dilation, groups=groups,
+    jvps=(
+        lambda xp, t, y, stride, padding, dilation, groups: xp.convolution(
+            t, y, None, stride=stride, padding=padding, dilation=dilation, groups=groups
+        ),
+        lambda xp, t, x, stride, padding, dilation, groups: xp.convolution(
+            x, t, None, stride=stride, padding=padding, dilation=dilation, groups=groups
+        ),
+        lambda xp, t, stride: xp.reshape(t, shape=(-1, *(1,) * len(stride))),
     ),
-    samples=lambda: [Sample(*_arrays(case)[:2], **case) for case in _cases()],
+    samples=_convolution_cases,
 )  # fmt: skip
 
 conv_weight = bilinear(
@@ -197,7 +247,7 @@ conv_weight = bilinear(
         dilation=dilation, groups=groups,
     ),
     lambda xp, g, x, kernel, stride, padding, dilation, groups: xp.convolution(
-        conj(xp, x), g, stride=stride, padding=padding, dilation=dilation, groups=groups
+        conj(xp, x), g, None, stride=stride, padding=padding, dilation=dilation, groups=groups
     ),
     samples=lambda: [
         Sample(x, y, kernel=w.shape[2:], **case) for case in _cases() for x, w, y in [_arrays(case)]
@@ -207,7 +257,7 @@ conv_weight = bilinear(
 conv_transpose = bilinear(
     "conv_transpose", _conv_transpose,
     lambda xp, g, y, size, stride, padding, dilation, groups: xp.convolution(
-        g, conj(xp, y), stride=stride, padding=padding, dilation=dilation, groups=groups
+        g, conj(xp, y), None, stride=stride, padding=padding, dilation=dilation, groups=groups
     ),
     lambda xp, g, x, y_aval, size, stride, padding, dilation, groups: xp.conv_weight(
         g, conj(xp, x), kernel=tuple(y_aval.shape[2:]), stride=stride, padding=padding,

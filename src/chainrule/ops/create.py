@@ -90,7 +90,7 @@ def number(name: str, argument: str, value: Any) -> Any:
     """
     if isinstance(value, (bool, int, float, complex)):
         return value.item() if isinstance(value, np.generic) else value
-    if isinstance(value, (Tensor, np.ndarray, np.generic)):
+    if isinstance(value, (Tensor, np.ndarray, np.generic)) and math.prod(value.shape) == 1:
         return value.item()
     raise TypeError(f"{name}(): argument '{argument}' must be Number, not {type(value).__name__}")
 

@@ -13,7 +13,7 @@ from chainrule.core.samples import Sample, uniform
 from chainrule.ops.api import FUNCTIONS, export
 from chainrule.ops.extremes import ordered
 from chainrule.ops.inputs import as_input, axis_of, converted, numpy_dtype, torch_name
-from chainrule.ops.reduce import conjugate, sum_prim
+from chainrule.ops.reduce import conjugate, in_float32, sum_prim
 from chainrule.ops.results import result_type
 from chainrule.ops.selection import selection
 from chainrule.ops.shape import reshape_prim
@@ -29,9 +29,10 @@ def _running(accumulate: Any) -> Any:
 
     def running(x: Any, axis: int, reverse: bool = False) -> Any:
         if x.ndim == 0:
-            return x.astype(np.int64) if x.dtype.kind in "biu" else x.copy()
-        dt = x.dtype if x.dtype.kind in "fcV" else np.dtype(np.int64)
-        return flipped(accumulate(flipped(x, axis, reverse), axis, dtype=dt), axis, reverse)
+            return x.copy() if is_inexact(x.dtype) else x.astype(np.int64)
+        if not is_inexact(x.dtype):
+            x = x.astype(np.int64)
+        return flipped(accumulate(flipped(x, axis, reverse), axis), axis, reverse)
 
     return running
 
@@ -45,7 +46,7 @@ def _lines() -> list[Sample]:
 
 
 cumsum_prim = linear(
-    "cumsum", _running(np.add.accumulate),
+    "cumsum", in_float32(_running(np.add.accumulate)),
     lambda xp, g, axis, reverse: xp.cumsum(g, axis=axis, reverse=not reverse),
     symbol="cumsum({})", samples=_lines,
 )  # fmt: skip
@@ -75,6 +76,9 @@ def _recurrence(x: Any, y: Any, axis: int, reverse: bool = False) -> Any:
     """
     if x.ndim == 0:
         return y.copy()
+    if y.dtype.itemsize == 2:
+        x, wide = x.astype(np.float32), y.astype(np.float32)
+        return _recurrence(x, wide, axis, reverse).astype(y.dtype)
     a = np.moveaxis(flipped(x, axis, reverse), axis, 0)
     s = np.array(np.moveaxis(flipped(y, axis, reverse), axis, 0), np.result_type(x, y))
     n = len(s)
@@ -123,7 +127,7 @@ recurrence = general(
 # With p = cumprod(x): x̄[j] = p[j-1]·S[j] where S[j] = g[j] + x[j+1]·S[j+1].  Nothing is divided, so
 # zeros need no special case at any order, and the cost stays linear.
 cumprod_prim = general(
-    "cumprod", _running(np.multiply.accumulate),
+    "cumprod", in_float32(_running(np.multiply.accumulate)),
     vjps=(
         lambda xp, g, x, out, axis, reverse: conjugate(xp, _before(xp, out, axis, reverse))
         * xp.recurrence(
@@ -177,7 +181,7 @@ def _decay(xp: Any, out: Any, axis: int) -> Any:
 # tangents run forward as ṫ[i] = d[i]·ṫ[i-1] + s[i]·t[i], cotangents back likewise.  All factors are
 # at most one: nothing overflows.
 logcumsumexp_prim = general(
-    "logcumsumexp", _logcumsumexp_of,
+    "logcumsumexp", in_float32(_logcumsumexp_of),
     vjps=(
         lambda xp, g, x, out, axis: xp.exp(x - _finite_logs(xp, out)) * xp.recurrence(
             xp.shift(_decay(xp, out, axis), axis=axis, reverse=True), g, axis=axis, reverse=True
@@ -253,8 +257,8 @@ def logcumsumexp(input: Any, dim: Any) -> Any:
         NotImplementedError: for integers and complex numbers.
 
     >>> import chainrule as cr
-    >>> cr.logcumsumexp(cr.tensor([1000.0, 1000.0]), dim=0)
-    tensor([1000.0000, 1000.6931])
+    >>> cr.logcumsumexp(cr.tensor([100.0, 100.0]), dim=0)
+    tensor([100.0000, 100.6931])
     """
     x = ordered(input, "logcumsumexp")
     if not is_inexact(numpy_dtype(x)):

@@ -174,7 +174,7 @@ def check_regular(data: Any) -> None:
     """
     shape: list[int] = []
     first = data
-    while isinstance(first, Sequence) or getattr(first, "ndim", 0):
+    while isinstance(first, Sequence) or np.ndim(first):
         shape.append(len(first))
         if not shape[-1]:
             break
@@ -182,7 +182,7 @@ def check_regular(data: Any) -> None:
     level = [data]
     for dim, length in enumerate(shape):
         for x in level:
-            if not isinstance(x, Sequence) and not getattr(x, "ndim", 0):
+            if not isinstance(x, Sequence) and not np.ndim(x):
                 raise TypeError(
                     f"not a sequence: {x!r} at dim {dim}, where other entries have length {length}"
                 )
@@ -192,7 +192,7 @@ def check_regular(data: Any) -> None:
                 )
         level = [y for x in level for y in x]
     for x in level:
-        if isinstance(x, Sequence) or getattr(x, "ndim", 0):
+        if isinstance(x, Sequence) or np.ndim(x):
             raise TypeError(
                 f"'{type(x).__name__}' object cannot be interpreted as a number: entry {x!r} is "
                 f"nested deeper than the first one, at dim {len(shape)}"

@@ -89,6 +89,7 @@ contract_pair = general(
         Sample(uniform(2, 3), uniform(2, seed=1), equation="ij,i->ji"),
         Sample(uniform(2, 3), uniform(3, 2, seed=1), equation="ij,ji->"),
         Sample(uniform(2), uniform(3, seed=1), equation="i,j->ji"),
+        Sample(uniform(2, 2) * (1 + 1j), uniform(2, seed=1) - 2j, equation="ij,j->i"),
     ],
 )  # fmt: skip
 
@@ -194,16 +195,16 @@ def _parse(equation: str, ndims: tuple[int, ...]) -> tuple[list[str], str]:
                 + f" ({n}) for operand {i}" + ("" if dots else " and no ellipsis was given")
             )  # fmt: skip
     width = max((m for t, m in zip(terms, covered, strict=True) if "..." in t), default=0)
-    dots = "".join(spare[:width])
+    stand_ins = "".join(spare[:width])
     full = [
-        t.replace("...", dots[width - m :]) if "..." in t else t
+        t.replace("...", stand_ins[width - m :]) if "..." in t else t
         for t, m in zip(terms, covered, strict=True)
     ]
     if not arrow:
         seen = "".join(terms)
-        out = dots + "".join(sorted(c for c in LETTERS if seen.count(c) == 1))
+        out = stand_ins + "".join(sorted(c for c in LETTERS if seen.count(c) == 1))
     else:
-        out = out.replace("...", dots)
+        out = out.replace("...", stand_ins)
     _check_output(out, full)
     return full, out
 

@@ -33,7 +33,7 @@ log = elementwise(
 )  # fmt: skip
 log1p = elementwise(
     "log1p", np.log1p, lambda xp, x: xp.reciprocal(x + 1), result="float", domain=[(-0.8, 4)],
-    symbol="log1p({})", doc="log(1 + x), accurate for small x.",
+    symbol="log1p({})", grad_name="Log1P", doc="log(1 + x), accurate for small x.",
 )  # fmt: skip
 log2 = elementwise(
     "log2", np.log2, lambda xp, x: xp.reciprocal(x * LN2), result="float", domain=[(0.2, 4)],
@@ -94,6 +94,7 @@ xlog1py = elementwise(
     "xlog1py", _xlog1py,
     lambda xp, x, y: xp.log1p(xp.where((x == 0) & (y <= -1), 0, y)), lambda x, y: x / (y + 1),
     result="float", domain=[(-2, 2), (-0.8, 4)], symbol="{}*log1p({})",
+    grad_name="SpecialXlog1Py",
     doc="x·log(1 + y), and 0 where x = 0, whatever y (but nan if y is nan).",
 )  # fmt: skip
 
@@ -104,7 +105,8 @@ def _entr(x: Any) -> Any:
 
 
 entr = elementwise(
-    "entr", _entr, lambda xp, x: -1 - xp.log(x), result="float", domain=[(0.2, 4)],
+    "entr", _entr, lambda xp, x: -1 - xp.log(x), result="float", grad_name="SpecialEntr",
+    domain=[(0.2, 4)],
     doc="-x·log(x), the entropy of each entry: 0 at 0 and -inf below.",
 )  # fmt: skip
 
@@ -135,7 +137,7 @@ for _op in (logaddexp, logaddexp2):
     export_elementwise(_op, in_place=False)
 
 
-@export()
+@export(in_place=True)
 def ldexp(input: Any, other: Any) -> Any:
     """input·2^other, entry by entry.
 

@@ -41,7 +41,7 @@ def _tie_weights(x: Any, out: Any, axis: tuple[int, ...], keepdims: bool) -> Any
     if not count.all():
         ties = ties | ((x != x) & (out != out))
         count = np.add.reduce(ties, axis, keepdims=True)
-    return np.true_divide(ties, count, dtype=x.dtype)
+    return (ties / count).astype(x.dtype)
 
 
 tie_weights = general(

@@ -1,7 +1,11 @@
-"""Gathering and scattering along a dimension."""
+"""Gathering entries along a dimension: `gather`, `index_select`, `take`, `take_along_dim`.
+
+All are reads with integer arrays, so the primitive behind them is `getitem`.
+"""
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -9,8 +13,9 @@ import numpy as np
 from chainrule.core.primitive import bind
 from chainrule.ops.api import export
 from chainrule.ops.axes import normalize_dim
-from chainrule.ops.index import ARRAY, FULL, getitem
-from chainrule.ops.shape import tensor_arg
+from chainrule.ops.expand import common_shape
+from chainrule.ops.index import ARRAY, FULL, Spec, getitem
+from chainrule.ops.shape import broadcast_to_prim, reshape_prim, tensor_arg
 
 
 def index_array(index: Any, name: str) -> np.ndarray:
@@ -26,6 +31,69 @@ def index_array(index: Any, name: str) -> np.ndarray:
             "example with index.long()"
         )
     return array.astype(np.int64, copy=False)
+
+
+def check_range(positions: np.ndarray, d: int, size: int, kind: Any, low: int = 0) -> None:
+    """Raise an error of type `kind` unless all positions are in low..size-1."""
+    if positions.size:
+        first, last = positions.min(), positions.max()
+        if first < low or last >= size:
+            raise kind(
+                f"index {last if last >= size else first} is out of bounds for dimension {d} with "
+                f"size {size}: index out of range in self"
+            )
+
+
+def along(index: Any, dim: int, shape: tuple[int, ...], name: str) -> tuple[Spec, Any]:
+    """An index of `gather`'s kind as one of `getitem`'s: a description and one array per dimension.
+
+    Raises:
+        RuntimeError: if the index has the wrong dtype, shape or entries for a tensor of `shape`.
+    """
+    positions = index_array(index, name)
+    if positions.ndim != len(shape) and positions.ndim and shape:
+        raise RuntimeError(
+            f"{name}(): Index tensor must have the same number of dimensions as input tensor, got "
+            f"{list(positions.shape)} for an input of shape {list(shape)}"
+        )
+    d = normalize_dim(dim, len(shape))
+    if any(n > m for i, (n, m) in enumerate(zip(positions.shape, shape, strict=False)) if i != d):
+        raise RuntimeError(
+            f"{name}(): Size does not match at dimension {d} expected index "
+            f"{list(positions.shape)} to be no larger than self {list(shape)} apart from dimension "
+            f"{d}"
+        )
+    check_range(positions, d, shape[d] if shape else 1, RuntimeError)
+    if not shape:
+        return (), ()
+    if not positions.ndim:
+        positions = positions.reshape((1,) * len(shape))
+    arrays = [
+        positions if i == d else np.arange(n).reshape((n,) + (1,) * (len(shape) - i - 1))
+        for i, n in enumerate(positions.shape)
+    ]
+    return (ARRAY,) * len(shape), arrays
+
+
+@export()
+def gather(input: Any, dim: int, index: Any, *, sparse_grad: bool = False) -> Any:
+    """The entries of `input` at the positions `index` along `dim`, in the shape of `index`.
+
+    Raises:
+        RuntimeError: if the index has the wrong shape or dtype, or is out of range.
+
+    >>> import chainrule as cr
+    >>> cr.gather(cr.tensor([[1, 2], [3, 4]]), 1, cr.tensor([[1], [0]]))
+    tensor([[2],
+            [3]])
+    """
+    x = tensor_arg(input, "gather")
+    if not len(x.shape) and len(np.shape(getattr(index, "array", index))):
+        x = reshape_prim(x, shape=(1,))
+    spec, arrays = along(index, dim, tuple(x.shape), "gather")
+    found = bind(getitem.prim, (x, *arrays), {"index": spec})
+    shape = np.shape(getattr(index, "array", index))
+    return found if tuple(found.shape) == shape else reshape_prim(found, shape=shape)
 
 
 @export()
@@ -44,11 +112,55 @@ def index_select(input: Any, dim: int, index: Any) -> Any:
     positions = index_array(index, "index_select")
     if positions.ndim > 1:
         raise IndexError("index_select(): Index is supposed to be a vector")
-    if positions.size and (positions.min() < 0 or positions.max() >= (shape[d] if shape else 1)):
-        raise IndexError(
-            f"index_select(): index out of range: indices must be in 0..{shape[d] - 1} for "
-            f"dimension {d} of size {shape[d]}"
-        )
+    check_range(positions, d, shape[d] if shape else 1, IndexError)
     if not shape:
         return bind(getitem.prim, (input,), {"index": ()})
     return bind(getitem.prim, (input, positions.reshape(-1)), {"index": (*[FULL] * d, ARRAY)})
+
+
+@export()
+def take(input: Any, index: Any) -> Any:
+    """The entries at positions of the flattened tensor, in the shape of `index`.
+
+    Raises:
+        IndexError: if a position is out of range.
+
+    >>> import chainrule as cr
+    >>> cr.take(cr.tensor([[1, 2], [3, 4]]), cr.tensor([3, 0]))
+    tensor([4, 1])
+    """
+    size = prod(tensor_arg(input, "take").shape)
+    positions = index_array(index, "take")
+    check_range(positions, 0, size, IndexError, low=-size)
+    flat = reshape_prim(input, shape=(size,))
+    return bind(getitem.prim, (flat, positions), {"index": (ARRAY,)})
+
+
+@export()
+def take_along_dim(input: Any, indices: Any, dim: int | None = None) -> Any:
+    """As `gather`, with `input` and `indices` broadcast in the other dimensions.
+
+    Without `dim`, both are flattened.
+
+    >>> import chainrule as cr
+    >>> cr.take_along_dim(cr.tensor([[3, 1, 2]]), cr.tensor([[1, 2, 0]]), 1)
+    tensor([[1, 2, 3]])
+    """
+    x = tensor_arg(input, "take_along_dim")
+    positions = index_array(indices, "take_along_dim")
+    if dim is None:
+        return take(x, positions.reshape(-1))
+    shape = tuple(x.shape)
+    if positions.ndim != len(shape):
+        raise RuntimeError(
+            "torch.take_along_dim(): input and indices should have the same number of dimensions, "
+            f"but got {len(shape)} dimensions for input, and {positions.ndim} dimensions for "
+            "indices"
+        )
+    d = normalize_dim(dim, len(shape))
+    rest = common_shape(
+        (*shape[:d], 1, *shape[d + 1 :]), (*positions.shape[:d], 1, *positions.shape[d + 1 :])
+    )
+    x = broadcast_to_prim(x, shape=(*rest[:d], shape[d], *rest[d + 1 :]))
+    wanted = (*rest[:d], positions.shape[d], *rest[d + 1 :])
+    return gather(x, d, np.broadcast_to(positions, wanted))

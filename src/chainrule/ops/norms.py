@@ -20,7 +20,7 @@ from chainrule.ops.inputs import (
     numpy_dtype,
     torch_name,
 )  # fmt: skip
-from chainrule.ops.reduce import expand
+from chainrule.ops.reduce import expand, in_float32
 from chainrule.ops.shape import reshape_prim
 
 _Axes = tuple[int, ...]
@@ -62,7 +62,7 @@ def _norm_slope(xp: Any, x: Any, out: Any, ord: float, axis: _Axes, keepdims: bo
         return direction * xp.tie_weights(size, out, axis=axis, keepdims=keepdims)
     flat = xp.logical_or(flat, size == 0)
     ratio = xp.where(flat, 1, size) / xp.where(flat, 1, norm)
-    return xp.where(flat, 0, direction * xp.pow(ratio, ord - 1))
+    return xp.where(flat, 0, direction * ratio ** (ord - 1))
 
 
 def _norm_vjp(xp: Any, g: Any, x: Any, out: Any, ord: float, axis: _Axes, keepdims: bool) -> Any:
@@ -80,7 +80,7 @@ def _norm_jvp(xp: Any, t: Any, x: Any, out: Any, ord: float, axis: _Axes, keepdi
 
 
 vector_norm_prim = general(
-    "vector_norm", _norm_of, vjps=(_norm_vjp,), jvps=(_norm_jvp,), symbol="‖{}‖",
+    "vector_norm", in_float32(_norm_of), vjps=(_norm_vjp,), jvps=(_norm_jvp,), symbol="‖{}‖",
     grad_name="LinalgVectorNorm",
     samples=lambda: [
         *(Sample(uniform(2, 3), ord=p, axis=(0, 1), keepdims=False)

@@ -71,6 +71,8 @@ for _name, _op in BINARY.items():
     attach(f"__{_name}__", _op)
     attach(f"__r{_name}__", _reflected(_op))
     attach(f"__i{_name}__", _in_place(_op, f"__i{_name}__"))
+attach("__div__", BINARY["truediv"])
+attach("__rdiv__", _reflected(BINARY["truediv"]))
 attach("__radd__", BINARY["add"])
 attach("__rmul__", _multiply)
 attach("__pow__", _to_power)

@@ -45,16 +45,17 @@ def _max_pool(
 ) -> tuple[Any, Any]:
     """The largest entry of each window and its place there; nan wins, then the first."""
     x = _extended(x, kernel, stride, padding, dilation, count, -np.inf)
+    place_type = place_dtype(kernel)
     best = place = None
     for i, where in enumerate(offsets(kernel, stride, dilation, count)):
-        entry = x[(..., *where)]
+        entry = np.array(x[(..., *where)], order="C")
         if best is None or place is None:
-            best = np.array(entry, order="C")
-            place = np.zeros(best.shape, place_dtype(kernel))
+            best, place = entry, np.zeros(entry.shape, place_type)
             continue
-        better = entry > best
+        # Places grow from step to step, so the later of two winners is the larger: no selection.
+        better = np.greater(entry, best).view(np.uint8)
+        np.maximum(place, np.multiply(better, i, dtype=place_type), out=place)
         np.maximum(best, entry, out=best)
-        place[better] = i
     assert best is not None
     assert place is not None
     return _with_nan(x, best, place, kernel, stride, dilation, count)
@@ -63,7 +64,7 @@ def _max_pool(
 def _with_nan(x: Any, best: Any, place: Any, kernel: Ints, stride: Ints, dilation: Ints,
               count: Ints) -> tuple[Any, Any]:  # fmt: skip
     """The places corrected where a window holds a nan: PyTorch reports its last one."""
-    if best.size and np.isnan(np.add.reduce(best, None)) and np.isnan(best).any():
+    if best.dtype.kind == "f" and np.isnan(np.dot(flat := best.reshape(-1), flat)):
         for i, where in enumerate(offsets(kernel, stride, dilation, count)):
             place[np.isnan(x[(..., *where)])] = i
     return best, place
@@ -79,12 +80,16 @@ def _spread(g: Any, place: Any, size: Ints, kernel: Ints, stride: Ints, padding:
     disjoint = kernel == stride and set(dilation) == {1}
     make = np.empty if disjoint and _exactly(full, kernel, count) else np.zeros
     out = make((*lead, *full), g.dtype)
+    # Multiplying by the choice is faster than selecting, but 0·inf is not 0.
+    finite = np.isfinite(np.dot(flat := g.reshape(-1), flat))
     for i, where in enumerate(offsets(kernel, stride, dilation, count)):
-        target = out[(..., *where)]
-        if disjoint:
-            np.multiply(g, place == i, out=target)
+        target, chosen = out[(..., *where)], place == i
+        if disjoint and finite:
+            np.multiply(g, chosen, out=target)
+        elif disjoint:
+            target[...] = np.where(chosen, g, 0)
         else:
-            target += g * (place == i)
+            target += g * chosen if finite else np.where(chosen, g, 0)
     return out[(..., *inside(pads, size))]
 
 

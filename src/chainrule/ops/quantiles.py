@@ -102,8 +102,10 @@ def _probabilities(q: Any, x: Any, name: str) -> Any:
         low = high = q
         q = wrap(np.asarray(q, numpy_dtype(x)))
     if not 0 <= low <= high <= 1:
-        outside = low if not 0 <= low <= 1 else high
-        raise RuntimeError(f"{name}() q values must be in the range [0, 1] but got {outside:g}")
+        what = "q values" if isinstance(q, Tensor) and q.ndim else "q"
+        raise RuntimeError(
+            f"{name}() {what} must be in the range [0, 1] but got {low if low < 0 else high:g}"
+        )
     return q
 
 

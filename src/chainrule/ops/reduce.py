@@ -8,9 +8,13 @@ import numpy as np
 
 from chainrule.core.dtypes import is_inexact
 from chainrule.core.kinds import general, linear
+from chainrule.core.modes import get_mode
 from chainrule.core.namespaces import composite
-from chainrule.core.primitive import bind
+from chainrule.core.node import Aval
+from chainrule.core.primitive import bind, make_node
 from chainrule.core.samples import Sample, uniform
+from chainrule.core.source import caller
+from chainrule.core.tensor import Tensor, wrap
 from chainrule.ops.api import export
 from chainrule.ops.inputs import (
     as_input,
@@ -45,7 +49,7 @@ def _total(reduce: Any) -> Any:
     def total(x: Any, axis: tuple[int, ...], keepdims: bool = False) -> Any:
         dt = x.dtype
         if dt.char in "fdFD":
-            return reduce(x, axis, keepdims=keepdims)
+            return reduce(x, axis, None, None, keepdims)
         if not is_inexact(dt):
             return reduce(x, axis, dtype=_INT64, keepdims=keepdims)
         return reduce(x, axis, dtype=_FLOAT32, keepdims=keepdims).astype(dt)
@@ -73,7 +77,20 @@ sum_prim = linear(
 )  # fmt: skip
 
 
+def in_float32(f: Any) -> Any:
+    """`f`, which for half precision computes in float32 and rounds once, at the end."""
+
+    def computed(x: Any, **params: Any) -> Any:
+        if x.dtype.itemsize != 2 or not is_inexact(x.dtype):
+            return f(x, **params)
+        return f(x.astype(_FLOAT32), **params).astype(x.dtype)
+
+    return computed
+
+
 def _mean_of(x: Any, axis: tuple[int, ...], keepdims: bool = False) -> Any:
+    if x.dtype.itemsize == 2:
+        return _mean_of(x.astype(_FLOAT32), axis, keepdims).astype(x.dtype)
     return np.true_divide(_sum_of(x, axis, keepdims), count_of(x.shape, axis), dtype=x.dtype)
 
 
@@ -134,7 +151,7 @@ def _softmax_of(xp: Any, x: Any, out: Any, axis: Any, keepdims: bool) -> Any:
 
 
 logsumexp_prim = general(
-    "logsumexp", _logsumexp_of,
+    "logsumexp", in_float32(_logsumexp_of),
     vjps=(
         lambda xp, g, x, out, axis, keepdims: expand(xp, g, x, axis, keepdims)
         * conjugate(xp, _softmax_of(xp, x, out, axis, keepdims)),
@@ -164,6 +181,26 @@ count_nonzero_prim = general(
 )  # fmt: skip
 
 
+_ALL = [tuple(range(ndim)) for ndim in range(65)]
+
+
+def _apply(prim: Any, x: Any, dim: Any, keepdim: bool) -> Any:
+    """`bind` for the sum and the mean, which end nearly every loss: their rules keep no value."""
+    axis = _ALL[x.ndim] if dim is None else axes_of(dim, x.ndim)
+    params = {"axis": axis, "keepdims": keepdim}
+    mode = get_mode()
+    if type(x) is not Tensor or type(mode) is not bool or x.array.dtype.char not in "fdFD":
+        return bind(prim, (x,), params)
+    array = x.array
+    out = prim.eval(array, axis, keepdim)
+    if x.node is None or not mode:
+        return wrap(out)
+    kept = (Aval(array.shape, array.dtype),)
+    node = make_node(prim, kept, None, params, (x.node,), caller(2))
+    node.shape, node.dtype = out.shape, array.dtype
+    return wrap(out, node)
+
+
 @export("sum")
 def sum_(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
     """Sum of the entries over one dimension, several, or all; integers and booleans give int64.
@@ -175,8 +212,9 @@ def sum_(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: Any = Non
     >>> cr.sum(cr.tensor([[1.0, 2.0], [3.0, 4.0]]), dim=1)
     tensor([3., 7.])
     """
-    x = converted(as_input(input, "sum"), dtype)
-    return bind(sum_prim.prim, (x,), {"axis": axes_of(dim, x.ndim), "keepdims": keepdim})
+    if dtype is None and type(input) is Tensor:
+        return _apply(sum_prim.prim, input, dim, keepdim)
+    return _apply(sum_prim.prim, converted(as_input(input, "sum"), dtype), dim, keepdim)
 
 
 @export("mean")
@@ -196,7 +234,7 @@ def mean(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: Any = Non
             "mean(): could not infer output dtype. Input dtype must be either a floating point or "
             f"complex dtype. Got: {torch_name(x)}"
         )
-    return bind(mean_prim.prim, (x,), {"axis": axes_of(dim, x.ndim), "keepdims": keepdim})
+    return _apply(mean_prim.prim, x, dim, keepdim)
 
 
 @export("prod")
@@ -208,7 +246,7 @@ def prod(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: Any = Non
     tensor(12.)
     """
     x = converted(as_input(input, "prod"), dtype)
-    return bind(prod_prim.prim, (x,), {"axis": axes_of(dim, x.ndim), "keepdims": keepdim})
+    return prod_prim(x, axis=axes_of(dim, x.ndim), keepdims=keepdim)
 
 
 @export("logsumexp")
@@ -216,8 +254,8 @@ def logsumexp(input: Any, dim: Any, keepdim: bool = False) -> Any:
     """log Σ exp(x) over one dimension or several, without overflow; rows of -inf give -inf.
 
     >>> import chainrule as cr
-    >>> cr.logsumexp(cr.tensor([1000.0, 1000.0]), dim=0)
-    tensor(1000.6931)
+    >>> cr.logsumexp(cr.tensor([100.0, 100.0]), dim=0)
+    tensor(100.6931)
     """
     x = as_input(input, "logsumexp")
     if not is_inexact(numpy_dtype(x)):

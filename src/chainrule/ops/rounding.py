@@ -71,8 +71,15 @@ abs = elementwise(
     "abs", np.absolute, lambda xp, x: xp.sgn(x), result="real", domain=[(0.2, 2)], symbol="|{}|",
     doc="The absolute value of each entry; its derivative at 0 is 0.",
 )  # fmt: skip
+
+
+def _sign(x: Any) -> Any:
+    """As `np.sign`, but 0 for nan, as PyTorch's."""
+    return np.subtract(x > 0, x < 0, dtype=x.dtype) if x.dtype.kind == "f" else np.sign(x)
+
+
 sign = elementwise(
-    "sign", np.sign, _zero, domain=[(0.2, 2)], symbol="sign({})",
+    "sign", _sign, _zero, domain=[(0.2, 2)], symbol="sign({})",
     doc="-1, 0 or 1: the sign of each entry.",
 )  # fmt: skip
 
@@ -82,9 +89,10 @@ copysign = elementwise(
     result="float", domain=[(0.2, 2), (-2, -0.2)],
     doc="The size of input with the sign of other, entry by entry.",
 )  # fmt: skip
+# A step too small to matter: the derivative is that of the number itself.
 nextafter = elementwise(
-    "nextafter", np.nextafter, None, None, result="float",
-    doc="The next floating-point number from input towards other; not differentiable.",
+    "nextafter", np.nextafter, 1, lambda xp, y: xp.zeros_like(y), result="float",
+    doc="The next floating-point number from input towards other.",
 )  # fmt: skip
 
 export_elementwise(copysign)

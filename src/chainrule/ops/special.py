@@ -9,11 +9,18 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.core.kinds import elementwise, general
+from chainrule.core.kinds import elementwise
 from chainrule.core.samples import Sample, uniform
 from chainrule.core.tensor import Tensor
 from chainrule.ops import trigonometric
-from chainrule.ops.api import SPECIAL, attach, export, export_elementwise, with_keywords
+from chainrule.ops.api import (
+    SPECIAL,
+    attach,
+    export,
+    export_elementwise,
+    in_place_method,
+    with_keywords,
+)
 
 
 @cache
@@ -38,7 +45,10 @@ def from_scipy(name: str) -> Callable[..., Any]:
     """The `eval` of a primitive that is a function of `scipy.special`."""
 
     def evaluate(*args: Any) -> Any:
-        return scipy_function(name)(*args)
+        dt = getattr(args[-1], "dtype", np.dtype(float))
+        work = dt if dt.itemsize >= 4 else np.float32  # SciPy has no half precision
+        out = scipy_function(name)(*[np.asarray(a, work) for a in args])
+        return out if work is dt else out.astype(dt)
 
     evaluate.__name__ = name
     evaluate.scipy_name = name  # type: ignore[attr-defined]
@@ -54,20 +64,13 @@ def _function(name: str, *partials: Any, scipy: str = "", **declared: Any) -> An
     return elementwise(name, from_scipy(scipy or name), *partials, result="float", **declared)
 
 
-def _refuse(what: str) -> None:
-    raise NotImplementedError(f"the derivative for '{what}' is not implemented")
+def _unknown(what: str) -> Callable[..., Any]:
+    """The partial derivative that nobody has a formula for: asking for it is an error."""
 
+    def rule() -> Any:
+        raise NotImplementedError(f"the derivative for '{what}' is not implemented")
 
-# The identity, standing before an argument for which no derivative is known.
-undifferentiable = general(
-    "undifferentiable", lambda x, what: x, vjps=(lambda what: _refuse(what),),
-    jvps=(lambda what: _refuse(what),), samples=lambda: [],
-)  # fmt: skip
-
-
-def _without_derivative(x: Any, what: str) -> Any:
-    """`x`, such that asking for a derivative with respect to it raises NotImplementedError."""
-    return undifferentiable(x, what=what) if isinstance(x, Tensor) and x.requires_grad else x
+    return rule
 
 
 def gaussian(xp: Any, x: Any) -> Any:
@@ -86,6 +89,7 @@ erfinv = _function(
 )  # fmt: skip
 erfcx = _function(
     "erfcx", lambda x, out: 2 * x * out - TWO_OVER_SQRT_PI, symbol="erfcx({})",
+    grad_name="SpecialErfcx",
     doc="exp(x²)·erfc(x), accurate for large x.",
 )  # fmt: skip
 ndtr = _function(
@@ -94,12 +98,14 @@ ndtr = _function(
 )  # fmt: skip
 ndtri = _function(
     "ndtri", lambda xp, out: xp.exp(out * out * 0.5) * SQRT_2PI, domain=[(0.1, 0.9)],
-    symbol="ndtri({})", doc="The inverse of `ndtr`: quantiles of the standard normal distribution.",
+    symbol="ndtri({})", grad_name="SpecialNdtri",
+    doc="The inverse of `ndtr`: quantiles of the standard normal distribution.",
 )  # fmt: skip
 # exp(-x²/2)/√(2π)/Φ(x), with Φ written by erfcx so that nothing underflows for very negative x.
 log_ndtr = _function(
     "log_ndtr", lambda xp, x: math.sqrt(2 / math.pi) / xp.erfcx(x * -math.sqrt(0.5)),
-    symbol="log_ndtr({})", doc="The logarithm of `ndtr`, accurate for very negative x.",
+    symbol="log_ndtr({})", grad_name="SpecialLogNdtr",
+    doc="The logarithm of `ndtr`, accurate for very negative x.",
 )  # fmt: skip
 
 lgamma = _function(
@@ -109,6 +115,11 @@ lgamma = _function(
 digamma = _function(
     "digamma", lambda xp, x: xp.polygamma(x, n=1), scipy="psi", domain=[(0.3, 4)],
     symbol="digamma({})", doc="The derivative of `lgamma`.",
+)  # fmt: skip
+
+gamma = _function(
+    "gamma", lambda xp, x, out: out * xp.digamma(x), domain=[(0.5, 3)], symbol="gamma({})",
+    doc="The gamma function, (x - 1)! for integers.",
 )  # fmt: skip
 
 
@@ -173,14 +184,24 @@ def _gamma_density(xp: Any, x: Any, y: Any) -> Any:
     return xp.exp(xp.xlogy(x - 1, y) - y - xp.lgamma(x))
 
 
-_incomplete: dict[str, Any] = {"domain": [(0.5, 3), (0.3, 3)]}
-gammainc_prim = _function("gammainc", None, _gamma_density, **_incomplete)
+def _orders() -> list[Sample]:
+    """Numbers as first argument, by which no derivative is asked for."""
+    return [Sample(2, uniform(2, 3, low=0.3, high=3)), Sample(3.5, uniform(low=0.3, high=3))]
+
+
+gammainc_prim = _function(
+    "gammainc", _unknown("igamma: input"), _gamma_density, grad_name="Igamma", samples=_orders
+)
 gammaincc_prim = _function(
-    "gammaincc", None, lambda xp, x, y: -_gamma_density(xp, x, y), **_incomplete
-)
+    "gammaincc", _unknown("igammac: input"), lambda xp, x, y: -_gamma_density(xp, x, y),
+    grad_name="Igammac",
+    samples=_orders,
+)  # fmt: skip
 zeta_prim = _function(
-    "zeta", None, lambda xp, x, y: -x * xp.zeta(x + 1, y), domain=[(1.5, 4), (0.5, 3)]
-)
+    "zeta", _unknown("special_zeta: self"), lambda xp, x, y: -x * xp.zeta(x + 1, y),
+    grad_name="SpecialZeta",
+    samples=_orders,
+)  # fmt: skip
 
 
 @export("igamma", in_place=True)
@@ -191,7 +212,7 @@ def gammainc(input: Any, other: Any) -> Any:
     >>> cr.special.gammainc(cr.tensor([1.0]), cr.tensor([0.0]))
     tensor([0.])
     """
-    return gammainc_prim(_without_derivative(input, "igamma: input"), other)
+    return gammainc_prim(input, other)
 
 
 @export("igammac", in_place=True)
@@ -202,7 +223,7 @@ def gammaincc(input: Any, other: Any) -> Any:
     >>> cr.special.gammaincc(cr.tensor([1.0]), cr.tensor([0.0]))
     tensor([1.])
     """
-    return gammaincc_prim(_without_derivative(input, "igammac: input"), other)
+    return gammaincc_prim(input, other)
 
 
 def zeta(input: Any, other: Any) -> Any:
@@ -212,7 +233,7 @@ def zeta(input: Any, other: Any) -> Any:
     >>> cr.special.zeta(cr.tensor([2.0]), cr.tensor([1.0]))
     tensor([1.6449])
     """
-    return zeta_prim(_without_derivative(input, "special_zeta: self"), other)
+    return zeta_prim(input, other)
 
 
 def spherical_bessel_j0(input: Any) -> Any:
@@ -225,7 +246,13 @@ def spherical_bessel_j0(input: Any) -> Any:
     return trigonometric.sinc(input / math.pi)
 
 
-attach("polygamma", lambda self, n: polygamma(n, self))
+def _polygamma_of(self: Tensor, n: int) -> Any:
+    """The derivative of order n of `digamma`; see `chainrule.polygamma`."""
+    return polygamma(n, self)
+
+
+attach("polygamma", _polygamma_of)
+attach("polygamma_", in_place_method(_polygamma_of, "polygamma_"))
 
 for _op in (erf, erfc, erfinv, lgamma, digamma):
     export_elementwise(_op)

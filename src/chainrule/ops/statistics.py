@@ -13,7 +13,7 @@ from chainrule.core.samples import Sample, uniform
 from chainrule.core.tensor import wrap
 from chainrule.ops.api import FUNCTIONS, export
 from chainrule.ops.inputs import as_input, axes_of, converted, count_of, is_complex, numpy_dtype
-from chainrule.ops.reduce import expand, mean, sum_prim
+from chainrule.ops.reduce import expand, in_float32, mean, sum_prim
 from chainrule.ops.shape import permute_dims, reshape_prim
 
 _Axes = tuple[int, ...]
@@ -28,8 +28,6 @@ def _var_of(x: Any, axis: _Axes, correction: float, keepdims: bool = False) -> A
     """Two passes: subtracting the mean first keeps the digits that Σx² - (Σx)²/n would lose."""
     n = count_of(x.shape, axis)
     freedom = _freedom(x.shape, axis, correction)
-    if x.dtype.char not in "fdFD":
-        return _var_of(x.astype(np.float32), axis, correction, keepdims).astype(x.dtype)
     d = x - _add(x, axis, keepdims=True) / max(n, 1)
     squares = np.square(d) if d.dtype.kind == "f" else np.square(d.real) + np.square(d.imag)
     total = _add(squares, axis, keepdims=keepdims)
@@ -61,7 +59,7 @@ def _samples() -> list[Sample]:
 
 # The mean depends on x too, but the centred entries sum to zero, so that term drops out.
 var_prim = general(
-    "var", _var_of,
+    "var", in_float32(_var_of),
     vjps=(
         lambda xp, g, x, axis, correction, keepdims: expand(
             xp, g * _per(2, x.shape, axis, correction), x, axis, keepdims
@@ -83,7 +81,7 @@ def _std_slope(xp: Any, g: Any, out: Any, scale: float) -> Any:
 
 std_prim = general(
     "std",
-    lambda x, axis, correction, keepdims=False: np.sqrt(_var_of(x, axis, correction, keepdims)),
+    in_float32(lambda x, **params: np.sqrt(_var_of(x, **params))),
     vjps=(
         lambda xp, g, x, out, axis, correction, keepdims: expand(
             xp, _std_slope(xp, g, out, _per(1, x.shape, axis, correction)), x, axis, keepdims
@@ -258,9 +256,10 @@ def corrcoef(input: Any) -> Any:
     matrix = cov(input)
     if matrix.ndim == 0:
         return matrix / matrix
-    deviation = FUNCTIONS["sqrt"](FUNCTIONS["diagonal"](matrix))
+    n = matrix.shape[0]
+    own = wrap(np.arange(n))
+    deviation = FUNCTIONS["sqrt"](matrix[own, own])
     if is_complex(matrix):
         deviation = deviation.real
-    n = matrix.shape[0]
     rows, columns = (reshape_prim(deviation, shape=s) for s in ((n, 1), (1, n)))
     return matrix / rows / columns

@@ -22,6 +22,17 @@ from chainrule.ops.api import attach
 from chainrule.ops.index import Spec, getitem, index_put, join_index, separate, split_index
 
 _PRIM = getitem.prim
+_last: tuple[Any, ...] = (Aval((), np.dtype(float)),)
+
+
+def _args_of(x: Any) -> tuple[Any, ...]:
+    """What the node of a read keeps: shape and dtype, the same object for reads in a row."""
+    global _last
+    known = _last
+    aval = known[0]
+    if aval.shape != x.shape or aval.dtype is not x.dtype:
+        known = _last = (Aval(x.shape, x.dtype),)
+    return known
 
 
 def _read(self: Tensor, index: Any) -> Any:
@@ -33,8 +44,7 @@ def _read(self: Tensor, index: Any) -> Any:
         spec, arrays = split_index(index)
         if arrays:
             return _gather(self, spec, arrays)
-        # The ellipsis makes NumPy return a 0-d view where it would copy out a scalar.
-        key = join_index(spec if Ellipsis in spec else (*spec, Ellipsis), ())
+        key = _view_key(spec)
     mode = get_mode()
     if (mode is not True and mode is not False) or (
         type(self) is not Tensor and type(self) is not Parameter
@@ -56,7 +66,7 @@ def _read(self: Tensor, index: Any) -> Any:
     if parent is not None and mode:
         node = t.node = Node()
         node.prim = _PRIM
-        node.args = (Aval(x.shape, x.dtype),)
+        node.args = _args_of(x)
         node.out = node.extra = None
         node.params = params
         node.parents = (parent,)
@@ -73,6 +83,11 @@ def _read(self: Tensor, index: Any) -> Any:
         if len(views) & (len(views) - 1) == 0:
             prune_views(views)
     return t
+
+
+def _view_key(spec: Spec) -> tuple[Any, ...]:
+    """A basic index for NumPy that gives a view where `x[1, 2]` would copy out a scalar."""
+    return join_index(spec if Ellipsis in spec else (*spec, Ellipsis), ())
 
 
 def _gather(x: Any, spec: Spec, arrays: tuple[Any, ...]) -> Any:
@@ -147,7 +162,8 @@ def write_at(x: Tensor, spec: Spec, arrays: tuple[Any, ...], value: Any) -> None
     if is_recording() and (x.node is not None or getattr(value, "node", None) is not None):
         node = inplace.record_write(index_put.prim, (x, value, *arrays), {"index": spec}, target)
         if node is not None:
-            inplace.rebind(x, node)
+            family = not arrays and (x._views or x._view is not None)
+            inplace.rebind(x, node, target[_view_key(spec)] if family else None)
 
 
 def _is_view_at(value: Tensor, x: Tensor, spec: Spec) -> bool:

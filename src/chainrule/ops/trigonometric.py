@@ -91,10 +91,12 @@ sinc = elementwise(
 )  # fmt: skip
 deg2rad = elementwise(
     "deg2rad", np.deg2rad, lambda xp, x: xp.ones_like(x) * (math.pi / 180), result="float",
+    grad_name="Deg2Rad",
     doc="Degrees as radians.",
 )  # fmt: skip
 rad2deg = elementwise(
     "rad2deg", np.rad2deg, lambda xp, x: xp.ones_like(x) * (180 / math.pi), result="float",
+    grad_name="Rad2Deg",
     doc="Radians as degrees.",
 )  # fmt: skip
 

@@ -107,10 +107,8 @@ def _conv(n: int, input: Any, weight: Any, bias: Any, stride: Any, padding: Any,
             "Kernel size can't be greater than actual input size"
         )
     out = xp.convolution(
-        input, weight, stride=stride, padding=pads, dilation=dilation, groups=groups
+        input, weight, bias, stride=stride, padding=pads, dilation=dilation, groups=groups
     )
-    if bias is not None:
-        out = out + along_channels(bias, n + 2)
     return xp.reshape(out, shape=tuple(out.shape[1:])) if single else out
 
 

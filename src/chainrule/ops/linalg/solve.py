@@ -1,0 +1,420 @@
+"""Inverses and linear systems."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from chainrule.core.kinds import general
+from chainrule.core.samples import Sample, uniform
+from chainrule.core.tensor import wrap
+from chainrule.ops.api import export
+from chainrule.ops.linalg.common import (
+    LinAlgError,
+    adjoint,
+    batch_element,
+    check_square,
+    general_matrix,
+    operand,
+    scalar_name,
+    tril,
+    triu,
+)  # fmt: skip
+from chainrule.ops.products import bmm_prim
+from chainrule.ops.results import result_type
+from chainrule.ops.shape import permute_dims, reshape_prim
+
+InvEx = result_type("linalg_inv_ex", "inverse", "info")
+
+
+def first_zero_pivot(a: Any) -> Any:
+    """Per matrix the number, from 1, of the first pivot that is zero; 0 if there is none."""
+    from chainrule.ops.linalg.lu import factorize
+
+    zero = np.diagonal(factorize(a)[0], axis1=-2, axis2=-1) == 0
+    return np.where(zero.any(-1), zero.argmax(-1) + 1, 0)
+
+
+def _inv(x: Any, check: bool = True) -> Any:
+    try:
+        return np.linalg.inv(x)
+    except np.linalg.LinAlgError:
+        pivots = first_zero_pivot(x)
+    if check:
+        k = pivots[pivots > 0].flat[0]
+        raise LinAlgError(
+            f"linalg.inv: {batch_element(pivots > 0)}The diagonal element {k} is zero, the "
+            "inversion could not be completed because the input matrix is singular."
+        )
+    bad = (pivots > 0)[..., None, None]
+    return np.where(bad, np.nan, np.linalg.inv(np.where(bad, np.eye(x.shape[-1]), x))).astype(
+        x.dtype
+    )
+
+
+# d(A⁻¹) = -A⁻¹ dA A⁻¹.  With check=False a singular matrix gives nan instead of an error.
+inv_prim = general(
+    "inv", _inv,
+    vjps=(lambda xp, g, out: -xp.bmm(adjoint(xp, out), xp.bmm(g, adjoint(xp, out))),),
+    jvps=(lambda xp, t, out: -xp.bmm(out, xp.bmm(t, out)),),
+    grad_name="LinalgInvEx", symbol="inv({})",
+    samples=lambda: [
+        Sample(general_matrix(3, 3), check=True), Sample(general_matrix(2, 2, 2), check=False),
+        Sample(general_matrix(2, 2, complex=True), check=True),
+    ],
+)  # fmt: skip
+
+
+def _solve(x: Any, y: Any) -> Any:
+    try:
+        return np.linalg.solve(x, y)
+    except np.linalg.LinAlgError:
+        raise LinAlgError(
+            f"torch.linalg.solve: {batch_element(first_zero_pivot(x) > 0)}The solver failed "
+            "because the input matrix is singular."
+        ) from None
+
+
+def _solve_vjp(xp: Any, g: Any, x: Any, out: Any, need: Any) -> tuple[Any, Any]:
+    """gB = A⁻ᴴ g, gA = -gB Xᴴ."""
+    gb = xp.solve(adjoint(xp, x), g)
+    ga = -xp.bmm(gb, adjoint(xp, out)) if need[0] else None
+    return ga, gb if need[1] else None
+
+
+def _solve_jvp(xp: Any, t: Any, x: Any, out: Any) -> Any:
+    ta, tb = t
+    change = 0 if ta is None else -xp.bmm(ta, out)
+    return xp.solve(x, change if tb is None else change + tb)
+
+
+solve_prim = general(
+    "solve", _solve, vjp=_solve_vjp, jvp=_solve_jvp, grad_name="LinalgSolveEx",
+    symbol="solve({}, {})",
+    samples=lambda: [
+        Sample(general_matrix(3, 3), general_matrix(3, 2)),
+        Sample(general_matrix(2, 2, 2), general_matrix(2, 1)),
+        Sample(general_matrix(2, 2), general_matrix(2, 3, 2)),
+        Sample(general_matrix(2, 2, complex=True), general_matrix(2, 1, complex=True)),
+    ],
+)  # fmt: skip
+
+
+def _substitute(a: Any, y: Any, upper: bool) -> Any:
+    """Back substitution row by row: a zero on the diagonal gives infinities, not an error."""
+    n = a.shape[-1]
+    shape = np.broadcast_shapes(a.shape[:-2], y.shape[:-2])
+    x = np.array(np.broadcast_to(y, (*shape, *y.shape[-2:])))
+    with np.errstate(all="ignore"):
+        for i in reversed(range(n)) if upper else range(n):
+            known = slice(i + 1, None) if upper else slice(0, i)
+            part = np.matmul(a[..., i : i + 1, known], x[..., known, :])
+            x[..., i, :] = (x[..., i, :] - part[..., 0, :]) / a[..., i, i][..., None]
+    return x
+
+
+def _triangle(xp: Any, a: Any, upper: bool, unit: bool) -> Any:
+    part = triu(xp, a, int(unit)) if upper else tril(xp, a, -int(unit))
+    return part + np.eye(a.shape[-1], dtype=bool) if unit else part
+
+
+def _solve_triangular(x: Any, y: Any, upper: bool, unit: bool) -> Any:
+    part = np.triu(x, int(unit)) if upper else np.tril(x, -int(unit))
+    if unit:
+        part += np.eye(x.shape[-1], dtype=part.dtype)
+    try:
+        return np.linalg.solve(part, y)
+    except np.linalg.LinAlgError:
+        return _substitute(part, y, upper)
+
+
+def _triangular_vjp(
+    xp: Any, g: Any, x: Any, out: Any, need: Any, upper: bool, unit: bool
+) -> tuple[Any, Any]:
+    gb = xp.solve_triangular(adjoint(xp, x), g, upper=not upper, unit=unit)
+    if not need[0]:
+        return None, gb
+    ga = -xp.bmm(gb, adjoint(xp, out))
+    ga = triu(xp, ga, int(unit)) if upper else tril(xp, ga, -int(unit))
+    return ga, gb if need[1] else None
+
+
+def _triangular_jvp(xp: Any, t: Any, x: Any, out: Any, upper: bool, unit: bool) -> Any:
+    ta, tb = t
+    change = 0
+    if ta is not None:
+        ta = triu(xp, ta, int(unit)) if upper else tril(xp, ta, -int(unit))
+        change = -xp.bmm(ta, out)
+    return xp.solve_triangular(x, change if tb is None else change + tb, upper=upper, unit=unit)
+
+
+triangular_prim = general(
+    "solve_triangular", _solve_triangular, vjp=_triangular_vjp, jvp=_triangular_jvp,
+    grad_name="LinalgSolveTriangular",
+    samples=lambda: [
+        *(Sample(general_matrix(3, 3) + 2 * np.eye(3), general_matrix(3, 2), upper=upper, unit=unit)
+          for upper in (True, False) for unit in (True, False)),
+        Sample(general_matrix(2, 2, 2) + 2 * np.eye(2), uniform(2, 1), upper=True, unit=False),
+    ],
+)  # fmt: skip
+
+
+def inv(A: Any) -> Any:
+    """The inverse of a square matrix, or of each in a batch.
+
+    Raises:
+        LinAlgError: if a matrix is singular.
+        RuntimeError: if the matrices are not square.
+
+    >>> import chainrule as cr
+    >>> cr.linalg.inv(cr.tensor([[2.0, 0.0], [0.0, 4.0]]))
+    tensor([[0.5000, 0.0000],
+            [0.0000, 0.2500]])
+    """
+    check_square(A, "linalg.inv")
+    return inv_prim(A, check=True)
+
+
+export("inverse")(inv)
+
+
+def inv_ex(A: Any, *, check_errors: bool = False) -> Any:
+    """The inverse, and per matrix 0 or the number of the pivot that is zero.
+
+    Raises:
+        LinAlgError: if a matrix is singular and `check_errors` is set.
+    """
+    a = check_square(A, "linalg.inv_ex")
+    inverse = inv_prim(A, check=check_errors)
+    info = np.zeros(a.shape[:-2], np.int32)
+    if np.isnan(inverse.array).any():
+        info = first_zero_pivot(a).astype(np.int32)
+    return InvEx(inverse, wrap(info))
+
+
+def _is_vector(a: Any, b: Any) -> bool:
+    return b.ndim == 1 or (a.ndim - 1 == b.ndim and b.shape == a.shape[:-1])
+
+
+def check_system(a: Any, b: Any, left: bool, name: str) -> None:
+    """Raise unless the shapes and dtypes of AX = B (or XA = B) fit."""
+    if a.dtype != b.dtype:
+        raise RuntimeError(
+            f"{name}: Expected A and B to have the same dtype, but found A of type "
+            f"{scalar_name(a)} and B of type {scalar_name(b)} instead"
+        )
+    if (b.shape[-2] if left else b.shape[-1]) != a.shape[-1]:
+        raise RuntimeError(
+            f"{name}: Incompatible shapes of A and B for the equation "
+            f"{'AX = B' if left else 'XA = B'} ({a.shape[-2]}x{a.shape[-1]} and "
+            f"{b.shape[-2]}x{b.shape[-1]})"
+        )
+
+
+def swapped(x: Any) -> Any:
+    """Matrices transposed, on tensors."""
+    n = x.ndim
+    return permute_dims(x, axes=(*range(n - 2), n - 1, n - 2))
+
+
+def solve(A: Any, B: Any, *, left: bool = True) -> Any:
+    """The solution X of AX = B, or of XA = B with `left=False`.
+
+    Args:
+        A: (..., n, n).
+        B: (..., n, k), or a vector (n) per matrix.
+        left: on which side of X the matrix A stands.
+
+    Raises:
+        LinAlgError: if a matrix is singular.
+        RuntimeError: if shapes or dtypes do not fit.
+
+    >>> import chainrule as cr
+    >>> cr.linalg.solve(cr.tensor([[2.0, 0.0], [0.0, 4.0]]), cr.tensor([2.0, 4.0]))
+    tensor([1., 1.])
+    """
+    a = check_square(A, "linalg.solve")
+    b = operand(B, "linalg.solve", "B", 2)
+    vector = _is_vector(a, b)
+    if vector:
+        B = reshape_prim(B, shape=(*b.shape, 1))
+    check_system(a, B, left, "linalg.solve")
+    X = solve_prim(A, B) if left else swapped(solve_prim(swapped(A), swapped(B)))
+    return reshape_prim(X, shape=tuple(X.shape[:-1])) if vector else X
+
+
+def solve_triangular(
+    A: Any, B: Any, *, upper: bool, left: bool = True, unitriangular: bool = False
+) -> Any:
+    """The solution of AX = B (or XA = B) for a triangular matrix; the other triangle is not read.
+
+    Raises:
+        RuntimeError: if shapes or dtypes do not fit; a zero on the diagonal gives inf or nan.
+
+    >>> import chainrule as cr
+    >>> A = cr.tensor([[2.0, 0.0], [2.0, 4.0]])
+    >>> cr.linalg.solve_triangular(A, cr.tensor([[2.0], [6.0]]), upper=False)
+    tensor([[1.],
+            [1.]])
+    """
+    a = check_square(A, "linalg.solve_triangular")
+    b = operand(B, "linalg.solve_triangular", "B", 2)
+    if b.ndim < 2:
+        raise RuntimeError(
+            "linalg.solve_triangular: The input tensor B must have at least 2 dimensions."
+        )
+    check_system(a, b, left, "linalg.solve_triangular")
+    if left:
+        return triangular_prim(A, B, upper=upper, unit=unitriangular)
+    return swapped(triangular_prim(swapped(A), swapped(B), upper=not upper, unit=unitriangular))
+
+
+TriangularSolve = result_type("triangular_solve", "solution", "cloned_coefficient")
+
+
+@export("triangular_solve")
+def triangular_solve(
+    input: Any, A: Any, upper: bool = True, transpose: bool = False, unitriangular: bool = False
+) -> Any:
+    """The solution of AX = input for triangular A, and a copy of A.
+
+    Raises:
+        RuntimeError: if shapes or dtypes do not fit.
+    """
+    from chainrule.ops.convert import clone
+
+    M, side = (swapped(A), not upper) if transpose else (A, upper)
+    X = solve_triangular(M, input, upper=side, unitriangular=unitriangular)
+    return TriangularSolve(X, clone(A))
+
+
+# The pseudo-inverse P of A (Golub & Pereyra 1973, theorem 4.3), at constant rank:
+#   dP = -P dA P + P Pᴴ dAᴴ (I - AP) + (I - PA) dAᴴ Pᴴ P,
+# whose adjoint maps g to -Pᴴ g Pᴴ + (I - AP) gᴴ P Pᴴ + Pᴴ P gᴴ (I - PA).
+def _pinv(x: Any, rtol: float | None, atol: float | None) -> Any:
+    if x.size == 0:
+        return np.zeros((*x.shape[:-2], x.shape[-1], x.shape[-2]), x.dtype)
+    u, s, vh = np.linalg.svd(x, full_matrices=False)
+    keep = s > tolerance(x, s, rtol, atol)
+    inverse = np.where(keep, 1 / np.where(keep, s, 1), 0)
+    return np.matmul(adjoint_raw(vh) * inverse[..., None, :], adjoint_raw(u)).astype(x.dtype)
+
+
+def adjoint_raw(a: Any) -> Any:
+    """The conjugate transpose of arrays."""
+    a = a.swapaxes(-1, -2)
+    return a.conj() if a.dtype.kind == "c" else a
+
+
+def tolerance(x: Any, s: Any, rtol: float | None, atol: float | None) -> Any:
+    """Up to what singular values count as zero: max(atol, rtol·largest), PyTorch's defaults."""
+    if rtol is None:
+        eps = float(np.finfo(x.dtype).eps)
+        rtol = 0.0 if atol is not None and atol > 0 else max(x.shape[-2:]) * eps
+    largest = s.max(-1, keepdims=True, initial=0)
+    return np.maximum(atol or 0.0, rtol * largest)
+
+
+def _pinv_vjp(xp: Any, g: Any, x: Any, out: Any) -> Any:
+    ph, gh = adjoint(xp, out), adjoint(xp, g)
+    a = xp.bmm(gh, xp.bmm(out, ph))
+    b = xp.bmm(xp.bmm(ph, out), gh)
+    return (
+        (a - xp.bmm(x, xp.bmm(out, a)))
+        + (b - xp.bmm(xp.bmm(b, out), x))
+        - xp.bmm(ph, xp.bmm(g, ph))
+    )
+
+
+def _pinv_jvp(xp: Any, t: Any, x: Any, out: Any) -> Any:
+    ph, th = adjoint(xp, out), adjoint(xp, t)
+    a = xp.bmm(xp.bmm(out, ph), th)
+    b = xp.bmm(th, xp.bmm(ph, out))
+    return (
+        (a - xp.bmm(xp.bmm(a, x), out))
+        + (b - xp.bmm(out, xp.bmm(x, b)))
+        - xp.bmm(out, xp.bmm(t, out))
+    )
+
+
+pinv_prim = general(
+    "pinv", _pinv, vjps=(_pinv_vjp,), jvps=(_pinv_jvp,), grad_name="LinalgPinv",
+    samples=lambda: [
+        Sample(general_matrix(3, 2), rtol=None, atol=None),
+        Sample(general_matrix(2, 3, 2), rtol=1e-3, atol=None),
+        Sample(general_matrix(2, 2, complex=True), rtol=None, atol=1e-6),
+    ],
+)  # fmt: skip
+
+
+def as_number(x: Any) -> Any:
+    """A tolerance given as a number or as a tensor of one number."""
+    return x if x is None else float(getattr(x, "array", x))
+
+
+def pinv(
+    A: Any, rcond: Any = None, *, rtol: Any = None, atol: Any = None, hermitian: bool = False
+) -> Any:
+    """The pseudo-inverse (Moore and Penrose) of a matrix, or of each in a batch.
+
+    Singular values of at most max(atol, rtol·largest) count as zero.
+
+    Raises:
+        RuntimeError: if the argument is not a matrix of floating-point numbers.
+
+    >>> import chainrule as cr
+    >>> cr.linalg.pinv(cr.tensor([[2.0, 0.0], [0.0, 0.0]]))
+    tensor([[0.5000, 0.0000],
+            [0.0000, 0.0000]])
+    """
+    a = operand(A, "linalg.pinv", "A", 1)
+    if a.ndim < 2 or a.dtype.name not in ("float32", "float64", "complex64", "complex128"):
+        raise RuntimeError(
+            f"linalg.pinv({scalar_name(a)}{{{list(a.shape)}}}): expected a tensor with 2 or more "
+            "dimensions of float, double, cfloat or cdouble types"
+        )
+    rtol = as_number(rtol if rcond is None else rcond)
+    return pinv_prim(A, rtol=rtol, atol=as_number(atol))
+
+
+export("pinverse")(pinv)
+
+Lstsq = result_type("linalg_lstsq", "solution", "residuals", "rank", "singular_values")
+
+
+def lstsq(A: Any, B: Any, rcond: Any = None, *, driver: str | None = None) -> Any:
+    """The X that makes ‖AX - B‖ least (and among several, ‖X‖): by the pseudo-inverse of A.
+
+    Args:
+        A: (..., m, n).
+        B: (..., m, k), or a vector (m).
+        rcond: singular values below rcond·largest count as zero.
+        driver: PyTorch's choice of algorithm; "gelsd" and "gelss" also return singular values.
+
+    Raises:
+        RuntimeError: if the shapes do not fit.
+    """
+    a = operand(A, "linalg.lstsq", "A", 1)
+    b = operand(B, "linalg.lstsq", "B", 2)
+    if a.ndim < 2:
+        raise RuntimeError("torch.linalg.lstsq: input must have at least 2 dimensions.")
+    vector = b.ndim == a.ndim - 1
+    if a.shape[-2] != b.shape[-1 if vector else -2]:
+        raise RuntimeError(
+            f"torch.linalg.lstsq: input.size(-2) should match other.size({-1 if vector else -2})"
+        )
+    M = reshape_prim(B, shape=(*b.shape, 1)) if vector else B
+    X = bmm_prim(pinv(A, rcond), M)
+    s = np.linalg.svd(a, compute_uv=False)
+    rank = (s > tolerance(a, s, as_number(rcond), None)).sum(-1)
+    residuals = wrap(np.empty(0, a.dtype))
+    if a.shape[-2] > a.shape[-1] and (rank == a.shape[-1]).all():
+        from chainrule.ops.norms import vector_norm
+
+        off = bmm_prim(A, X) - M
+        residuals = vector_norm(off, 2, -2) ** 2
+    if vector:
+        X = reshape_prim(X, shape=tuple(X.shape[:-1]))
+    shown = s if driver in ("gelsd", "gelss") else np.empty(0, s.dtype)
+    return Lstsq(X, residuals, wrap(rank), wrap(shown))
