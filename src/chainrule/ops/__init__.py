@@ -37,6 +37,7 @@ from chainrule.ops import quantiles as quantiles
 from chainrule.ops import random as random
 from chainrule.ops import random_fill as random_fill
 from chainrule.ops import reduce as reduce
+from chainrule.ops import reshape_inplace as reshape_inplace
 from chainrule.ops import rounding as rounding
 from chainrule.ops import scatter as scatter
 from chainrule.ops import scatter_reduce as scatter_reduce
