@@ -50,9 +50,7 @@ def relu6(input: Any, inplace: bool = False) -> Any:
     return _applied(ops.hardtanh, input, inplace, low=0, high=6)
 
 
-def hardtanh(
-    input: Any, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False
-) -> Any:
+def hardtanh(input: Any, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Any:
     """Each entry limited to [min_val, max_val].
 
     Raises:
@@ -89,7 +87,7 @@ def leaky_relu_(input: Any, negative_slope: float = 0.01) -> Any:
 
 @export("prelu")
 def prelu(input: Any, weight: Any) -> Any:
-    """Each entry where positive, else the learned `weight` times it; one weight, or one per channel.
+    """Each entry where positive, else `weight` times it; one weight, or one per channel.
 
     Raises:
         RuntimeError: if there is another number of weights.
