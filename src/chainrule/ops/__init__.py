@@ -19,6 +19,7 @@ from chainrule.ops import embedding as embedding
 from chainrule.ops import expand as expand
 from chainrule.ops import exponential as exponential
 from chainrule.ops import extremes as extremes
+from chainrule.ops import fourier as fourier
 from chainrule.ops import gather as gather
 from chainrule.ops import grid as grid
 from chainrule.ops import index as index
