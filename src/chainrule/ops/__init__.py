@@ -49,6 +49,7 @@ from chainrule.ops import special as special
 from chainrule.ops import statistics as statistics
 from chainrule.ops import storage as storage
 from chainrule.ops import subscript as subscript
+from chainrule.ops import taper as taper
 from chainrule.ops import trigonometric as trigonometric
 from chainrule.ops import unfold as unfold
 from chainrule.ops import window as window
