@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import idx
 import numpy as np
-import report
 
 import chainrule as cr
+import idx
+import report
 from chainrule import nn
 from chainrule.nn import functional as F
 from chainrule.utils.data import DataLoader, TensorDataset
@@ -70,20 +70,21 @@ def idx_digits(folder: Path) -> Data:
 
 
 def network(size: int, classes: int) -> nn.Module:
-    """Two convolutions and one linear layer for images of size × size."""
-    channels = 16 if size < 16 else 8
-    stem = [] if size < 16 else [nn.Conv2d(1, 8, 5, stride=2, padding=2), nn.ReLU()]
-    size = size if size < 16 else (size + 1) // 2
-    first = 1 if not stem else 8
+    """A few convolutions and one linear layer, for images of size × size."""
+    layers: list[nn.Module] = []
+    channels = 1
+    if size >= 16:  # large images: halve them first
+        layers += [nn.Conv2d(1, 8, 5, stride=2, padding=2), nn.ReLU()]
+        channels, size = 8, (size + 1) // 2
     return nn.Sequential(
-        *stem,
-        nn.Conv2d(first, channels, 3, padding=1),
+        *layers,
+        nn.Conv2d(channels, 16, 3, padding=1),
         nn.ReLU(),
         nn.MaxPool2d(2),
-        nn.Conv2d(channels, 2 * channels, 3, padding=1),
+        nn.Conv2d(16, 32, 3, padding=1),
         nn.ReLU(),
         nn.Flatten(),
-        nn.Linear(2 * channels * (size // 2) ** 2, classes),
+        nn.Linear(32 * (size // 2) ** 2, classes),
     )
 
 

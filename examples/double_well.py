@@ -10,9 +10,8 @@ from math import sqrt
 from pathlib import Path
 from typing import Any
 
-import report
-
 import chainrule as cr
+import report
 
 
 def potential(x: Any) -> Any:

@@ -54,7 +54,9 @@ _of_f32 = _constants[_F32]
 def function_of(prim: Any, slow: Slow) -> Callable[..., Any]:
     """The function that applies an elementwise primitive: the fastest that fits its kind."""
     makers: dict[int, Callable[[Any, Slow], Any]] = {1: _unary, 2: _binary}
-    maker = makers.get(prim.arity) if prim.result != "bool" and not prim.has_params else None
+    if prim.result == "bool":
+        makers = {2: _comparison}
+    maker = makers.get(prim.arity) if not prim.has_params else None
     if maker is None:
 
         def function(*args: Any, **params: Any) -> Any:
@@ -122,6 +124,36 @@ def _unary(prim: Any, slow: Slow) -> Callable[..., Any]:
         t.array = v
         t.node = node
         t._grad = t._view = t._views = None
+        return t
+
+    return op
+
+
+def _comparison(prim: Any, slow: Slow) -> Callable[..., Any]:
+    """Two operands, a boolean result: nothing is ever recorded."""
+    ev = prim.eval
+
+    def op(x: Any, y: Any) -> Any:
+        ty = type(y)
+        if type(x) is not Tensor:
+            return slow(prim, (x, y), _NO_PARAMS)
+        xv = x.array
+        dt = xv.dtype
+        if ty is Tensor:
+            yv = y.array
+            if yv.dtype is not dt:
+                return slow(prim, (x, y), _NO_PARAMS)
+        elif (ty is float or ty is int) and (dt is _F32 or dt is _F64):
+            yv = (_of_f32 if dt is _F32 else _constants[dt])[y]
+        else:
+            return slow(prim, (x, y), _NO_PARAMS)
+        try:
+            v = ev(xv, yv)
+        except (ValueError, TypeError):
+            return slow(prim, (x, y), _NO_PARAMS)
+        t = new(Tensor)
+        t.array = v if type(v) is ndarray else np.asarray(v)
+        t.node = t._grad = t._view = t._views = None
         return t
 
     return op

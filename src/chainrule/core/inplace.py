@@ -16,9 +16,11 @@ from chainrule.core import mutation
 from chainrule.core.dtypes import category, is_inexact
 from chainrule.core.kinds import general
 from chainrule.core.modes import get_mode, is_recording
+from chainrule.core.namespaces import raw
 from chainrule.core.node import Leaf, Node, extra_of, next_seq
 from chainrule.core.primitive import REGISTRY, Primitive, record
 from chainrule.core.source import caller
+from chainrule.core.sweep import Owned
 from chainrule.core.tensor import Tensor, as_array, wrap
 
 
@@ -43,14 +45,25 @@ def _take_view(xp: Any, g: Any, view: Any) -> Any:
     return getattr(xp, name)(g, **dict(params))
 
 
+def _write_view_vjp(xp: Any, g: Any, y_aval: Any, need: Any, view: Any) -> tuple[Any, Any]:
+    mine = type(g) is Owned  # then its array may be written, unless the view does not exist in it
+    array = g.array if mine else g
+    gy = _take_view(xp, array, view) if need[1] else None
+    if xp is raw and need[0]:
+        gy = None if gy is None else gy.copy()
+        if mine and np.may_share_memory(_region(array, view), array):
+            _region(array, view)[...] = 0
+        else:
+            array = _write_view(array, 0, view)
+        return Owned(array), gy
+    return (xp.write_view(array, np.zeros((), y_aval.dtype), view=view) if need[0] else None, gy)
+
+
 # out = base, except in the region that the view shows, where it is value
 write_view = general(
     "write_view",
     _write_view,
-    vjps=(
-        lambda xp, g, y_aval, view: xp.write_view(g, np.zeros((), y_aval.dtype), view=view),
-        lambda xp, g, view: _take_view(xp, g, view),
-    ),
+    vjp=_write_view_vjp,
     jvp=lambda xp, t, x_aval, y_aval, view: xp.write_view(
         np.zeros(x_aval.shape, x_aval.dtype) if t[0] is None else t[0],
         np.zeros((), y_aval.dtype) if t[1] is None else t[1],
@@ -58,6 +71,7 @@ write_view = general(
     ),
     grad_name="CopySlices",
 )
+write_view.prim.reuses = True
 
 # out = value: all of x is forgotten
 overwrite = general(

@@ -30,6 +30,7 @@ class Primitive:
     differentiable = True
     saves = True  # whether any rule names a value, so that a backward pass has something to free
     partials: Any = None  # elementwise operations: one (case, detail) per argument
+    reuses = False  # whether the rule takes an `Owned` cotangent and may write to it
     side_effects = False  # user code runs inside `pull`: it must run once per sweep
 
     def __init__(

@@ -21,6 +21,7 @@ class _Convolution(Module):
 
     n = 0
     transposed = False
+    padding: Any
 
     def _build(
         self, in_channels: int, out_channels: int, kernel_size: Any, stride: Any, padding: Any,
@@ -66,7 +67,7 @@ class _Convolution(Module):
     def _apply(self, input: Any) -> Any:
         """The convolution, after the padding that `padding_mode` asks for."""
         convolve = getattr(F, f"conv{self.n}d")
-        padding = self.padding
+        padding: Any = self.padding
         if self.padding_mode != "zeros":
             input = F.pad(input, self._both_sides(), mode=self.padding_mode)
             padding = 0

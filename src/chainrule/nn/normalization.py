@@ -38,11 +38,11 @@ class _RunningNorm(_Affine):
 
     def _build(
         self, num_features: int, eps: float, momentum: float | None, affine: bool,
-        track_running_stats: bool, dtype: Any,
+        track_running_stats: bool, dtype: Any, bias: bool,
     ) -> None:  # fmt: skip
         self.num_features, self.eps, self.momentum = num_features, eps, momentum
         self.affine, self.track_running_stats = affine, track_running_stats
-        self._register_affine(num_features, affine, affine, dtype)
+        self._register_affine(num_features, affine, affine and bias, dtype)
         dt = default_dtype() if dtype is None else as_numpy(dtype)
         track = track_running_stats
         self.register_buffer("running_mean", wrap(np.zeros(num_features, dt)) if track else None)
@@ -70,7 +70,7 @@ class _RunningNorm(_Affine):
     def extra_repr(self) -> str:
         return (
             f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.affine}, "
-            f"track_running_stats={self.track_running_stats}"
+            f"bias={self.bias is not None}, track_running_stats={self.track_running_stats}"
         )
 
 
@@ -78,10 +78,10 @@ class _BatchNorm(_RunningNorm):
     def __init__(
         self, num_features: int, eps: float = 1e-5, momentum: float | None = 0.1,
         affine: bool = True, track_running_stats: bool = True, device: Any = None,
-        dtype: Any = None,
+        dtype: Any = None, *, bias: bool = True,
     ) -> None:  # fmt: skip
         super().__init__()
-        self._build(num_features, eps, momentum, affine, track_running_stats, dtype)
+        self._build(num_features, eps, momentum, affine, track_running_stats, dtype, bias)
 
     def forward(self, input: Any) -> Any:
         """The normalised input; in training the running statistics are updated."""
@@ -114,7 +114,7 @@ class BatchNorm2d(_BatchNorm):
         num_features: the number C of channels.
         eps: added to the variance.
         momentum: the weight of a new batch in the running statistics; None for their mean.
-        affine: whether to learn a weight and a bias for each channel.
+        affine: whether to learn a weight and (unless `bias` is False) a bias for each channel.
         track_running_stats: whether to keep the statistics that `eval` mode uses.
 
     Raises:
@@ -137,10 +137,11 @@ class BatchNorm3d(_BatchNorm):
 class _InstanceNorm(_RunningNorm):
     def __init__(
         self, num_features: int, eps: float = 1e-5, momentum: float = 0.1, affine: bool = False,
-        track_running_stats: bool = False, device: Any = None, dtype: Any = None,
+        track_running_stats: bool = False, device: Any = None, dtype: Any = None, *,
+        bias: bool = True,
     ) -> None:  # fmt: skip
         super().__init__()
-        self._build(num_features, eps, momentum, affine, track_running_stats, dtype)
+        self._build(num_features, eps, momentum, affine, track_running_stats, dtype, bias)
 
     def forward(self, input: Any) -> Any:
         """Every channel of every sample normalised by itself."""
@@ -258,7 +259,7 @@ class GroupNorm(_Affine):
 
     def __init__(
         self, num_groups: int, num_channels: int, eps: float = 1e-5, affine: bool = True,
-        device: Any = None, dtype: Any = None,
+        device: Any = None, dtype: Any = None, *, bias: bool = True,
     ) -> None:  # fmt: skip
         super().__init__()
         if num_channels % num_groups:
@@ -267,7 +268,7 @@ class GroupNorm(_Affine):
             )
         self.num_groups, self.num_channels = num_groups, num_channels
         self.eps, self.affine = eps, affine
-        self._register_affine(num_channels, affine, affine, dtype)
+        self._register_affine(num_channels, affine, affine and bias, dtype)
         self.reset_parameters()
 
     def forward(self, input: Any) -> Any:
@@ -275,7 +276,10 @@ class GroupNorm(_Affine):
         return F.group_norm(input, self.num_groups, self.weight, self.bias, self.eps)
 
     def extra_repr(self) -> str:
-        return f"{self.num_groups}, {self.num_channels}, eps={self.eps}, affine={self.affine}"
+        return (
+            f"{self.num_groups}, {self.num_channels}, eps={self.eps}, affine={self.affine}, "
+            f"bias={self.bias is not None}"
+        )
 
 
 class LocalResponseNorm(Module):

@@ -119,7 +119,7 @@ class EmbeddingBag(_Table):
         self._build(num_embeddings, embedding_dim, padding_idx, _weight, dtype)
 
     def forward(self, input: Any, offsets: Any = None, per_sample_weights: Any = None) -> Any:
-        """One row for each bag: a row of a 2-d `input`, or what starts at each offset of a 1-d one."""
+        """One row for each bag: each row of a 2-d `input`, or from each offset of a 1-d one."""
         return F.embedding_bag(
             input, self.weight, offsets, self.max_norm, self.norm_type, self.scale_grad_by_freq,
             self.mode, self.sparse, per_sample_weights, self.include_last_offset, self.padding_idx,

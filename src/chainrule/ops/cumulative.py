@@ -77,7 +77,8 @@ def _recurrence(x: Any, y: Any, axis: int, reverse: bool = False) -> Any:
     if x.ndim == 0:
         return y.copy()
     if y.dtype.itemsize == 2:
-        return _recurrence(x.astype(np.float32), y.astype(np.float32), axis, reverse).astype(y.dtype)
+        x, wide = x.astype(np.float32), y.astype(np.float32)
+        return _recurrence(x, wide, axis, reverse).astype(y.dtype)
     a = np.moveaxis(flipped(x, axis, reverse), axis, 0)
     s = np.array(np.moveaxis(flipped(y, axis, reverse), axis, 0), np.result_type(x, y))
     n = len(s)

@@ -40,7 +40,7 @@ def factorize(x: Any, pivot: bool = True) -> tuple[Any, Any, Any]:
     with np.errstate(all="ignore"):
         for k in range(min(m, n)):
             if pivot:
-                p = k + np.abs(a[:, k:, k]).argmax(1)
+                p = k + _size(a[:, k:, k]).argmax(1)
                 pivots[:, k] = p
                 for rows in (a, order):
                     rows[every, k], rows[every, p] = rows[every, p], rows[every, k].copy()
@@ -49,6 +49,11 @@ def factorize(x: Any, pivot: bool = True) -> tuple[Any, Any, Any]:
             a[:, k + 1 :, k + 1 :] -= a[:, k + 1 :, k, None] * a[:, None, k, k + 1 :]
     batch = x.shape[:-2]
     return a.reshape(x.shape), pivots.reshape((*batch, -1)), order.reshape((*batch, m))
+
+
+def _size(a: Any) -> Any:
+    """What pivots are compared by: for complex numbers |Re| + |Im|, as LAPACK does."""
+    return np.abs(a.real) + np.abs(a.imag) if a.dtype.kind == "c" else np.abs(a)
 
 
 def permutation(order: Any, dtype: Any) -> Any:
