@@ -72,9 +72,7 @@ elu = elementwise(
 
 def _softplus(x: Any, beta: float, threshold: float) -> Any:
     scaled = beta * x
-    return np.where(
-        scaled > threshold, x, np.log1p(np.exp(np.minimum(scaled, threshold))) / beta
-    )
+    return np.where(scaled > threshold, x, np.log1p(np.exp(np.minimum(scaled, threshold))) / beta)
 
 
 softplus = elementwise(

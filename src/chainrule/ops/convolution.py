@@ -81,12 +81,14 @@ def _columns(x: Any, kernel: Ints, stride: Ints, padding: Pads, dilation: Ints, 
 
 def _filters(w: Any, groups: int) -> Any:
     """w (O, C, *kernel) as matrices (groups, O of a group, kernel entries · C)."""
-    return _channels(w, -1).reshape(groups, w.shape[0] // groups, -1)
+    o, c = w.shape[:2]
+    return _channels(w, -1).reshape(groups, o // groups, c * prod(w.shape[2:]))
 
 
 def _outputs(y: Any, groups: int) -> Any:
     """y (N, O, *count) as matrices (groups, O of a group, windows)."""
-    return y.swapaxes(0, 1).reshape(groups, y.shape[1] // groups, -1)
+    n, o = y.shape[:2]
+    return y.swapaxes(0, 1).reshape(groups, o // groups, n * prod(y.shape[2:]))
 
 
 def _convolution(
@@ -100,7 +102,7 @@ def _convolution(
         y = y.reshape(groups, n, prod(count), o // groups).transpose(1, 0, 3, 2)
     else:
         windows = _columns(x, kernel, stride, padding, dilation, groups)
-        y = np.matmul(w.reshape(groups, o // groups, -1), windows)
+        y = np.matmul(w.reshape(groups, o // groups, windows.shape[1]), windows)
         y = y.reshape(groups, o // groups, n, prod(count)).transpose(2, 0, 1, 3)
     # The copy to the usual layout adds the bias on its way.
     out = np.empty(y.shape, y.dtype)
@@ -191,7 +193,8 @@ def _channel_sum(x: Any) -> Any:
     """The sum per channel of (N, C, ...), by a product with ones: NumPy's fastest sum of rows."""
     n, c = x.shape[:2]
     if x.ndim > 2:
-        x = np.dot(x.reshape(n * c, -1), np.ones(prod(x.shape[2:]), x.dtype)).reshape(n, c)
+        entries = prod(x.shape[2:])
+        x = np.dot(x.reshape(n * c, entries), np.ones(entries, x.dtype)).reshape(n, c)
     return np.add.reduce(x, 0)
 
 

@@ -1,32 +1,249 @@
 """The functions of neural networks, with `torch.nn.functional`'s names and arguments."""
 
-from chainrule.nn.functional.activations import log_softmax as log_softmax
-from chainrule.nn.functional.activations import logsigmoid as logsigmoid
-from chainrule.nn.functional.activations import relu as relu
-from chainrule.nn.functional.activations import softmax as softmax
-from chainrule.nn.functional.convolution import conv1d as conv1d
-from chainrule.nn.functional.convolution import conv2d as conv2d
-from chainrule.nn.functional.convolution import conv3d as conv3d
-from chainrule.nn.functional.convolution import conv_transpose1d as conv_transpose1d
-from chainrule.nn.functional.convolution import conv_transpose2d as conv_transpose2d
-from chainrule.nn.functional.convolution import conv_transpose3d as conv_transpose3d
-from chainrule.nn.functional.convolution import linear as linear
-from chainrule.nn.functional.dropout import dropout as dropout
-from chainrule.nn.functional.losses import binary_cross_entropy as binary_cross_entropy
-from chainrule.nn.functional.losses import (
-    binary_cross_entropy_with_logits as binary_cross_entropy_with_logits,
+from chainrule.nn.functional.activations import (
+    celu,
+    celu_,
+    elu,
+    elu_,
+    gelu,
+    glu,
+    gumbel_softmax,
+    hardshrink,
+    hardsigmoid,
+    hardswish,
+    hardtanh,
+    hardtanh_,
+    leaky_relu,
+    leaky_relu_,
+    log_softmax,
+    logsigmoid,
+    mish,
+    prelu,
+    relu,
+    relu6,
+    relu_,
+    rrelu,
+    rrelu_,
+    selu,
+    selu_,
+    sigmoid,
+    silu,
+    softmax,
+    softmin,
+    softplus,
+    softshrink,
+    softsign,
+    tanh,
+    tanhshrink,
+    threshold,
+    threshold_,
 )
-from chainrule.nn.functional.losses import cross_entropy as cross_entropy
-from chainrule.nn.functional.losses import l1_loss as l1_loss
-from chainrule.nn.functional.losses import mse_loss as mse_loss
-from chainrule.nn.functional.losses import nll_loss as nll_loss
-from chainrule.nn.functional.normalization import batch_norm as batch_norm
-from chainrule.nn.functional.normalization import layer_norm as layer_norm
-from chainrule.nn.functional.pooling import avg_pool1d as avg_pool1d
-from chainrule.nn.functional.pooling import avg_pool2d as avg_pool2d
-from chainrule.nn.functional.pooling import avg_pool3d as avg_pool3d
-from chainrule.nn.functional.pooling import max_pool1d as max_pool1d
-from chainrule.nn.functional.pooling import max_pool2d as max_pool2d
-from chainrule.nn.functional.pooling import max_pool3d as max_pool3d
-from chainrule.nn.functional.sparse import embedding as embedding
-from chainrule.nn.functional.sparse import one_hot as one_hot
+from chainrule.nn.functional.adaptive_pooling import (
+    adaptive_avg_pool1d,
+    adaptive_avg_pool2d,
+    adaptive_avg_pool3d,
+    adaptive_max_pool1d,
+    adaptive_max_pool2d,
+    adaptive_max_pool3d,
+    lp_pool1d,
+    lp_pool2d,
+    lp_pool3d,
+    max_unpool1d,
+    max_unpool2d,
+    max_unpool3d,
+)
+from chainrule.nn.functional.attention import (
+    bilinear,
+    scaled_dot_product_attention,
+)
+from chainrule.nn.functional.convolution import (
+    conv1d,
+    conv2d,
+    conv3d,
+    conv_transpose1d,
+    conv_transpose2d,
+    conv_transpose3d,
+    linear,
+)
+from chainrule.nn.functional.distances import (
+    cosine_similarity,
+    normalize,
+    pairwise_distance,
+)
+from chainrule.nn.functional.dropout import (
+    alpha_dropout,
+    dropout,
+    dropout1d,
+    dropout2d,
+    dropout3d,
+    feature_alpha_dropout,
+)
+from chainrule.nn.functional.losses import (
+    binary_cross_entropy,
+    binary_cross_entropy_with_logits,
+    cross_entropy,
+    nll_loss,
+)
+from chainrule.nn.functional.margin_losses import (
+    cosine_embedding_loss,
+    hinge_embedding_loss,
+    kl_div,
+    margin_ranking_loss,
+    multi_margin_loss,
+    multilabel_margin_loss,
+    multilabel_soft_margin_loss,
+    soft_margin_loss,
+    triplet_margin_loss,
+    triplet_margin_with_distance_loss,
+)
+from chainrule.nn.functional.normalization import (
+    batch_norm,
+    group_norm,
+    instance_norm,
+    layer_norm,
+    local_response_norm,
+    rms_norm,
+)
+from chainrule.nn.functional.pooling import (
+    avg_pool1d,
+    avg_pool2d,
+    avg_pool3d,
+    max_pool1d,
+    max_pool2d,
+    max_pool3d,
+)
+from chainrule.nn.functional.regression_losses import (
+    gaussian_nll_loss,
+    huber_loss,
+    l1_loss,
+    mse_loss,
+    poisson_nll_loss,
+    smooth_l1_loss,
+)
+from chainrule.nn.functional.sparse import (
+    embedding,
+    embedding_bag,
+    one_hot,
+)
+from chainrule.nn.functional.vision import (
+    channel_shuffle,
+    fold,
+    interpolate,
+    pad,
+    pixel_shuffle,
+    pixel_unshuffle,
+    unfold,
+    upsample,
+)
+
+__all__ = [
+    "adaptive_avg_pool1d",
+    "adaptive_avg_pool2d",
+    "adaptive_avg_pool3d",
+    "adaptive_max_pool1d",
+    "adaptive_max_pool2d",
+    "adaptive_max_pool3d",
+    "alpha_dropout",
+    "avg_pool1d",
+    "avg_pool2d",
+    "avg_pool3d",
+    "batch_norm",
+    "bilinear",
+    "binary_cross_entropy",
+    "binary_cross_entropy_with_logits",
+    "celu",
+    "celu_",
+    "channel_shuffle",
+    "conv1d",
+    "conv2d",
+    "conv3d",
+    "conv_transpose1d",
+    "conv_transpose2d",
+    "conv_transpose3d",
+    "cosine_embedding_loss",
+    "cosine_similarity",
+    "cross_entropy",
+    "dropout",
+    "dropout1d",
+    "dropout2d",
+    "dropout3d",
+    "elu",
+    "elu_",
+    "embedding",
+    "embedding_bag",
+    "feature_alpha_dropout",
+    "fold",
+    "gaussian_nll_loss",
+    "gelu",
+    "glu",
+    "group_norm",
+    "gumbel_softmax",
+    "hardshrink",
+    "hardsigmoid",
+    "hardswish",
+    "hardtanh",
+    "hardtanh_",
+    "hinge_embedding_loss",
+    "huber_loss",
+    "instance_norm",
+    "interpolate",
+    "kl_div",
+    "l1_loss",
+    "layer_norm",
+    "leaky_relu",
+    "leaky_relu_",
+    "linear",
+    "local_response_norm",
+    "log_softmax",
+    "logsigmoid",
+    "lp_pool1d",
+    "lp_pool2d",
+    "lp_pool3d",
+    "margin_ranking_loss",
+    "max_pool1d",
+    "max_pool2d",
+    "max_pool3d",
+    "max_unpool1d",
+    "max_unpool2d",
+    "max_unpool3d",
+    "mish",
+    "mse_loss",
+    "multi_margin_loss",
+    "multilabel_margin_loss",
+    "multilabel_soft_margin_loss",
+    "nll_loss",
+    "normalize",
+    "one_hot",
+    "pad",
+    "pairwise_distance",
+    "pixel_shuffle",
+    "pixel_unshuffle",
+    "poisson_nll_loss",
+    "prelu",
+    "relu",
+    "relu6",
+    "relu_",
+    "rms_norm",
+    "rrelu",
+    "rrelu_",
+    "scaled_dot_product_attention",
+    "selu",
+    "selu_",
+    "sigmoid",
+    "silu",
+    "smooth_l1_loss",
+    "soft_margin_loss",
+    "softmax",
+    "softmin",
+    "softplus",
+    "softshrink",
+    "softsign",
+    "tanh",
+    "tanhshrink",
+    "threshold",
+    "threshold_",
+    "triplet_margin_loss",
+    "triplet_margin_with_distance_loss",
+    "unfold",
+    "upsample",
+]

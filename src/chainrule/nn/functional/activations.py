@@ -87,7 +87,7 @@ def leaky_relu_(input: Any, negative_slope: float = 0.01) -> Any:
 
 @export("prelu")
 def prelu(input: Any, weight: Any) -> Any:
-    """Each entry where positive, else the learned `weight` times it; one weight, or one per channel.
+    """Each entry where positive, else `weight` times it; one weight, or one per channel.
 
     Raises:
         RuntimeError: if there is another number of weights.

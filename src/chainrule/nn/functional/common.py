@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import warnings
 from math import prod
 from typing import Any
 
+from chainrule.core.kinds import promote
 from chainrule.core.namespaces import recorded as xp
 from chainrule.core.tensor import Tensor
 
@@ -53,3 +55,42 @@ def reduced(loss: Any, reduction: str) -> Any:
 def along_channels(v: Any, ndim: int) -> Any:
     """A vector of one value per channel, shaped to broadcast against (N, C, ...)."""
     return xp.reshape(v, shape=(-1, *(1,) * (ndim - 2)))
+
+
+def legacy(size_average: bool | None, reduce: bool | None, reduction: str) -> str:
+    """The reduction meant by PyTorch's old pair of flags, if they are given."""
+    if size_average is None and reduce is None:
+        return reduction
+    warnings.warn(
+        "size_average and reduce args will be deprecated, please use reduction= instead.",
+        stacklevel=3,
+    )
+    if reduce is False:
+        return "none"
+    return "mean" if size_average is None or size_average else "sum"
+
+
+def pair(input: Any, target: Any, function: str) -> tuple[Any, Any]:
+    """Prediction and target in one dtype and shape; a broadcast is warned about, as in PyTorch."""
+    require_tensor(input, function)
+    require_tensor(target, function, "target", 2)
+    if tuple(input.shape) != tuple(target.shape):
+        warnings.warn(
+            f"Using a target size ({target.shape}) that is different to the input size "
+            f"({input.shape}). This will likely lead to incorrect results due to broadcasting. "
+            "Please ensure they have the same size.",
+            stacklevel=3,
+        )
+    input, target = promote(input, target)
+    return input, target
+
+
+def weighted(loss: Any, weight: Any, reduction: str) -> Any:
+    """A loss per entry times its weight, reduced; a weighted mean divides by the weights' sum."""
+    if weight is None:
+        return reduced(loss, reduction)
+    if tuple(weight.shape) != tuple(loss.shape):
+        raise ValueError("Weights and input must have the same size.")
+    check_reduction(reduction)
+    loss = loss * weight
+    return total(loss) / total(weight) if reduction == "mean" else reduced(loss, reduction)

@@ -1,19 +1,19 @@
-"""Losses: how far a prediction is from its target."""
+"""Losses of classifiers: cross entropy and its relatives."""
 
 from __future__ import annotations
 
-import warnings
 from math import prod
 from typing import Any
 
 import numpy as np
 
 from chainrule.core.dtypes import category
-from chainrule.core.kinds import elementwise, promote
+from chainrule.core.kinds import elementwise
 from chainrule.core.namespaces import recorded as xp
 from chainrule.core.tensor import wrap
 from chainrule.nn.functional.common import (
     check_reduction,
+    legacy,
     raw_dtype,
     reduced,
     require_tensor,
@@ -63,7 +63,7 @@ def nll_loss(
     >>> cr.nn.functional.nll_loss(cr.tensor([[-0.5, -1.0]]), cr.tensor([1]))
     tensor(1.)
     """
-    reduction = _legacy(size_average, reduce, reduction)
+    reduction = legacy(size_average, reduce, reduction)
     require_tensor(input, "nll_loss")
     require_tensor(target, "nll_loss", "target", 2)
     check_reduction(reduction)
@@ -119,7 +119,7 @@ def cross_entropy(
     >>> cr.nn.functional.cross_entropy(cr.tensor([[0.0, 0.0]]), cr.tensor([1]))
     tensor(0.6931)
     """
-    reduction = _legacy(size_average, reduce, reduction)
+    reduction = legacy(size_average, reduce, reduction)
     require_tensor(input, "cross_entropy_loss")
     require_tensor(target, "cross_entropy_loss", "target", 2)
     check_reduction(reduction)
@@ -186,75 +186,6 @@ def _smoothed(
     return sharp * (1 - smoothing) + smooth * (smoothing / classes)
 
 
-def _legacy(size_average: bool | None, reduce: bool | None, reduction: str) -> str:
-    """The reduction meant by PyTorch's old pair of flags, if they are given."""
-    if size_average is None and reduce is None:
-        return reduction
-    warnings.warn(
-        "size_average and reduce args will be deprecated, please use reduction= instead.",
-        stacklevel=3,
-    )
-    if reduce is False:
-        return "none"
-    return "mean" if size_average is None or size_average else "sum"
-
-
-def pair(input: Any, target: Any, function: str) -> tuple[Any, Any]:
-    """Prediction and target in one dtype and shape; a broadcast is warned about, as in PyTorch."""
-    require_tensor(input, function)
-    require_tensor(target, function, "target", 2)
-    if tuple(input.shape) != tuple(target.shape):
-        warnings.warn(
-            f"Using a target size ({target.shape}) that is different to the input size "
-            f"({input.shape}). This will likely lead to incorrect results due to broadcasting. "
-            "Please ensure they have the same size.",
-            stacklevel=3,
-        )
-    input, target = promote(input, target)
-    return input, target
-
-
-def weighted(loss: Any, weight: Any, reduction: str) -> Any:
-    """A loss per entry times its weight, reduced; a weighted mean divides by the weights' sum."""
-    if weight is None:
-        return reduced(loss, reduction)
-    if tuple(weight.shape) != tuple(loss.shape):
-        raise ValueError("Weights and input must have the same size.")
-    check_reduction(reduction)
-    loss = loss * weight
-    return total(loss) / total(weight) if reduction == "mean" else reduced(loss, reduction)
-
-
-def mse_loss(
-    input: Any, target: Any, size_average: bool | None = None, reduce: bool | None = None,
-    reduction: str = "mean", weight: Any = None,
-) -> Any:  # fmt: skip
-    """The squared difference, averaged over all entries.
-
-    >>> import chainrule as cr
-    >>> cr.nn.functional.mse_loss(cr.tensor([1.0, 2.0]), cr.tensor([1.0, 4.0]))
-    tensor(2.)
-    """
-    reduction = _legacy(size_average, reduce, reduction)
-    input, target = pair(input, target, "mse_loss")
-    return weighted(xp.square(input - target), weight, reduction)
-
-
-def l1_loss(
-    input: Any, target: Any, size_average: bool | None = None, reduce: bool | None = None,
-    reduction: str = "mean", weight: Any = None,
-) -> Any:  # fmt: skip
-    """The absolute difference, averaged over all entries.
-
-    >>> import chainrule as cr
-    >>> cr.nn.functional.l1_loss(cr.tensor([1.0, 2.0]), cr.tensor([1.0, 4.0]))
-    tensor(1.)
-    """
-    reduction = _legacy(size_average, reduce, reduction)
-    input, target = pair(input, target, "l1_loss")
-    return weighted(xp.abs(input - target), weight, reduction)
-
-
 def _bce(x: Any, t: Any) -> Any:
     with np.errstate(divide="ignore"):
         return (t - 1) * np.maximum(np.log1p(-x), -100) - t * np.maximum(np.log(x), -100)
@@ -300,7 +231,7 @@ def binary_cross_entropy(
     >>> cr.nn.functional.binary_cross_entropy(cr.tensor([0.5]), cr.tensor([1.0]))
     tensor(0.6931)
     """
-    reduction = _legacy(size_average, reduce, reduction)
+    reduction = legacy(size_average, reduce, reduction)
     require_tensor(input, "binary_cross_entropy")
     require_tensor(target, "binary_cross_entropy", "target", 2)
     _same_size(
@@ -337,7 +268,7 @@ def binary_cross_entropy_with_logits(
     >>> cr.nn.functional.binary_cross_entropy_with_logits(cr.tensor([0.0]), cr.tensor([1.0]))
     tensor(0.6931)
     """
-    reduction = _legacy(size_average, reduce, reduction)
+    reduction = legacy(size_average, reduce, reduction)
     require_tensor(input, "binary_cross_entropy_with_logits")
     require_tensor(target, "binary_cross_entropy_with_logits", "target", 2)
     _same_size(

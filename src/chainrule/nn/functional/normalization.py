@@ -9,7 +9,8 @@ import numpy as np
 
 from chainrule.core import mutation
 from chainrule.core.namespaces import recorded as xp
-from chainrule.nn.functional.common import along_channels, require_tensor
+from chainrule.nn.functional.common import along_channels, raw_dtype, require_tensor
+from chainrule.ops.api import export
 
 
 def _affine(y: Any, weight: Any, bias: Any) -> Any:
@@ -116,3 +117,125 @@ def _blend(running: Any, value: Any, momentum: float) -> None:
     """Move running statistics towards this batch's, in place."""
     running.array += (momentum * (value - running.array)).astype(running.array.dtype)
     mutation.note_write(running.array)
+
+
+def instance_norm(
+    input: Any, running_mean: Any = None, running_var: Any = None, weight: Any = None,
+    bias: Any = None, use_input_stats: bool = True, momentum: float = 0.1, eps: float = 1e-5,
+) -> Any:  # fmt: skip
+    """Zero mean and unit variance per channel of each instance.
+
+    Args:
+        input: (N, C, d1, ...).
+        running_mean, running_var: (C,); updated in place, or used unless `use_input_stats`.
+        weight, bias: (C,), applied to the result.
+
+    Raises:
+        ValueError: if there is only one value per channel.
+
+    >>> import chainrule as cr
+    >>> cr.nn.functional.instance_norm(cr.tensor([[[1.0, 3.0]]]))
+    tensor([[[-1.0000,  1.0000]]])
+    """
+    require_tensor(input, "instance_norm")
+    if not use_input_stats:
+        return batch_norm(input, running_mean, running_var, weight, bias, False, momentum, eps)
+    ndim, count = len(input.shape), prod(input.shape[2:])
+    if count == 1:
+        raise ValueError(
+            f"Expected more than 1 spatial element when training, got input size {input.shape}"
+        )
+    y, mean, scale = xp.standardize(input, axis=tuple(range(2, ndim)), eps=eps)
+    if running_mean is not None:
+        _blend(running_mean, mean.array.reshape(mean.shape[:2]).mean(0), momentum)
+    if running_var is not None:
+        variance = 1 / np.square(scale.array.reshape(scale.shape[:2])) - eps
+        _blend(running_var, variance.mean(0) * (count / (count - 1)), momentum)
+    weight, bias = (v if v is None else along_channels(v, ndim) for v in (weight, bias))
+    return _affine(y, weight, bias)
+
+
+def group_norm(
+    input: Any, num_groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5
+) -> Any:
+    """Zero mean and unit variance over each group of channels of each instance.
+
+    Raises:
+        RuntimeError: if the channels do not form equal groups.
+
+    >>> import chainrule as cr
+    >>> cr.nn.functional.group_norm(cr.tensor([[1.0, 3.0]]), 1)
+    tensor([[-1.0000,  1.0000]])
+    """
+    require_tensor(input, "group_norm")
+    shape = tuple(input.shape)
+    if len(shape) < 2:
+        raise RuntimeError(
+            f"Expected at least 2 dimensions for input tensor but received {len(shape)}"
+        )
+    if num_groups <= 0 or shape[1] % num_groups:
+        raise RuntimeError(
+            "Expected number of channels in input to be divisible by num_groups, but got input of "
+            f"shape {list(shape)} and num_groups={num_groups}"
+        )
+    for name, v in (("weight", weight), ("bias", bias)):
+        if v is not None and tuple(v.shape) != (shape[1],):
+            raise RuntimeError(
+                f"Expected {name} to be a vector of size equal to the number of channels in input, "
+                f"but got {name} of shape {list(v.shape)} and input of shape {list(shape)}"
+            )
+    grouped = (shape[0], num_groups, prod(shape[1:]) // num_groups)
+    y = xp.standardize(xp.reshape(input, shape=grouped), axis=(2,), eps=eps)[0]
+    weight, bias = (v if v is None else along_channels(v, len(shape)) for v in (weight, bias))
+    return _affine(xp.reshape(y, shape=shape), weight, bias)
+
+
+def rms_norm(
+    input: Any, normalized_shape: Any, weight: Any = None, eps: float | None = None
+) -> Any:
+    """The tensor divided by its root mean square over the trailing dimensions, times `weight`.
+
+    Raises:
+        RuntimeError: if the input does not end in `normalized_shape`.
+
+    >>> import chainrule as cr
+    >>> cr.nn.functional.rms_norm(cr.tensor([2.0, 2.0]), (2,))
+    tensor([1., 1.])
+    """
+    require_tensor(input, "rms_norm")
+    axis = _check_shape(input, normalized_shape, weight, None)
+    eps = float(np.finfo(raw_dtype(input)).eps) if eps is None else eps
+    return _affine(
+        input * xp.rsqrt(xp.mean(input * input, axis=axis, keepdims=True) + eps), weight, None
+    )
+
+
+def local_response_norm(
+    input: Any, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0
+) -> Any:
+    """Each entry divided by (k + alpha · the mean square of `size` neighbouring channels)**beta.
+
+    Raises:
+        ValueError: for fewer than three dimensions.
+
+    >>> import chainrule as cr
+    >>> cr.nn.functional.local_response_norm(cr.ones(1, 2, 1), 2, alpha=0.0)
+    tensor([[[1.],
+             [1.]]])
+    """
+    require_tensor(input, "local_response_norm")
+    shape = tuple(input.shape)
+    if len(shape) < 3:
+        raise ValueError(
+            f"Expected 3D or higher dimensionality input (got {len(shape)} dimensions)"
+        )
+    flat = (shape[0], shape[1], prod(shape[2:]))
+    summed = xp.window_sum(
+        xp.reshape(input * input, shape=flat), kernel=(size, 1), stride=(1, 1),
+        padding=((size // 2, (size - 1) // 2), (0, 0)), dilation=(1, 1), count=flat[1:],
+    )  # fmt: skip
+    return input / (xp.reshape(summed, shape=shape) * (alpha / size) + k) ** beta
+
+
+for _f in (batch_norm, group_norm, instance_norm, layer_norm, rms_norm):
+    export(_f.__name__, method=False)(_f)

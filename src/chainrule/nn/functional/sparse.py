@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 
 from chainrule.core.dtypes import category
+from chainrule.core.mutation import note_write
 from chainrule.core.namespaces import recorded as xp
 from chainrule.core.tensor import wrap
 from chainrule.nn.functional.common import raw_dtype, require_tensor
+from chainrule.ops.api import export
 
 
 def one_hot(tensor: Any, num_classes: int = -1) -> Any:
@@ -96,10 +98,117 @@ def embedding(
 
 def _renormalize(index: Any, weight: Any, max_norm: float, norm_type: float) -> None:
     """Shorten in place the rows that are used and longer than `max_norm`."""
-    from chainrule.core.mutation import note_write
-
     used = np.unique(index)
     rows = weight.array[used]
     norms = np.linalg.norm(rows, norm_type, axis=1, keepdims=True)
     weight.array[used] = np.where(norms > max_norm, rows * (max_norm / (norms + 1e-7)), rows)
     note_write(weight.array)
+
+
+def embedding_bag(
+    input: Any, weight: Any, offsets: Any = None, max_norm: float | None = None,
+    norm_type: float = 2, scale_grad_by_freq: bool = False, mode: str = "mean",
+    sparse: bool = False, per_sample_weights: Any = None, include_last_offset: bool = False,
+    padding_idx: int | None = None,
+) -> Any:  # fmt: skip
+    """The sum, mean or maximum of the rows of `weight` in each bag of indices.
+
+    Args:
+        input: indices: one bag per row, or all bags one after the other.
+        offsets: where each bag begins, if `input` has one dimension.
+        mode: "sum", "mean" or "max"; an empty bag gives zeros.
+        per_sample_weights: a factor for each row, with mode "sum".
+        include_last_offset: `offsets` ends with the number of indices.
+        padding_idx: an index that does not count.
+
+    Raises:
+        ValueError: if `offsets` does not fit, or for another mode.
+
+    >>> import chainrule as cr
+    >>> table = cr.tensor([[1.0], [2.0], [4.0]])
+    >>> cr.nn.functional.embedding_bag(cr.tensor([[0, 2]]), table, mode="sum")
+    tensor([[5.]])
+    """
+    check_indices(input, "embedding_bag")
+    if mode not in ("sum", "mean", "max"):
+        raise ValueError("mode has to be one of sum, mean or max")
+    if per_sample_weights is not None:
+        if mode != "sum":
+            raise NotImplementedError(
+                "embedding_bag: per_sample_weights was not None. per_sample_weights is only "
+                f"supported for mode='sum' (got mode='{mode}')."
+            )
+        if tuple(per_sample_weights.shape) != tuple(input.shape):
+            raise ValueError(
+                f"embedding_bag: If per_sample_weights ({per_sample_weights.shape}) is not None, "
+                f"then it must have the same shape as the input ({input.shape})"
+            )
+        per_sample_weights = xp.reshape(per_sample_weights, shape=(-1, 1))
+    bag, bags = _bags(input, offsets, include_last_offset)
+    index = input.array.reshape(-1)
+    if padding_idx is not None:
+        keep = np.flatnonzero(index != padding_idx % weight.shape[0])
+        index, bag = index[keep], bag[keep]
+        if per_sample_weights is not None:
+            per_sample_weights = per_sample_weights[wrap(keep)]
+    rows = embedding(wrap(index), weight, None, max_norm, norm_type, scale_grad_by_freq)
+    if mode == "max":
+        return _largest(rows, bag, bags)
+    if per_sample_weights is not None:
+        rows = rows * per_sample_weights
+    summed = xp.embedding_rows(rows, bag, rows=bags, padding_idx=None)
+    if mode == "sum":
+        return summed
+    counts = np.maximum(np.bincount(bag, minlength=bags), 1)[:, None]
+    return summed / wrap(counts.astype(raw_dtype(weight)))
+
+
+def _bags(input: Any, offsets: Any, include_last: bool) -> tuple[Any, int]:
+    """Which bag each index belongs to, and how many bags there are."""
+    if len(input.shape) == 2:
+        if offsets is not None:
+            raise ValueError(
+                "if input is 2D, then offsets has to be None, as input is treated is a mini-batch "
+                f"of fixed length sequences. However, found offsets of type {type(offsets)}"
+            )
+        return np.repeat(np.arange(input.shape[0]), input.shape[1]), input.shape[0]
+    if len(input.shape) != 1:
+        raise ValueError(
+            f"input has to be 1D or 2D Tensor, but got Tensor of dimension {input.ndim}"
+        )
+    if offsets is None or len(offsets.shape) != 1:
+        raise ValueError(
+            "offsets has to be a 1D Tensor but got "
+            + ("None" if offsets is None else f"a Tensor of dimension {len(offsets.shape)}")
+        )
+    starts = offsets.array[:-1] if include_last else offsets.array
+    n = input.shape[0]
+    if starts.size and starts[0] != 0:
+        raise ValueError(
+            "offsets[0] has to be 0, i.e., the first sequence in the mini-batch has to start from "
+            f"position 0. However, got {starts[0]}"
+        )
+    if starts.size and starts[-1] > n:
+        raise ValueError(
+            f"offsets[-1] can not be greater than input's length ({n}), but got offsets[-1] of "
+            f"{starts[-1]}"
+        )
+    bag = np.repeat(np.arange(starts.size), np.diff(np.append(starts, n)))
+    return bag, starts.size
+
+
+def _largest(rows: Any, bag: Any, bags: int) -> Any:
+    """The largest entries of each bag; the gradient goes to the first of equals."""
+    values = rows.array
+    counts = np.bincount(bag, minlength=bags)
+    place = np.arange(bag.size) - np.repeat(np.cumsum(counts) - counts, counts)
+    table = np.full((bags, max(counts.max(initial=0), 1), values.shape[1]), -np.inf, values.dtype)
+    table[bag, place] = values
+    first = np.minimum(np.cumsum(counts) - counts, max(bag.size - 1, 0))
+    chosen = first[:, None] + table.argmax(1)
+    picked = rows[wrap(chosen), wrap(np.arange(values.shape[1]))]
+    return xp.where(wrap(counts[:, None] > 0), picked, 0.0)
+
+
+for _f in (embedding, embedding_bag):
+    export(_f.__name__, method=False)(_f)
