@@ -49,7 +49,5 @@ from chainrule.ops import statistics as statistics
 from chainrule.ops import storage as storage
 from chainrule.ops import subscript as subscript
 from chainrule.ops import trigonometric as trigonometric
-from chainrule.ops import counting as counting
-from chainrule.ops import quantiles as quantiles
 from chainrule.ops import unfold as unfold
 from chainrule.ops import window as window
