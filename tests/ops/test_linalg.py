@@ -316,6 +316,19 @@ def test_results_are_named_and_printed_like_pytorch():
     )
 
 
+@pytest.mark.parametrize("shape", [(70, 70), (2, 40, 65), (80, 33), (0, 3, 3), (3, 0)])
+def test_lu_in_blocks(shape):
+    a = matrix(*shape)
+    ours, theirs = L.lu(wrap(a)), T.lu(torch.tensor(a))
+    for x, y in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(x.array, y.numpy(), atol=1e-11)
+    if a.size:
+        x, y = L.lu_factor(wrap(a)), T.lu_factor(torch.tensor(a))
+        np.testing.assert_array_equal(x.pivots.array, y.pivots.numpy())
+    single = L.lu_factor(wrap(matrix(40, 40).astype(np.float32)))
+    assert single.LU.dtype is cr.float32
+
+
 # Degenerate cases.
 
 

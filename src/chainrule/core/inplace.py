@@ -179,22 +179,24 @@ def keep_copies(node: Node, since: int, array: Any) -> None:
     """Let the nodes recorded after `since` keep copies of what is about to be overwritten."""
     owner = mutation.owner_of(array)
     copies: dict[int, Any] = {}
-
-    def safe(value: Any) -> Any:
-        if type(value) is tuple:
-            return tuple(map(safe, value))
-        if not isinstance(value, np.ndarray) or mutation.owner_of(value) is not owner:
-            return value
-        if id(value) not in copies:
-            copies[id(value)] = value.copy()
-        return copies[id(value)]
-
     stack: list[Node | None] = [node]
     while stack:
         n = stack.pop()
         if n is not None and n.seq > since and n.args is not None:
-            n.args, n.out = safe(n.args), safe(n.out)
+            n.args = _detached_from(owner, n.args, copies)
+            n.out = _detached_from(owner, n.out, copies)
             stack.extend(n.parents)
+
+
+def _detached_from(owner: Any, value: Any, copies: dict[int, Any]) -> Any:
+    """A kept value, or tuple of them, with copies in place of arrays in the memory of `owner`."""
+    if type(value) is tuple:
+        return tuple([_detached_from(owner, v, copies) for v in value])
+    if not isinstance(value, np.ndarray) or mutation.owner_of(value) is not owner:
+        return value
+    if id(value) not in copies:
+        copies[id(value)] = value.copy()
+    return copies[id(value)]
 
 
 def assign(x: Tensor, result: Any, what: str, since: int | None = None) -> Tensor:

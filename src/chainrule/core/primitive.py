@@ -12,6 +12,7 @@ from chainrule.core.dtypes import is_inexact
 from chainrule.core.modes import Mode, get_mode
 from chainrule.core.node import Aval, Leaf, Node, next_seq
 from chainrule.core.source import caller
+from chainrule.core.special_modes import after_record
 from chainrule.core.tensor import Tensor, ViewOf, as_array, new, wrap
 
 REGISTRY: dict[str, Primitive] = {}
@@ -216,8 +217,6 @@ def record(
         out = as_array(out)
         n.shape, n.dtype = out.shape, out.dtype
     if isinstance(mode, Mode):
-        from chainrule.core.special_modes import after_record
-
         after_record(n, out, mode, values)
     return n
 
