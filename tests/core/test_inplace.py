@@ -397,9 +397,8 @@ def test_random_programs(block):
 def test_view_of_a_single_entry_beside_arithmetic():
     a = Ours.leaf([2.0, 3.0])
     x = a[0] * a[1]
-    y = x[...] * 5 + x * 2
-    np.testing.assert_array_equal(Ours.grad([y], [np.ones(())], [a])[0], [21, 14])
-    np.testing.assert_array_equal(Ours.grad([x[None] + x * x], [np.ones(1)], [a])[0], [39, 26])
+    y = x[...] * 5 + x * 2 + x[None] * x
+    np.testing.assert_array_equal(Ours.grad([y], [np.ones(1)], [a])[0], [3 * 19, 2 * 19])
 
 
 def second_order(lib, program, a, b):
