@@ -83,15 +83,12 @@ def _seeds(outputs: Any, grads: Any, create_graph: bool) -> list[tuple[Any, Any]
 
 def _accumulate(tensor: Tensor, g: Any) -> None:
     """Add an arrived gradient to `tensor.grad`, as a buffer of its own."""
-    if isinstance(g, Tensor):
-        if g.node is not None or tensor._grad is not None:
-            tensor._grad = g if tensor._grad is None else tensor._grad + g
-            return
-        g = g.array
     known = tensor._grad
-    if known is None:
+    if isinstance(g, Tensor):
+        tensor._grad = g if known is None else known + g
+    elif known is None:
         tensor._grad = wrap(g)
-    elif known.node is None and type(known.array) is np.ndarray:
+    elif known.node is None and known.array.flags.writeable:
         np.add(known.array, g, out=known.array)
     else:
         tensor._grad = wrap(known.array + g)
@@ -113,7 +110,9 @@ def _deposit(found: dict[Node, Any], create_graph: bool) -> None:
         tensor = owner_of(node)
         if tensor is None:
             continue
-        if not create_graph and tensor._grad is None and not held_once(g):
+        if create_graph and g.node is None:
+            g = np.array(g.array)
+        elif not create_graph and tensor._grad is None and not held_once(g):
             g = np.array(g)
         ready.append((node, tensor, g))
     with _accumulating:  # NumPy lets other threads run in the middle of an addition

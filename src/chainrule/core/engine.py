@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.core import collector as collector
 from chainrule.core import modes, mutation
 from chainrule.core.hooks import run_multi_hooks, run_pre_hooks, run_tensor_hooks
 from chainrule.core.namespaces import raw, recorded

@@ -201,6 +201,22 @@ def from_dlpack(ext_tensor: Any) -> Tensor:
     return made(np.from_dlpack(ext_tensor))
 
 
+@export(method=False)
+def frombuffer(
+    buffer: Any, *, dtype: Any, count: int = -1, offset: int = 0, requires_grad: bool = False
+) -> Tensor:
+    """A one-dimensional tensor sharing the memory of a bytes-like object.
+
+    Raises:
+        ValueError: if the buffer is too small, or its size not a multiple of the dtype's.
+
+    >>> import chainrule as cr
+    >>> cr.frombuffer(bytearray([1, 2]), dtype=cr.uint8)
+    tensor([1, 2], dtype=chainrule.uint8)
+    """
+    return made(np.frombuffer(buffer, as_numpy(dtype), count, offset), requires_grad)
+
+
 def _of_size(name: str, make: Any, doc: str) -> None:
     """Publish `name(*size)` and `name_like(input)` for one way to fill an array."""
 

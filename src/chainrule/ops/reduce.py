@@ -228,6 +228,8 @@ def mean(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: Any = Non
     >>> cr.mean(cr.tensor([1.0, 2.0, 6.0]))
     tensor(3.)
     """
+    if dtype is None and type(input) is Tensor and input.array.dtype.char in "fdFD":
+        return _apply(mean_prim.prim, input, dim, keepdim)
     x = converted(as_input(input, "mean"), dtype)
     if not is_inexact(numpy_dtype(x)):
         raise RuntimeError(
