@@ -314,6 +314,16 @@ def test_every_exported_name_exists():
     assert cr.conv2d is cr.nn.functional.conv2d or callable(cr.conv2d)
 
 
+def test_portable_programs_find_the_cpu():
+    assert not cr.cuda.is_available()
+    assert cr.cuda.device_count() == cr.accelerator.device_count() == 0
+    assert not cr.accelerator.is_available()
+    assert cr.accelerator.current_accelerator() is None
+    assert not cr.backends.mps.is_available()
+    cr.backends.cudnn.deterministic = True
+    cr.cuda.manual_seed_all(0)
+
+
 def test_unknown_names():
     with pytest.raises(AttributeError, match="module 'chainrule' has no attribute 'tenser'"):
         cr.tenser
