@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -14,6 +13,7 @@ from chainrule.autograd.graph import GradientEdge, node_of
 from chainrule.core import engine
 from chainrule.core.hooks import as_tensor
 from chainrule.core.node import Leaf, Node, extra_of
+from chainrule.core.ownership import held_once
 from chainrule.core.tensor import Tensor, as_array, wrap
 
 _accumulating = threading.Lock()
@@ -119,10 +119,7 @@ def _deposit(
             continue
         if create_graph and g.node is None:
             g = np.array(g.array)
-        # Held here and by getrefcount's argument alone, a buffer can be given away uncopied.
-        elif not create_graph and (
-            type(g) is not np.ndarray or g.base is not None or sys.getrefcount(g) > 2
-        ):
+        elif not create_graph and tensor._grad is None and not held_once(g):
             g = np.array(g)
         ready.append((node, tensor, g))
     with _accumulating:  # NumPy lets other threads run in the middle of an addition

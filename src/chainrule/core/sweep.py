@@ -109,7 +109,7 @@ class Adjoints:
         if known is None:
             known = self.grads[node] = np.zeros(node.shape or (), node.dtype)
         elif node not in self.owned:
-            known = self.grads[node] = known.copy()
+            known = self.grads[node] = np.array(known, order="C")  # NumPy scalars too
         self.owned.add(node)
         g.add_into(known)
 
