@@ -316,6 +316,36 @@ def test_results_are_named_and_printed_like_pytorch():
     )
 
 
+@pytest.mark.parametrize("shape", [(70, 70), (2, 40, 65), (80, 33), (0, 3, 3), (3, 0)])
+def test_lu_in_blocks(shape):
+    a = matrix(*shape)
+    ours, theirs = L.lu(wrap(a)), T.lu(torch.tensor(a))
+    for x, y in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(x.array, y.numpy(), atol=1e-11)
+    if a.size:
+        x, y = L.lu_factor(wrap(a)), T.lu_factor(torch.tensor(a))
+        np.testing.assert_array_equal(x.pivots.array, y.pivots.numpy())
+    single = L.lu_factor(wrap(matrix(40, 40).astype(np.float32)))
+    assert single.LU.dtype is cr.float32
+
+
+def test_results_written_to_out():
+    a, out = wrap(positive(3)), cr.empty(3, 3, dtype=cr.float64)
+    assert L.inv(a, out=out) is out
+    np.testing.assert_array_equal(out.array, L.inv(a).array)
+    w, v = cr.empty(0, dtype=cr.float64), cr.empty(0, dtype=cr.float64)
+    assert L.eigh(a, out=(w, v)).eigenvectors is v
+    assert w.shape == (3,)
+
+
+def test_low_precision_is_refused_as_by_pytorch():
+    with pytest.raises(RuntimeError) as expected:
+        T.det(torch.eye(2).half())
+    with pytest.raises(RuntimeError) as got:
+        L.det(cr.eye(2).half())
+    assert str(got.value) == str(expected.value)
+
+
 # Degenerate cases.
 
 

@@ -70,8 +70,14 @@ def contribution(
         local = xp.conj(local)
     if careful:
         return xp.where(g == 0, 0, xp.multiply(g, local))
-    if case == RULE and type(local) is np.ndarray and local.size > LARGE and held_once(local):
+    if (
+        case == RULE
+        and type(local) is np.ndarray
+        and local.size > LARGE
+        and held_once(local)
+        and local.shape == g.shape
+        and local.dtype == g.dtype
+    ):
         # The rule's own temporary: fresh memory for megabytes costs as much as the arithmetic.
-        if local.shape == g.shape and local.dtype == g.dtype:
-            return xp.multiply(g, local, out=local)
+        return xp.multiply(g, local, out=local)
     return xp.multiply(g, local)
