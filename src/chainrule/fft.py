@@ -5,7 +5,9 @@
 tensor([1., 1., 1.])
 """
 
+from chainrule.ops.api import with_keywords
 from chainrule.ops.fourier import FOURIER
 
-globals().update(FOURIER)
-__all__ = sorted(FOURIER)
+_ALL = {name: with_keywords(f) for name, f in FOURIER.items()}
+globals().update(_ALL)
+__all__ = sorted(_ALL)

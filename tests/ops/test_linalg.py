@@ -329,6 +329,23 @@ def test_lu_in_blocks(shape):
     assert single.LU.dtype is cr.float32
 
 
+def test_results_written_to_out():
+    a, out = wrap(positive(3)), cr.empty(3, 3, dtype=cr.float64)
+    assert L.inv(a, out=out) is out
+    np.testing.assert_array_equal(out.array, L.inv(a).array)
+    w, v = cr.empty(0, dtype=cr.float64), cr.empty(0, dtype=cr.float64)
+    assert L.eigh(a, out=(w, v)).eigenvectors is v
+    assert w.shape == (3,)
+
+
+def test_low_precision_is_refused_as_by_pytorch():
+    with pytest.raises(RuntimeError) as expected:
+        T.det(torch.eye(2).half())
+    with pytest.raises(RuntimeError) as got:
+        L.det(cr.eye(2).half())
+    assert str(got.value) == str(expected.value)
+
+
 # Degenerate cases.
 
 
