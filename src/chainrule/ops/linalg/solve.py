@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -10,21 +11,26 @@ from chainrule.core.kinds import general
 from chainrule.core.samples import Sample, uniform
 from chainrule.core.tensor import wrap
 from chainrule.ops.api import export
+from chainrule.ops.compare import where_prim
+from chainrule.ops.index import getitem
 from chainrule.ops.linalg.common import (
     LinAlgError,
     adjoint,
     batch_element,
     check_square,
+    first_zero,
     general_matrix,
     operand,
     scalar_name,
     tril,
     triu,
 )  # fmt: skip
+from chainrule.ops.norms import vector_norm_prim
 from chainrule.ops.products import bmm_prim
 from chainrule.ops.results import result_type
 from chainrule.ops.shape import permute_dims, reshape_prim
 
+SolveEx = result_type("linalg_solve_ex", "result", "info")
 InvEx = result_type("linalg_inv_ex", "inverse", "info")
 
 
@@ -32,8 +38,7 @@ def first_zero_pivot(a: Any) -> Any:
     """Per matrix the number, from 1, of the first pivot that is zero; 0 if there is none."""
     from chainrule.ops.linalg.lu import factorize
 
-    zero = np.diagonal(factorize(a)[0], axis1=-2, axis2=-1) == 0
-    return np.where(zero.any(-1), zero.argmax(-1) + 1, 0)
+    return first_zero(np.diagonal(factorize(a)[0], axis1=-2, axis2=-1))
 
 
 def _inv(x: Any, check: bool = True) -> Any:
@@ -189,7 +194,7 @@ def inv_ex(A: Any, *, check_errors: bool = False) -> Any:
     inverse = inv_prim(A, check=check_errors)
     info = np.zeros(a.shape[:-2], np.int32)
     if np.isnan(inverse.array).any():
-        info = first_zero_pivot(a).astype(np.int32)
+        info = first_zero_pivot(a)
     return InvEx(inverse, wrap(info))
 
 
@@ -242,6 +247,28 @@ def solve(A: Any, B: Any, *, left: bool = True) -> Any:
     check_system(a, B, left, "linalg.solve")
     X = solve_prim(A, B) if left else swapped(solve_prim(swapped(A), swapped(B)))
     return reshape_prim(X, shape=tuple(X.shape[:-1])) if vector else X
+
+
+def solve_ex(A: Any, B: Any, *, left: bool = True, check_errors: bool = False) -> Any:
+    """The solution as by `solve`, and per matrix 0 or the number of the pivot that is zero.
+
+    Raises:
+        LinAlgError: if a matrix is singular and `check_errors` is set.
+        RuntimeError: if shapes or dtypes do not fit.
+    """
+    a = check_square(A, "linalg.solve")
+    try:
+        X = solve(A, B, left=left)
+    except LinAlgError:
+        if check_errors:
+            raise
+        info = first_zero_pivot(a)
+    else:
+        return SolveEx(X, wrap(np.zeros(a.shape[:-2], np.int32)))
+    bad = (info > 0)[..., None, None]
+    solved = solve(where_prim(bad, np.eye(a.shape[-1], dtype=a.dtype), A), B, left=left)
+    flags = bad if solved.ndim >= bad.ndim else bad[..., 0]
+    return SolveEx(where_prim(flags, np.asarray(np.nan, a.dtype), solved), wrap(info))
 
 
 def solve_triangular(
@@ -390,7 +417,9 @@ def lstsq(A: Any, B: Any, rcond: Any = None, *, driver: str | None = None) -> An
         A: (..., m, n).
         B: (..., m, k), or a vector (m).
         rcond: singular values below rcond·largest count as zero.
-        driver: PyTorch's choice of algorithm; "gelsd" and "gelss" also return singular values.
+        driver: PyTorch's choice of algorithm, which decides what else is returned: "gels",
+            "gelsd" and "gelss" the squared residuals of overdetermined systems of full rank,
+            "gelsd" and "gelss" the singular values of A.
 
     Raises:
         RuntimeError: if the shapes do not fit.
@@ -408,13 +437,15 @@ def lstsq(A: Any, B: Any, rcond: Any = None, *, driver: str | None = None) -> An
     X = bmm_prim(pinv(A, rcond), M)
     s = np.linalg.svd(a, compute_uv=False)
     rank = (s > tolerance(a, s, as_number(rcond), None)).sum(-1)
-    residuals = wrap(np.empty(0, a.dtype))
-    if a.shape[-2] > a.shape[-1] and (rank == a.shape[-1]).all():
-        from chainrule.ops.norms import vector_norm
-
+    overdetermined = a.shape[-2] > a.shape[-1] and (rank == a.shape[-1]).all()
+    if overdetermined and driver in ("gels", "gelsd", "gelss"):
         off = bmm_prim(A, X) - M
-        residuals = vector_norm(off, 2, -2) ** 2
+        residuals = vector_norm_prim(off, ord=2.0, axis=(X.ndim - 2,), keepdims=False) ** 2
+    else:
+        flat = reshape_prim(X, shape=(prod(X.shape),))
+        residuals = getitem(flat, index=(("slice", 0, 0, None),))
     if vector:
         X = reshape_prim(X, shape=tuple(X.shape[:-1]))
     shown = s if driver in ("gelsd", "gelss") else np.empty(0, s.dtype)
+    rank = np.empty(0, np.int64) if driver == "gels" else rank
     return Lstsq(X, residuals, wrap(rank), wrap(shown))
