@@ -63,6 +63,12 @@ def first_zero(values: Any) -> Any:
     return np.where(zero.any(-1), zero.argmax(-1) + 1, 0).astype(np.int32)
 
 
+def adjoint_raw(a: Any) -> Any:
+    """The conjugate transpose of arrays."""
+    a = a.swapaxes(-1, -2)
+    return a.conj() if a.dtype.kind == "c" else a
+
+
 def re(xp: Any, a: Any) -> Any:
     """The real part."""
     return xp.real(a) if numpy_dtype(a).kind == "c" else a
@@ -136,8 +142,8 @@ def general_matrix(m: int, n: int, *batch: int, complex: bool = False, seed: int
 
 
 __all__ = [
-    "LinAlgError", "adjoint", "as_column", "as_row", "batch_element", "check_matrix",
-    "check_square", "columns", "conj", "diagonal", "diagonal_matrix", "first_zero", "general_matrix",
-    "hermitian", "numpy_dtype", "operand", "re", "rows_of", "scalar_name", "spd", "transpose",
-    "tril", "triu",
+    "LinAlgError", "adjoint", "adjoint_raw", "as_column", "as_row", "batch_element", "check_matrix",
+    "check_square", "columns", "conj", "diagonal", "diagonal_matrix", "first_zero",
+    "general_matrix", "hermitian", "numpy_dtype", "operand", "re", "rows_of", "scalar_name", "spd",
+    "transpose", "tril", "triu",
 ]  # fmt: skip
