@@ -55,6 +55,16 @@ def test_promotion_of_numbers(op):
             assert name(ours.dtype) == name(theirs.dtype), (a, number)
 
 
+def test_promotion_of_powers():
+    for a, number in itertools.product(DTYPES, [2, 2.0, 3, 0.5, 2j]):
+        if not has_common(a, type(number).__name__):
+            continue
+        ours, theirs = (operand(m, a, (2,)) ** number for m in (cr, torch))
+        assert name(ours.dtype) == name(theirs.dtype), (a, number)
+        ours, theirs = (m.pow(operand(m, a, (2,)), number) for m in (cr, torch))
+        assert name(ours.dtype) == name(theirs.dtype), (a, number)
+
+
 def test_promotion_follows_the_default_dtype():
     cr.set_default_dtype(cr.float64)
     try:

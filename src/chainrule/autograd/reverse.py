@@ -20,8 +20,10 @@ _accumulating = threading.Lock()
 
 
 def _as_tuple(x: Any) -> tuple[Any, ...]:
-    if isinstance(x, (Tensor, GradientEdge, str)):
+    if type(x) is Tensor or isinstance(x, (Tensor, GradientEdge, str)):
         return (x,)
+    if isinstance(x, (tuple, list)):
+        return tuple(x)
     return tuple(x) if isinstance(x, Iterable) and not hasattr(x, "shape") else (x,)
 
 
@@ -35,7 +37,7 @@ def _seed(node: Node | None, g: Any, create_graph: bool, i: int) -> Any:
         )
     shape, dt = node.shape or (), node.dtype
     if g is None:
-        if node.size != 1:
+        if shape and node.size != 1:
             raise RuntimeError(
                 "grad can be implicitly created only for scalar outputs, but this one has shape "
                 f"{list(shape)}; call .sum() first, or pass a gradient of that shape"
@@ -71,6 +73,8 @@ def _seed(node: Node | None, g: Any, create_graph: bool, i: int) -> Any:
 
 
 def _seeds(outputs: Any, grads: Any, create_graph: bool) -> list[tuple[Any, Any]]:
+    if type(outputs) is Tensor and (grads is None or type(grads) is Tensor):
+        return [(outputs.node, _seed(outputs.node, grads, create_graph, 0))]
     outs = _as_tuple(outputs)
     gs = (None,) * len(outs) if grads is None else _as_tuple(grads)
     if len(gs) != len(outs):

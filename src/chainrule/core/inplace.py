@@ -73,16 +73,16 @@ write_view = general(
 write_view.prim.reuses = True
 write_view.prim.namer = lambda params: "CopySlices"
 
-# out = value: all of x is forgotten
+# out = value: all of x is forgotten; the title is the node's name in `grad_fn`
 overwrite = general(
     "overwrite",
-    lambda x, y: np.broadcast_to(y, x.shape).astype(x.dtype),
+    lambda x, y, title: np.broadcast_to(y, x.shape).astype(x.dtype),
     vjps=(lambda g, x_aval: np.zeros(x_aval.shape, x_aval.dtype) if not isinstance(g, Tensor)
           else wrap(np.zeros(x_aval.shape, x_aval.dtype)), lambda g: g),
     jvp=lambda xp, t, x_aval: xp.broadcast_to(t[1], shape=x_aval.shape) if t[1] is not None
     else np.zeros(x_aval.shape, x_aval.dtype),
 )  # fmt: skip
-overwrite.prim.namer = lambda params: "CopyBackwards"
+overwrite.prim.namer = lambda params: str(params["title"])
 
 
 def check_writable(x: Tensor) -> None:
@@ -217,10 +217,11 @@ def assign(x: Tensor, result: Any, what: str, since: int | None = None) -> Tenso
     return store(x, result, node if fresh else None)
 
 
-def store(x: Tensor, value: Any, node: Node | None = None) -> Tensor:
+def store(x: Tensor, value: Any, node: Node | None = None, title: str = "CopyBackwards") -> Tensor:
     """Write a tensor, array or number to all of `x`, converted and broadcast to fit.
 
-    `node`, if given, is the one of the new value, and is recorded for nothing else.
+    `node`, if given, is the one of the new value, and is recorded for nothing else; otherwise one
+    with the given title is made.
 
     Raises:
         RuntimeError: if the value does not broadcast to the shape of `x`.
@@ -235,7 +236,7 @@ def store(x: Tensor, value: Any, node: Node | None = None) -> Tensor:
         ) from None
     mutation.note_write(x.array)
     if is_recording() and (x.node is not None or getattr(value, "node", None) is not None):
-        node = node or record_write(overwrite.prim, (x, value), {}, x.array)
+        node = node or record_write(overwrite.prim, (x, value), {"title": title}, x.array)
         if node is not None:
             rebind(x, node)
     return x

@@ -12,7 +12,7 @@ from chainrule.core.dtypes import as_numpy, category, default_dtype, python_dtyp
 from chainrule.core.namespaces import publish
 from chainrule.core.tensor import Tensor, set_requires_grad, wrap
 from chainrule.ops.api import export
-from chainrule.ops.data import array_of
+from chainrule.ops.data import array_of, fill_of
 
 
 def _zeros_like(x: Any) -> Any:
@@ -294,7 +294,7 @@ def full(
         )
     value = number("full", "fill_value", fill_value)
     dt = python_dtype(value) if dtype is None else as_numpy(dtype)
-    return made(np.full(size_of("full", (size,)), value, dt), requires_grad)
+    return made(np.full(size_of("full", (size,)), fill_of(value, dt)), requires_grad)
 
 
 @export(method=False)
@@ -313,7 +313,7 @@ def full_like(
     array = checked("full_like", input)
     dt = array.dtype if dtype is None else as_numpy(dtype)
     value = number("full_like", "fill_value", fill_value)
-    return made(np.full(array.shape, value, dt), requires_grad)
+    return made(np.full(array.shape, fill_of(value, dt)), requires_grad)
 
 
 @export(method=False)

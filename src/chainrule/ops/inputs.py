@@ -28,8 +28,8 @@ def as_input(x: Any, name: str, argument: str = "input") -> Any:
         return wrap(np.asarray(x))
     place = " (position 1)" if argument == "input" else ""
     raise TypeError(
-        f"{name}(): argument '{argument}'{place} must be Tensor, not {type(x).__name__}; convert it with "
-        "chainrule.tensor()"
+        f"{name}(): argument '{argument}'{place} must be Tensor, not {type(x).__name__}; convert "
+        "it with chainrule.tensor()"
     )
 
 
