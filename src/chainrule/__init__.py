@@ -39,6 +39,7 @@ from chainrule.core.typeinfo import can_cast, finfo, iinfo, promote_types, resul
 from chainrule.ops.api import FUNCTIONS as _FUNCTIONS
 from chainrule.printing import set_printoptions
 
+__version__ = "0.1.0"
 newaxis = None
 
 globals().update(_FUNCTIONS)
@@ -83,7 +84,11 @@ __all__ += sorted(_FUNCTIONS.keys() | _dtypes.NAMED.keys() | _device.CONSTANTS.k
 
 
 def __getattr__(name: str) -> _Any:
-    """Submodules (`chainrule.nn`, `chainrule.optim`, ...) are imported when they are first used."""
+    """What is imported when it is first used, so that `import chainrule` is quick.
+
+    These are the submodules (`chainrule.nn`, `chainrule.optim`, ...), `save` and `load`, bfloat16,
+    and the functions of neural networks that PyTorch has at top level too.
+    """
     if name == "bfloat16":
         try:
             return _dtypes.bfloat16()
@@ -91,6 +96,12 @@ def __getattr__(name: str) -> _Any:
             raise AttributeError(str(error)) from error
     if name in ("save", "load"):
         return getattr(_import_module(f"{__name__}.serialization"), name)
-    if name.startswith("_") or _find_spec(f"{__name__}.{name}") is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return _import_module(f"{__name__}.{name}")
+    if not name.startswith("_"):
+        if _find_spec(f"{__name__}.{name}") is not None:
+            return _import_module(f"{__name__}.{name}")
+        if name.endswith("_") and hasattr(Tensor, name):
+            return getattr(Tensor, name)
+        _import_module(f"{__name__}.nn.functional")
+        if name in _FUNCTIONS:
+            return _FUNCTIONS[name]
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

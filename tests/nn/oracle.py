@@ -68,7 +68,7 @@ def compare_float32(name, *args, **kwargs):
 
 
 def compare_errors(name, *args, start=30, **kwargs):
-    """The same mistake in both libraries: the same type of error and the same words to begin with."""
+    """The same mistake in both libraries: the same type of error, beginning with the same words."""
     with pytest.raises(Exception) as theirs:
         call(torch, getattr(TF, name), args, kwargs)
     with pytest.raises(theirs.type) as ours:

@@ -160,7 +160,7 @@ def test_one_hot():
 @pytest.mark.parametrize("options", [
     {}, {"is_causal": True}, {"scale": 0.3}, {"attn_mask": normal(4, 5)},
     {"attn_mask": normal(4, 5) > 0},
-    {"attn_mask": np.array([[True] * 5, [False] * 5, [True] * 5, [False, True, True, False, True]])},
+    {"attn_mask": np.array([[1] * 5, [0] * 5, [1] * 5, [0, 1, 1, 0, 1]], bool)},
 ])  # fmt: skip
 def test_attention(options):
     q, k, v = normal(2, 3, 4, 6), normal(2, 3, 5, 6), normal(2, 3, 5, 2)

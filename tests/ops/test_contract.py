@@ -11,6 +11,9 @@ from chainrule.ops.contract import linear
 torch = pytest.importorskip("torch")
 
 
+DTYPES = pytest.mark.parametrize("dtype", ["float64", "complex128"])
+
+
 def arrays(*shapes, dtype=np.float64):
     rng = np.random.default_rng(0)
     made = [rng.standard_normal(s) for s in shapes]
@@ -30,13 +33,14 @@ def agrees(ours, theirs, inputs):
     xs = [leaf(a) for a in inputs]
     ts = [torch.tensor(a, requires_grad=True) for a in inputs]
     y, z = ours(*xs), theirs(*ts)
-    np.testing.assert_allclose(y.array, z.detach().numpy(), rtol=1e-12, atol=1e-12)
-    assert y.array.dtype == z.detach().numpy().dtype
+    np.testing.assert_allclose(y.array, z.detach().resolve_conj().numpy(), rtol=1e-12, atol=1e-12)
+    assert y.array.dtype == z.detach().resolve_conj().numpy().dtype
     g = np.random.default_rng(1).standard_normal(z.shape).astype(y.array.dtype)
+    g = g * (1 + 0.5j) if np.iscomplexobj(g) else g
     got = grad(y, xs, wrap(g))
     expected = torch.autograd.grad(z, ts, torch.tensor(g))
     for a, b in zip(got, expected, strict=True):
-        np.testing.assert_allclose(a.array, b.numpy(), rtol=1e-10, atol=1e-12)
+        np.testing.assert_allclose(a.array, b.resolve_conj().numpy(), rtol=1e-10, atol=1e-12)
 
 
 MATMUL = [
@@ -60,8 +64,9 @@ MATMUL = [
 
 
 @pytest.mark.parametrize(("a", "b"), MATMUL)
-def test_matmul(a, b):
-    agrees(lambda x, y: x @ y, torch.matmul, arrays(a, b))
+@DTYPES
+def test_matmul(a, b, dtype):
+    agrees(lambda x, y: x @ y, torch.matmul, arrays(a, b, dtype=dtype))
 
 
 @pytest.mark.parametrize(
@@ -83,8 +88,9 @@ def test_matmul(a, b):
         ("tensordot", [(2, 3, 4), (3, 4, 2)]),
     ],
 )
-def test_named_products(name, shapes):
-    agrees(getattr(cr, name), getattr(torch, name), arrays(*shapes))
+@DTYPES
+def test_named_products(name, shapes, dtype):
+    agrees(getattr(cr, name), getattr(torch, name), arrays(*shapes, dtype=dtype))
 
 
 def test_addmm_scales():
@@ -100,8 +106,13 @@ def test_addmm_scales():
 
 @pytest.mark.parametrize("shape", [(3,), (2, 3), (2, 4, 3), (0, 3)])
 @pytest.mark.parametrize("bias", [True, False])
-def test_linear(shape, bias):
-    agrees(linear, torch.nn.functional.linear, arrays(shape, (5, 3), *([(5,)] if bias else [])))
+@DTYPES
+def test_linear(shape, bias, dtype):
+    agrees(
+        linear,
+        torch.nn.functional.linear,
+        arrays(shape, (5, 3), *([(5,)] if bias else []), dtype=dtype),
+    )
 
 
 EINSUM = [
@@ -138,11 +149,12 @@ EINSUM = [
 
 
 @pytest.mark.parametrize(("equation", "shapes"), EINSUM)
-def test_einsum(equation, shapes):
+@DTYPES
+def test_einsum(equation, shapes, dtype):
     agrees(
         lambda *xs: cr.einsum(equation, *xs),
         lambda *xs: torch.einsum(equation, *xs),
-        arrays(*shapes),
+        arrays(*shapes, dtype=dtype),
     )
 
 

@@ -6,6 +6,10 @@ import numpy as np
 import pytest
 
 import chainrule as cr
+from chainrule.core.primitive import REGISTRY
+from chainrule.core.samples import Sample
+
+from . import checks
 
 torch = pytest.importorskip("torch")
 
@@ -145,6 +149,22 @@ def test_complex(name, dtype):
     tol = 5e-5 if dtype == "complex64" else 1e-11
     agree(y, ty, tol)
     agree(g, tg, 10 * tol)
+
+
+HOLOMORPHIC = words("""
+acos acosh asin asinh atan atanh cos cosh exp expm1 log log10 log2 log1p reciprocal rsqrt sigmoid
+sin sinc sinh sqrt square tan tanh abs angle complex_sign real imag conj add subtract multiply
+divide pow view_as_real
+""")
+
+
+@pytest.mark.parametrize("name", HOLOMORPHIC)
+def test_complex_rules(name):
+    """vjp, jvp and second order of complex arguments against differences."""
+    prim = REGISTRY[name]
+    sample = Sample(*[COMPLEX_POINTS, COMPLEX_POINTS[::-1] * 1j][: getattr(prim, "arity", 1)])
+    for check in (checks.check_vjp, checks.check_jvp, checks.check_second_order):
+        check(prim, sample, np.random.default_rng(3))
 
 
 @pytest.mark.parametrize("name", ["abs", "sgn", "angle", "square", "exp"])

@@ -84,3 +84,62 @@ def test_sorting_is_stable_in_both_directions():
             cr.sort(cr.tensor(data), 1, descending),
             torch.sort(torch.tensor(data), dim=1, descending=descending, stable=True),
         )
+
+
+@pytest.mark.parametrize("n", [5, 40, 300])
+@pytest.mark.parametrize("ties", [False, True])
+@pytest.mark.parametrize("holes", [False, True])
+def test_order_statistics_of_many_lines(n, ties, holes):
+    rng = np.random.default_rng(n)
+    data = rng.integers(0, n // 3 + 1, (3, n)).astype(float) if ties else rng.normal(size=(3, n))
+    if holes:
+        data[0, [1, n - 1]] = data[2, 0] = np.nan
+    x, t = cr.tensor(data), torch.tensor(data)
+
+    def chosen(ours, theirs):
+        """Equal values; the indices, where PyTorch's choice among equals is arbitrary, fit them."""
+        values, index = (r.numpy() for r in ours)
+        np.testing.assert_array_equal(values, theirs[0].numpy())
+        if index.ndim == 1:
+            values, index = values[:, None], index[:, None]
+        np.testing.assert_array_equal(np.take_along_axis(data, index, 1), values)
+
+    for k in (1, 2, 5):
+        for largest in (True, False):
+            chosen(x.topk(k, 1, largest), t.topk(k, 1, largest))
+        chosen(x.kthvalue(k, 1), t.kthvalue(k, 1))
+    chosen(x.median(1), t.median(1))
+    chosen(x.nanmedian(1), t.nanmedian(1))
+    for f in (
+        lambda y: y.cummax(1),
+        lambda y: y.cummin(1),
+        lambda y: y.sort(stable=True, dim=1),
+        lambda y: y.sort(stable=True, dim=1, descending=True),
+        lambda y: y.median(),
+        lambda y: y.nanmedian(),
+        lambda y: y.quantile(0.3, 1),
+        lambda y: y.nanquantile(0.3, 1),
+    ):
+        same(f(x), f(t))
+
+
+def test_half_precision_accumulates_in_float32():
+    ones = cr.ones(70000, dtype=cr.float16)
+    assert ones.mean().item() == 1
+    assert ones.norm().item() == torch.ones(70000, dtype=torch.float16).norm().item()
+    steps = cr.full((4000,), 1.001, dtype=cr.float16)
+    same(steps.cumsum(0), torch.full((4000,), 1.001, dtype=torch.float16).cumsum(0))
+
+
+def test_distinct_values_and_weights_have_gradients():
+    x = cr.tensor([3.0, 1.0, 3.0], requires_grad=True)
+    cr.unique(x).square().sum().backward()
+    assert x.grad.tolist() == [6, 2, 0]
+    x.grad = None
+    cr.unique_consecutive(x).sum().backward()
+    assert x.grad.tolist() == [1, 1, 1]
+    w = cr.tensor([1.0, 2.0, 3.0, 5.0], requires_grad=True)
+    hist = cr.histogram(cr.tensor([0.0, 1.5, 2.0, 9.0]), 2, range=(0.0, 2.0), weight=w).hist
+    assert hist.tolist() == [1, 5]
+    (hist * cr.tensor([1.0, 10.0])).sum().backward()
+    assert w.grad.tolist() == [1, 10, 10, 0]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -14,14 +13,17 @@ from chainrule.autograd.graph import GradientEdge, node_of
 from chainrule.core import engine
 from chainrule.core.hooks import as_tensor
 from chainrule.core.node import Leaf, Node, extra_of
+from chainrule.core.ownership import held_once
 from chainrule.core.tensor import Tensor, as_array, wrap
 
 _accumulating = threading.Lock()
 
 
 def _as_tuple(x: Any) -> tuple[Any, ...]:
-    if isinstance(x, (Tensor, GradientEdge, str)):
+    if type(x) is Tensor or isinstance(x, (Tensor, GradientEdge, str)):
         return (x,)
+    if isinstance(x, (tuple, list)):
+        return tuple(x)
     return tuple(x) if isinstance(x, Iterable) and not hasattr(x, "shape") else (x,)
 
 
@@ -35,7 +37,7 @@ def _seed(node: Node | None, g: Any, create_graph: bool, i: int) -> Any:
         )
     shape, dt = node.shape or (), node.dtype
     if g is None:
-        if node.size != 1:
+        if shape and node.size != 1:
             raise RuntimeError(
                 "grad can be implicitly created only for scalar outputs, but this one has shape "
                 f"{list(shape)}; call .sum() first, or pass a gradient of that shape"
@@ -71,6 +73,8 @@ def _seed(node: Node | None, g: Any, create_graph: bool, i: int) -> Any:
 
 
 def _seeds(outputs: Any, grads: Any, create_graph: bool) -> list[tuple[Any, Any]]:
+    if type(outputs) is Tensor and (grads is None or type(grads) is Tensor):
+        return [(outputs.node, _seed(outputs.node, grads, create_graph, 0))]
     outs = _as_tuple(outputs)
     gs = (None,) * len(outs) if grads is None else _as_tuple(grads)
     if len(gs) != len(outs):
@@ -83,15 +87,12 @@ def _seeds(outputs: Any, grads: Any, create_graph: bool) -> list[tuple[Any, Any]
 
 def _accumulate(tensor: Tensor, g: Any) -> None:
     """Add an arrived gradient to `tensor.grad`, as a buffer of its own."""
-    if isinstance(g, Tensor):
-        if g.node is not None or tensor._grad is not None:
-            tensor._grad = g if tensor._grad is None else tensor._grad + g
-            return
-        g = g.array
     known = tensor._grad
-    if known is None:
+    if isinstance(g, Tensor):
+        tensor._grad = g if known is None else known + g
+    elif known is None:
         tensor._grad = wrap(g)
-    elif known.node is None and type(known.array) is np.ndarray:
+    elif known.node is None and known.array.flags.writeable:
         np.add(known.array, g, out=known.array)
     else:
         tensor._grad = wrap(known.array + g)
@@ -113,10 +114,9 @@ def _deposit(found: dict[Node, Any], create_graph: bool) -> None:
         tensor = owner_of(node)
         if tensor is None:
             continue
-        # Held here and by getrefcount's argument alone, a buffer can be given away uncopied.
-        if not create_graph and (
-            type(g) is not np.ndarray or g.base is not None or sys.getrefcount(g) > 2
-        ):
+        if create_graph and g.node is None:
+            g = np.array(g.array)
+        elif not create_graph and tensor._grad is None and not held_once(g):
             g = np.array(g)
         ready.append((node, tensor, g))
     with _accumulating:  # NumPy lets other threads run in the middle of an addition

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.core import collector as collector
 from chainrule.core import modes, mutation
 from chainrule.core.hooks import run_multi_hooks, run_pre_hooks, run_tensor_hooks
 from chainrule.core.namespaces import raw, recorded
@@ -21,7 +22,7 @@ from chainrule.core.node import Freed, Leaf, Node
 from chainrule.core.primitive import LEAF, PICK
 from chainrule.core.source import caller
 from chainrule.core.special_modes import AnomalyError
-from chainrule.core.sweep import Restart, Scatter, Sweep, boxed, has_nan, unpack
+from chainrule.core.sweep import Restart, Scatter, Sweep, boxed, unpack
 from chainrule.core.tensor import Tensor
 
 __all__ = ["Scatter", "between", "boxed", "check_alive", "free", "pull", "push", "reach"]
@@ -125,17 +126,15 @@ def pull(
         with np.errstate(all="ignore"):
             try:
                 found.run(order, seeds)
-                again = not found.careful and (
-                    any(map(has_nan, found.got.values()))
-                    or any(map(has_nan, found.retained.values()))
-                )
+                again = not found.careful and found.has_nan()
             except Restart:
                 again = True
             if again:
                 found.careful = True
                 found.run(order, seeds)
             leaf_hooks(found)
-            run_multi_hooks(found.arrived)
+            if found.arrived:
+                run_multi_hooks(found.arrived)
     except AnomalyError as error:
         # The way here through the engine says nothing; the message has the user's lines.
         raise error.with_traceback(None) from None
@@ -151,7 +150,8 @@ def leaf_hooks(found: Sweep) -> None:
     """Run the hooks of the leaves, which see the whole gradient, newest leaf first."""
     got = found.got
     hooked = [node for node in got if node.extra is not None and node.prim is LEAF]
-    for node in sorted(hooked, key=_seq, reverse=True):
+    hooked.sort(key=_seq, reverse=True)
+    for node in hooked:
         got[node] = run_pre_hooks(node, run_tensor_hooks(node, got[node], found.arrived))
 
 

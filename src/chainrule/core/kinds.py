@@ -52,7 +52,8 @@ class Elementwise(Primitive):
 
     def __init__(
         self, name: str, eval: Callable[..., Any], partials: tuple[Partial, ...], *,
-        result: str = "same", has_params: bool = False, domain: Sequence[tuple[float, float]] | None = None,
+        result: str = "same", has_params: bool = False,
+        domain: Sequence[tuple[float, float]] | None = None,
         **declared: Any,
     ) -> None:  # fmt: skip
         super().__init__(name, eval, **declared)

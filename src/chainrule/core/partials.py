@@ -10,9 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from chainrule.core.node import Node
+from chainrule.core.ownership import held_once
 from chainrule.core.rules import Rule
 
+LARGE = 1 << 14  # entries
 ONE, NAMED, RULE, MINUS_ONE, NONE, SELECTION = range(6)
 _POSITION = {"out": -1, "x": 0, "y": 1, "z": 2, "w": 3}
 
@@ -66,4 +70,14 @@ def contribution(
         local = xp.conj(local)
     if careful:
         return xp.where(g == 0, 0, xp.multiply(g, local))
+    if (
+        case == RULE
+        and type(local) is np.ndarray
+        and local.size > LARGE
+        and held_once(local)
+        and local.shape == g.shape
+        and local.dtype == g.dtype
+    ):
+        # The rule's own temporary: fresh memory for megabytes costs as much as the arithmetic.
+        return xp.multiply(g, local, out=local)
     return xp.multiply(g, local)

@@ -12,6 +12,7 @@ from chainrule.core.dtypes import is_inexact
 from chainrule.core.modes import Mode, get_mode
 from chainrule.core.node import Aval, Leaf, Node, next_seq
 from chainrule.core.source import caller
+from chainrule.core.special_modes import after_record
 from chainrule.core.tensor import Tensor, ViewOf, as_array, new, wrap
 
 REGISTRY: dict[str, Primitive] = {}
@@ -30,6 +31,10 @@ class Primitive:
     differentiable = True
     saves = True  # whether any rule names a value, so that a backward pass has something to free
     partials: Any = None  # elementwise operations: one (case, detail) per argument
+    namer: Callable[[Any], str] | None = (
+        None  # the name in `grad_fn` by the parameters, if it varies
+    )
+    reuses = False  # whether the rule takes an `Owned` cotangent and may write to it
     side_effects = False  # user code runs inside `pull`: it must run once per sweep
 
     def __init__(
@@ -54,9 +59,10 @@ class Primitive:
         self.doc = doc
         self._kept: dict[Any, tuple[tuple[bool, ...], bool]] = {}
 
-    @property
-    def grad_fn_name(self) -> str:
-        """What `grad_fn` calls a node of this primitive: `MulBackward0`."""
+    def grad_fn_name(self, params: dict[str, Any] | None) -> str:
+        """What `grad_fn` calls a node of this primitive with these parameters: `MulBackward0`."""
+        if self.namer is not None:
+            return self.namer(params)
         return self.grad_name if self.side_effects else f"{self.grad_name}Backward0"
 
     def keeps(self, position: int, wanted: Sequence[bool]) -> bool:
@@ -211,8 +217,6 @@ def record(
         out = as_array(out)
         n.shape, n.dtype = out.shape, out.dtype
     if isinstance(mode, Mode):
-        from chainrule.core.special_modes import after_record
-
         after_record(n, out, mode, values)
     return n
 

@@ -50,6 +50,21 @@ class Scatter:
         return buffer
 
 
+class Owned:
+    """A cotangent in a buffer that nothing else holds, so that it may be written."""
+
+    __slots__ = ("array",)
+
+    dtype = shape = None
+
+    def __init__(self, array: Any) -> None:
+        self.array = array
+
+    def spread(self, node: Node) -> Any:
+        """The cotangent as an array."""
+        return self.array
+
+
 class Adjoints:
     """Which cotangent has arrived at which node so far: `node_to_grad` of the textbooks.
 
@@ -70,6 +85,12 @@ class Adjoints:
         if type(g) is Scatter:
             self._scatter(node, known, g)
             return
+        if type(g) is Owned:
+            g = g.array
+            if known is None and g.dtype == node.dtype:
+                self.grads[node] = g
+                self.owned.add(node)
+                return
         array = g.array if isinstance(g, Tensor) else g
         if array.shape != node.shape:
             g = array = unbroadcast(self.xp, g, node.shape)
@@ -88,7 +109,7 @@ class Adjoints:
         if known is None:
             known = self.grads[node] = np.zeros(node.shape or (), node.dtype)
         elif node not in self.owned:
-            known = self.grads[node] = known.copy()
+            known = self.grads[node] = np.array(known, order="C")  # NumPy scalars too
         self.owned.add(node)
         g.add_into(known)
 
@@ -127,8 +148,7 @@ def boxed(node: Node, args: Any, out: Any) -> tuple[Any, Any]:
     args = tuple(
         [
             wrap(a, p)
-            if type(a) is ndarray
-            or not (a is None or isinstance(a, (Aval, int, float, complex)))
+            if type(a) is ndarray or not (a is None or isinstance(a, (Aval, int, float, complex)))
             else a
             for a, p in zip(args, node.parents, strict=True)
         ]
@@ -175,6 +195,7 @@ class Sweep:
         self.create_graph = create_graph
         self.xp: Any = recorded if create_graph else raw
         self.careful = self.watch = False
+        self.owner: Node | None = None  # the last node met whose cotangent nothing else holds
         self.done: dict[Node, tuple[Any, Any]] = {}
         self.arrived: Arrived = {}
         self.got: dict[Node, Any] = {}
@@ -193,20 +214,26 @@ class Sweep:
             adjoints.add(node, g)
         grads, owned, take = adjoints.grads, adjoints.owned, adjoints.grads.pop
         multiply, xp = self.xp.multiply, self.xp
-        live, wanted, careful = self.live, self.wanted, self.careful
+        live, wanted, careful, got = self.live, self.wanted, self.careful, self.got
         rare = self.watch or self.create_graph
         for node in reversed(order):
             g = take(node, None)
             if g is None:
                 continue
-            if owned:
+            if owned and node in owned:
                 owned.discard(node)
-            partials = node.prim.partials
+                self.owner = node
+            prim = node.prim
+            if prim is LEAF:  # its hooks see the whole gradient, after the sweep
+                if wanted is None or node in wanted:
+                    got[node] = g
+                continue
+            partials = prim.partials
             if partials is None or rare or node.extra is not None:
                 self.visit(node, g)
                 continue
             if wanted is not None and node in wanted:
-                self.got[node] = g
+                got[node] = g
             # `Elementwise.pull` unrolled: nearly all nodes of a tape come this way.
             args = node.args
             for parent, (case, detail) in zip(node.parents, partials):  # noqa: B905 - hot
@@ -225,14 +252,17 @@ class Sweep:
                 else:
                     adjoints.add(parent, gp)
 
+    def has_nan(self) -> bool:
+        """Whether a nan arrived anywhere."""
+        for g in self.got.values():
+            if has_nan(g):
+                return True
+        return bool(self.retained) and any(map(has_nan, self.retained.values()))
+
     def visit(self, node: Node, g: Any) -> None:
-        """Pass a cotangent through any node: leaves, picks, general rules, hooks, recording."""
+        """Pass a cotangent through any node but a leaf: picks, general rules, hooks, recording."""
         prim = node.prim
         wanted = self.wanted
-        if prim is LEAF:  # its hooks see the whole gradient, after the sweep
-            if wanted is None or node in wanted:
-                self.got[node] = g
-            return
         if node.extra is None and not prim.side_effects:
             if wanted is not None and node in wanted:
                 self.got[node] = g
@@ -242,6 +272,8 @@ class Sweep:
             if prim.partials is not None and not self.watch:
                 self._record_elementwise(node, g)
                 return
+            if prim.reuses and self.owner is node and node not in self.got:
+                g = Owned(g)
             pulled = self._pull(node, g, self.careful)
         else:
             g, pulled = self._visit_user_code(node, g)
@@ -296,7 +328,7 @@ class Sweep:
             pulled = self._pull(node, arrived, True)
             if extra is not None:
                 pulled = [
-                    x.spread(p) if type(x) is Scatter and p is not None else x
+                    x.spread(p) if type(x) in (Scatter, Owned) and p is not None else x
                     for x, p in zip(pulled, node.parents, strict=True)
                 ]
                 pulled = run_post_hooks(node, pulled, arrived)

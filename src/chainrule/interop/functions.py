@@ -1,9 +1,9 @@
 """NumPy's functions on tensors: `np.sum(t)`, `np.concatenate([t, u])`, `np.linalg.solve(a, b)`.
 
 NumPy hands a call with a tensor among its arguments to `Tensor.__array_function__`.  The tables in
-`functions_numpy` and `functions_linalg` say, per function and with NumPy's own argument names, what
-it means in chainrule.  A function or an argument that is not covered is an error: a tensor never
-turns into an array behind the user's back, which would lose the gradient.
+the modules `functions_*` say, per function and with NumPy's own argument names, what it means in
+chainrule.  A function or an argument that is not covered is an error: a tensor never turns into an
+array behind the user's back, which would lose the gradient.
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ import numpy as np
 
 from chainrule.core.tensor import Tensor, wrap
 from chainrule.interop.functions_linalg import LINALG
+from chainrule.interop.functions_numerical import NUMERICAL
 from chainrule.interop.functions_numpy import NUMPY
 from chainrule.interop.functions_shape import SHAPE
 from chainrule.ops.api import attach, write_out
 
-FUNCTIONS: dict[str, Callable[..., Any]] = {**NUMPY, **SHAPE, **LINALG}
+FUNCTIONS: dict[str, Callable[..., Any]] = {**NUMPY, **NUMERICAL, **SHAPE, **LINALG}
 
 
 def name_of(function: Any) -> str:

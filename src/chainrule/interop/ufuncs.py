@@ -15,7 +15,7 @@ import numpy as np
 
 from chainrule.core.namespaces import recorded
 from chainrule.core.primitive import REGISTRY
-from chainrule.core.tensor import Tensor, wrap
+from chainrule.core.tensor import Parameter, Tensor, wrap
 from chainrule.ops.api import FUNCTIONS, SPECIAL, attach, write_out
 
 Operation = Callable[..., Any]
@@ -148,6 +148,7 @@ def _outer(ufunc: np.ufunc, x: Any, y: Any) -> Any:
     return _call(ufunc, recorded.reshape(x, shape=tuple(x.shape) + (1,) * y.ndim), y)
 
 
+_PLAIN = frozenset({Tensor, Parameter, np.ndarray, bool, int, float, complex})
 _METHODS: dict[str, Operation] = {
     "__call__": _call, "reduce": _reduce, "accumulate": _accumulate, "outer": _outer,
 }  # fmt: skip
@@ -182,6 +183,8 @@ def array_ufunc(self: Tensor, ufunc: np.ufunc, method: str, *inputs: Any, **kwar
         TypeError: for `where=`, `dtype=` and other keywords that tensors do not take, and for
             ufuncs without a derivative rule on tensors that require grad.
     """
+    if method == "__call__" and not kwargs and all(type(x) in _PLAIN for x in inputs):
+        return _call(ufunc, *inputs)
     out = kwargs.pop("out", None)
     for x in (*inputs, *(out or ())):
         theirs = getattr(type(x), "__array_ufunc__", array_ufunc)

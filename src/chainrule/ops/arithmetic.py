@@ -10,6 +10,7 @@ import numpy as np
 from chainrule.core.dtypes import category, result_dtype
 from chainrule.core.kinds import elementwise
 from chainrule.core.primitive import unbox
+from chainrule.core.tensor import Parameter, Tensor
 from chainrule.ops.api import export, export_elementwise
 from chainrule.ops.convert import astype
 
@@ -57,17 +58,20 @@ cbrt = elementwise(
 )  # fmt: skip
 
 
+_POWERS: dict[Any, Callable[[Any], Any]] = {
+    1: np.positive,
+    2: lambda x: np.multiply(x, x),
+    3: lambda x: np.multiply(np.multiply(x, x), x),
+    0.5: np.sqrt,
+}
+
+
 def _pow(x: Any, y: Any) -> Any:
     """x^y; the commonest exponents are products and roots, many times faster than the power."""
     if not getattr(y, "ndim", 0):
-        if y == 2:
-            return np.multiply(x, x)
-        if y == 1:
-            return np.positive(x)
-        if y == 3:
-            return np.multiply(np.multiply(x, x), x)
-        if y == 0.5:
-            return np.sqrt(x)
+        shortcut = _POWERS.get(y.item() if hasattr(y, "item") else y)
+        if shortcut is not None:
+            return shortcut(x)
     return np.power(x, y)
 
 
@@ -78,8 +82,13 @@ def _log_times(xp: Any, x: Any, y: Any, out: Any) -> Any:
 
 
 def _pow_slope(xp: Any, x: Any, y: Any) -> Any:
-    """y·x^(y-1).  For y = 0 that is 0, but its own derivative by y is 1/x: x stays in the formula
-    except where it is 0 or nan."""
+    """y·x^(y-1), and 0 for y = 0 even where x is 0 or nan.
+
+    The second derivative by x and y is 1/x at y = 0, so where y is differentiated too, x must stay
+    in the formula; otherwise it suffices to look at y, which is mostly one number.
+    """
+    if getattr(y, "node", None) is None:
+        return y * xp.pow(x, xp.where(y == 0, 0, y - 1))
     flat = (y == 0) & ((x == 0) | (x != x))
     return y * xp.pow(xp.where(flat, 1, x), y - 1)
 
@@ -91,6 +100,16 @@ power = elementwise(
     domain=[(0.3, 2), (-2, 2)], symbol="{}**{}", grad_name="Pow",
     doc="The first tensor raised to the power of the second, entry by entry.",
 )  # fmt: skip
+
+
+def is_plain_square(base: Any, exponent: Any) -> bool:
+    """Whether base ** exponent is the square, by far the commonest power, with base's dtype."""
+    if (type(exponent) is not int and type(exponent) is not float) or exponent != 2:
+        return False
+    if type(base) is not Tensor and type(base) is not Parameter:
+        return False
+    kind = base.array.dtype.kind
+    return kind in "fc" or (kind in "iu" and type(exponent) is int)
 
 
 def _zero(xp: Any, x: Any) -> Any:
@@ -239,7 +258,7 @@ def _power(input: Any, exponent: Any) -> Any:
     >>> cr.pow(cr.tensor([1.0, 2.0]), 3)
     tensor([1., 8.])
     """
-    return power(input, exponent)
+    return square(input) if is_plain_square(input, exponent) else power(input, exponent)
 
 
 @export(in_place=True)

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.core.kinds import elementwise, general, promote
+from chainrule.core.kinds import elementwise, general, mismatch, promote
 from chainrule.core.namespaces import recorded
 from chainrule.core.primitive import unbox
 from chainrule.core.samples import Sample, uniform
-from chainrule.core.tensor import wrap
+from chainrule.core.tensor import Tensor, wrap
 from chainrule.ops.api import attach, export, export_elementwise
 
 
@@ -60,11 +60,29 @@ where_prim = general(
 )  # fmt: skip
 
 
+def _select(condition: Any, input: Any, other: Any) -> Any:
+    """`where` without its checks: what rules call."""
+    plain = type(input) is Tensor and type(other) is Tensor
+    if not plain or input.array.dtype != other.array.dtype:
+        input, other = promote(input, other)
+    try:
+        return where_prim(condition, input, other)
+    except ValueError as error:
+        values = [unbox(x)[0] for x in (condition, input, other)]
+        raise mismatch(where_prim.prim, values, error) from None
+
+
+recorded.where = _select
+
+
 @export()
 def where(condition: Any, input: Any = None, other: Any = None) -> Any:
     """Entries of `input` where `condition` holds, of `other` elsewhere, with broadcasting.
 
     With the condition alone, the indices where it holds: `nonzero(condition, as_tuple=True)`.
+
+    Raises:
+        RuntimeError: if the condition is not boolean, or the shapes do not broadcast.
 
     >>> import chainrule as cr
     >>> cr.where(cr.tensor([True, False]), 1.0, cr.tensor([2.0, 3.0]))
@@ -74,10 +92,15 @@ def where(condition: Any, input: Any = None, other: Any = None) -> Any:
         from chainrule.ops.masks import nonzero
 
         return nonzero(condition, as_tuple=True)
-    return where_prim(condition, *promote(input, other))
+    mask = unbox(condition)[0]
+    if hasattr(mask, "dtype") and mask.dtype not in ("bool", "uint8"):
+        raise RuntimeError(
+            "where expected condition to be a boolean tensor, but got a tensor with dtype "
+            f"{mask.dtype.name}; compare it first, for example condition != 0"
+        )
+    return _select(condition, input, other)
 
 
-recorded.where = where
 attach("where", lambda self, condition, other: where(condition, self, other))
 
 for _name, _eval, _doc in [

@@ -12,6 +12,8 @@ with the image's rows last (runs of as many entries as windows side by side).
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
 from math import prod
 from typing import Any
 
@@ -46,9 +48,48 @@ def _channels(x: Any, first: int) -> Any:
     return x.transpose(0, *range(2, x.ndim), 1)
 
 
-def _prefers_rows(channels: int, kernel: Ints, stride: Ints, count: Ints) -> bool:
-    """Whether the runs of the layout in rows are the longer ones."""
-    return stride[-1] != 1 or channels * kernel[-1] >= count[-1]
+def _prefers_rows(channels: int, groups: int, kernel: Ints, stride: Ints, count: Ints) -> bool:
+    """Whether the runs of the layout in rows are the longer ones; `channels` are of one group."""
+    run = channels * kernel[-1] if groups == 1 else channels
+    return stride[-1] != 1 or run >= count[-1]
+
+
+# Entries of windows gathered at a time: they should still be in the cache when they are multiplied.
+_BLOCK = 1 << 18
+
+
+class _Scratch(threading.local):
+    """Memory for intermediate arrays, used again and again: fresh pages cost more than the copy."""
+
+    def __init__(self) -> None:
+        self.buffers: dict[Any, np.ndarray] = {}
+
+    def array(self, use: str, shape: tuple[int, ...], dtype: Any) -> Any:
+        """An array with arbitrary entries, valid until the next request for the same use."""
+        size = prod(shape)
+        if size > 2 * _BLOCK:
+            return np.empty(shape, dtype)
+        buffer = self.buffers.get((use, dtype))
+        if buffer is None:
+            buffer = self.buffers[use, dtype] = np.empty(2 * _BLOCK, dtype)
+        return buffer[:size].reshape(shape)
+
+
+_scratch = _Scratch()
+
+
+def _gathered(windows: Any) -> Any:
+    """A contiguous copy of a view of windows."""
+    copy = _scratch.array("windows", windows.shape, windows.dtype)
+    copy[...] = windows
+    return copy
+
+
+def _blocks(n: int, entries: int) -> Iterator[slice]:
+    """Slices of the batch whose windows, `entries` per sample, fit the cache."""
+    step = max(1, _BLOCK // max(entries, 1))
+    for start in range(0, n, step):
+        yield slice(start, start + step)
 
 
 def _rows(x: Any, kernel: Ints, stride: Ints, padding: Pads, dilation: Ints, groups: int) -> Any:
@@ -63,7 +104,7 @@ def _rows(x: Any, kernel: Ints, stride: Ints, padding: Pads, dilation: Ints, gro
     shape = (groups, n, *count, *kernel, c)
     strides = (c * a.strides[-1], a.strides[0], *steps, *inner, a.strides[-1])
     windows: Any = np.ndarray(shape, a.dtype, a, 0, strides)
-    return windows.reshape(groups, n * prod(count), prod(kernel) * c)
+    return _gathered(windows).reshape(groups, n * prod(count), prod(kernel) * c)
 
 
 def _columns(x: Any, kernel: Ints, stride: Ints, padding: Pads, dilation: Ints, groups: int) -> Any:
@@ -76,13 +117,19 @@ def _columns(x: Any, kernel: Ints, stride: Ints, padding: Pads, dilation: Ints, 
     inner = [b * s for b, s in zip(step, dilation, strict=True)]
     strides = (a.strides[0], *inner, a.strides[1], *steps)
     windows: Any = np.ndarray((c, *kernel, n, *count), a.dtype, a, 0, strides)
-    return windows.reshape(groups, c // groups * prod(kernel), n * prod(count))
+    return _gathered(windows).reshape(groups, c // groups * prod(kernel), n * prod(count))
 
 
 def _filters(w: Any, groups: int) -> Any:
     """w (O, C, *kernel) as matrices (groups, O of a group, kernel entries · C)."""
     o, c = w.shape[:2]
     return _channels(w, -1).reshape(groups, o // groups, c * prod(w.shape[2:]))
+
+
+def _plain_filters(w: Any, groups: int) -> Any:
+    """w (O, C, *kernel) as matrices (groups, O of a group, C · kernel entries): a view."""
+    o, c = w.shape[:2]
+    return w.reshape(groups, o // groups, c * prod(w.shape[2:]))
 
 
 def _outputs(y: Any, groups: int) -> Any:
@@ -96,20 +143,27 @@ def _convolution(
 ) -> Any:
     kernel, n, o = w.shape[2:], x.shape[0], w.shape[0]
     count = windows_along(x.shape[2:], kernel, stride, padding, dilation)
-    if _prefers_rows(w.shape[1], kernel, stride, count):
-        windows = _rows(x, kernel, stride, padding, dilation, groups)
-        y = np.matmul(windows, _filters(w, groups).swapaxes(1, 2))
-        y = y.reshape(groups, n, prod(count), o // groups).transpose(1, 0, 3, 2)
-    else:
-        windows = _columns(x, kernel, stride, padding, dilation, groups)
-        y = np.matmul(w.reshape(groups, o // groups, windows.shape[1]), windows)
-        y = y.reshape(groups, o // groups, n, prod(count)).transpose(2, 0, 1, 3)
-    # The copy to the usual layout adds the bias on its way.
-    out = np.empty(y.shape, y.dtype)
-    if b is None:
-        out[...] = y
-    else:
-        np.add(y, b.reshape(groups, -1, 1), out=out)
+    positions, per_group = prod(count), o // groups
+    rows = _prefers_rows(w.shape[1], groups, kernel, stride, count)
+    filters = _filters(w, groups).swapaxes(1, 2) if rows else _plain_filters(w, groups)
+    out = np.empty((n, groups, per_group, positions), np.result_type(x, w))
+    for some in _blocks(n, positions * x.shape[1] * prod(kernel)):
+        part = out[some]
+        if rows:
+            windows = _rows(x[some], kernel, stride, padding, dilation, groups)
+            shape = (groups, len(part) * positions, per_group)
+            y = np.matmul(windows, filters, out=_scratch.array("product", shape, out.dtype))
+            y = y.reshape(groups, len(part), positions, per_group).transpose(1, 0, 3, 2)
+        else:
+            windows = _columns(x[some], kernel, stride, padding, dilation, groups)
+            shape = (groups, per_group, len(part) * positions)
+            y = np.matmul(filters, windows, out=_scratch.array("product", shape, out.dtype))
+            y = y.reshape(groups, per_group, len(part), positions).transpose(2, 0, 1, 3)
+        # The copy to the usual layout adds the bias on its way.
+        if b is None:
+            part[...] = y
+        else:
+            np.add(y, b.reshape(groups, per_group, 1), out=part)
     return out.reshape(n, o, *count)
 
 
@@ -117,12 +171,17 @@ def _conv_weight(
     x: Any, y: Any, kernel: Ints, stride: Ints, padding: Pads, dilation: Ints, groups: int
 ) -> Any:
     o, c = y.shape[1], x.shape[1] // groups
-    if _prefers_rows(c, kernel, stride, y.shape[2:]):
-        windows = _rows(x, kernel, stride, padding, dilation, groups)
-        w = np.matmul(_outputs(y, groups), windows).reshape(o, *kernel, c)
-        return np.ascontiguousarray(w.transpose(0, w.ndim - 1, *range(1, w.ndim - 1)))
-    windows = _columns(x, kernel, stride, padding, dilation, groups)
-    return np.matmul(_outputs(y, groups), windows.swapaxes(1, 2)).reshape(o, c, *kernel)
+    count = y.shape[2:]
+    rows = _prefers_rows(c, groups, kernel, stride, count)
+    gather = _rows if rows else _columns
+    w = np.zeros((groups, o // groups, c * prod(kernel)), np.result_type(x, y))
+    for some in _blocks(x.shape[0], prod(count) * x.shape[1] * prod(kernel)):
+        windows = gather(x[some], kernel, stride, padding, dilation, groups)
+        w += np.matmul(_outputs(y[some], groups), windows if rows else windows.swapaxes(1, 2))
+    if not rows:
+        return w.reshape(o, c, *kernel)
+    w = w.reshape(o, *kernel, c)
+    return np.ascontiguousarray(w.transpose(0, w.ndim - 1, *range(1, w.ndim - 1)))
 
 
 def _conv_transpose(

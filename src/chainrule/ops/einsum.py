@@ -89,6 +89,7 @@ contract_pair = general(
         Sample(uniform(2, 3), uniform(2, seed=1), equation="ij,i->ji"),
         Sample(uniform(2, 3), uniform(3, 2, seed=1), equation="ij,ji->"),
         Sample(uniform(2), uniform(3, seed=1), equation="i,j->ji"),
+        Sample(uniform(2, 2) * (1 + 1j), uniform(2, seed=1) - 2j, equation="ij,j->i"),
     ],
 )  # fmt: skip
 

@@ -105,7 +105,8 @@ def _entr(x: Any) -> Any:
 
 
 entr = elementwise(
-    "entr", _entr, lambda xp, x: -1 - xp.log(x), result="float", grad_name="SpecialEntr", domain=[(0.2, 4)],
+    "entr", _entr, lambda xp, x: -1 - xp.log(x), result="float", grad_name="SpecialEntr",
+    domain=[(0.2, 4)],
     doc="-x·log(x), the entropy of each entry: 0 at 0 and -inf below.",
 )  # fmt: skip
 

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.core.engine import Scatter
 from chainrule.core.kinds import general
 from chainrule.core.namespaces import raw
 from chainrule.core.samples import Sample, uniform
 from chainrule.core.scatter import add_at
+from chainrule.core.sweep import Owned, Scatter
 from chainrule.core.tensor import Tensor
 
 ARRAY = "array"
@@ -205,14 +205,31 @@ def _index_put(x: Any, y: Any, *arrays: Any, index: Spec) -> Any:
     return out
 
 
+def _index_put_vjp(
+    xp: Any, g: Any, x_aval: Any, tail: Any, need: Any, index: Spec
+) -> tuple[Any, ...]:
+    if xp is not raw:
+        gx = xp.index_put(g, np.zeros((), x_aval.dtype), *tail, index=index) if need[0] else None
+        gy = xp.getitem(g, *tail, index=index) if need[1] else None
+        return (gx, gy, *[None] * len(tail))
+    # A loop that fills a tensor would copy the gradient at every step: write to it if we may.
+    mine = type(g) is Owned
+    array = g.array if mine else g
+    gx = gy = None
+    if need[1]:
+        gy = raw.getitem(array, *tail, index=index)
+        gy = gy.copy() if need[0] and mine else gy
+    if need[0]:
+        array = array if mine else np.array(array)
+        array[join_index(index, tail)] = 0
+        gx = Owned(array)
+    return (gx, gy, *[None] * len(tail))
+
+
 # out = x; out[index] = y
 index_put = general(
     "index_put", _index_put,
-    vjp=lambda xp, g, x_aval, tail, need, index: (
-        xp.index_put(g, np.zeros((), x_aval.dtype), *tail, index=index) if need[0] else None,
-        xp.getitem(g, *tail, index=index) if need[1] else None,
-        *[None] * len(tail),
-    ),
+    vjp=_index_put_vjp,
     jvp=lambda xp, t, x_aval, y_aval, tail, index: xp.index_put(
         _zeros(x_aval) if t[0] is None else t[0], _zeros(y_aval) if t[1] is None else t[1],
         *tail, index=index,
@@ -223,3 +240,20 @@ index_put = general(
         Sample(uniform(4, 3), uniform(3, seed=1), index=(2,)),
     ],
 )  # fmt: skip
+index_put.prim.reuses = True
+
+
+def _name_of_read(params: dict[str, Any]) -> str:
+    """PyTorch makes one node for every item of an index; the last one gives its name."""
+    spec = params["index"]
+    if ARRAY in spec:
+        return "IndexBackward0"
+    kinds: dict[Any, str] = {int: "Select", tuple: "Slice", type(None): "Unsqueeze"}
+    found = [kinds[type(item)] for item in spec if item is not Ellipsis]
+    return f"{found[-1] if found else 'Alias'}Backward0"
+
+
+getitem.prim.namer = _name_of_read
+index_put.prim.namer = lambda params: (
+    "IndexPutBackward0" if ARRAY in params["index"] else "CopySlices"
+)

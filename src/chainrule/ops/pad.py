@@ -86,7 +86,8 @@ def pad(input: Any, pad: Any, mode: str = "constant", value: Any = None) -> Any:
         NotImplementedError: for another mode.
 
     >>> import chainrule as cr
-    >>> cr.nn.functional.pad(cr.tensor([1, 2]), (1, 2))
+    >>> from chainrule.ops.pad import pad
+    >>> pad(cr.tensor([1, 2]), (1, 2))
     tensor([0, 1, 2, 0, 0])
     """
     shape = tuple(tensor_arg(input, "pad").shape)

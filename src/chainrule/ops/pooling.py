@@ -79,7 +79,7 @@ def _spread(g: Any, place: Any, size: Ints, kernel: Ints, stride: Ints, padding:
     lead = g.shape[: g.ndim - len(kernel)]
     disjoint = kernel == stride and set(dilation) == {1}
     make = np.empty if disjoint and _exactly(full, kernel, count) else np.zeros
-    out = make((*lead, *full), g.dtype)
+    out: Any = make((*lead, *full), g.dtype)
     # Multiplying by the choice is faster than selecting, but 0·inf is not 0.
     finite = np.isfinite(np.dot(flat := g.reshape(-1), flat))
     for i, where in enumerate(offsets(kernel, stride, dilation, count)):
@@ -207,7 +207,7 @@ def _window_spread(
     count = g.shape[g.ndim - len(kernel) :]
     pads = _reached(size, kernel, stride, padding, dilation, count)
     full = [n + lo + hi for n, (lo, hi) in zip(size, pads, strict=True)]
-    out = np.zeros((*g.shape[: g.ndim - len(kernel)], *full), g.dtype)
+    out: Any = np.zeros((*g.shape[: g.ndim - len(kernel)], *full), g.dtype)
     for where in offsets(kernel, stride, dilation, count):
         out[(..., *where)] += g
     return out[(..., *inside(pads, size))]

@@ -46,7 +46,11 @@ def _outer(xp: Any, a: Any, b: Any) -> Any:
 dot_prim = bilinear(
     "dot", lambda x, y: x.dot(y),
     lambda xp, g, y: xp.multiply(g, conj(xp, y)), lambda xp, g, x: xp.multiply(g, conj(xp, x)),
-    symbol="dot({}, {})", samples=lambda: [Sample(uniform(3), uniform(3, seed=1))],
+    symbol="dot({}, {})",
+    samples=lambda: [
+        Sample(uniform(3), uniform(3, seed=1)),
+        Sample(uniform(3) + 1j * uniform(3, seed=2), uniform(3, seed=1) * (2 - 1j)),
+    ],
 )  # fmt: skip
 mv_prim = bilinear(
     "mv", lambda x, y: x.dot(y),
@@ -61,6 +65,7 @@ mm_prim = bilinear(
     samples=lambda: [
         Sample(uniform(2, 3), uniform(3, 4, seed=1)),
         Sample(uniform(2, 0), uniform(0, 3)),
+        Sample(uniform(2, 2) + 1j * uniform(2, 2, seed=2), uniform(2, 3, seed=1) * 1j),
     ],
 )  # fmt: skip
 
@@ -124,5 +129,6 @@ linear_prim = general(
         Sample(uniform(2, 2, 3), uniform(4, 3, seed=1), uniform(4, seed=2)),
         Sample(uniform(3), uniform(2, 3, seed=1), uniform(2, seed=2)),
         Sample(uniform(2, 3), uniform(4, 3, seed=1), None),
+        Sample(uniform(2, 2) * (1 + 1j), uniform(1, 2, seed=1) * 1j, uniform(1) * 1j),
     ],
 )  # fmt: skip

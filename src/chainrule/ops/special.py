@@ -88,7 +88,8 @@ erfinv = _function(
     symbol="erfinv({})", doc="The inverse of the error function; nan outside [-1, 1].",
 )  # fmt: skip
 erfcx = _function(
-    "erfcx", lambda x, out: 2 * x * out - TWO_OVER_SQRT_PI, symbol="erfcx({})", grad_name="SpecialErfcx",
+    "erfcx", lambda x, out: 2 * x * out - TWO_OVER_SQRT_PI, symbol="erfcx({})",
+    grad_name="SpecialErfcx",
     doc="exp(x²)·erfc(x), accurate for large x.",
 )  # fmt: skip
 ndtr = _function(
@@ -97,12 +98,14 @@ ndtr = _function(
 )  # fmt: skip
 ndtri = _function(
     "ndtri", lambda xp, out: xp.exp(out * out * 0.5) * SQRT_2PI, domain=[(0.1, 0.9)],
-    symbol="ndtri({})", grad_name="SpecialNdtri", doc="The inverse of `ndtr`: quantiles of the standard normal distribution.",
+    symbol="ndtri({})", grad_name="SpecialNdtri",
+    doc="The inverse of `ndtr`: quantiles of the standard normal distribution.",
 )  # fmt: skip
 # exp(-x²/2)/√(2π)/Φ(x), with Φ written by erfcx so that nothing underflows for very negative x.
 log_ndtr = _function(
     "log_ndtr", lambda xp, x: math.sqrt(2 / math.pi) / xp.erfcx(x * -math.sqrt(0.5)),
-    symbol="log_ndtr({})", grad_name="SpecialLogNdtr", doc="The logarithm of `ndtr`, accurate for very negative x.",
+    symbol="log_ndtr({})", grad_name="SpecialLogNdtr",
+    doc="The logarithm of `ndtr`, accurate for very negative x.",
 )  # fmt: skip
 
 lgamma = _function(

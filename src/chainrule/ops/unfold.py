@@ -29,7 +29,7 @@ def _col2im(x: Any, size: Ints, kernel: Ints, stride: Ints, padding: Pads, dilat
     n, c = x.shape[0], x.shape[1] // prod(kernel)
     blocks = x.reshape(n, c, prod(kernel), *count)
     full = [m + lo + hi for m, (lo, hi) in zip(size, padding, strict=True)]
-    out = np.zeros((n, c, *full), x.dtype)
+    out: Any = np.zeros((n, c, *full), x.dtype)
     for i, where in enumerate(offsets(kernel, stride, dilation, count)):
         out[(..., *where)] += blocks[:, :, i]
     return np.ascontiguousarray(out[(..., *inside(padding, size))])

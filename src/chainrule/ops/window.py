@@ -63,9 +63,10 @@ def pad_spatial(x: Any, padding: Pads, value: float = 0) -> Any:
         return x
     lead = x.shape[: x.ndim - len(padding)]
     size = x.shape[x.ndim - len(padding) :]
-    shape = tuple(n + lo + hi for n, (lo, hi) in zip(size, padding, strict=True))
-    padded = (
-        np.full((*lead, *shape), value, x.dtype) if value else np.zeros((*lead, *shape), x.dtype)
+    full = [n + lo + hi for n, (lo, hi) in zip(size, padding, strict=True)]
+    # Zeroed pages come free of charge from the system.
+    padded: Any = (
+        np.full((*lead, *full), value, x.dtype) if value else np.zeros((*lead, *full), x.dtype)
     )
     padded[(..., *inside(padding, size))] = x
     return padded

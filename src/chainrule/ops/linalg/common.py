@@ -23,10 +23,13 @@ def check_matrix(x: Any, name: str, argument: str = "A") -> Any:
     a = operand(x, name, argument, 1)
     if a.ndim < 2:
         raise RuntimeError(f"{name}: The input tensor {argument} must have at least 2 dimensions.")
-    if numpy_dtype(a).kind not in "fc":
+    dt = numpy_dtype(a)
+    if dt.kind not in "fcV":
         raise RuntimeError(
             f"{name}: Expected a floating point or complex tensor as input. Got {scalar_name(a)}"
         )
+    if dt.kind == "V" or dt.itemsize < 4:
+        raise RuntimeError(f"{name}: Low precision dtypes not supported. Got {scalar_name(a)}")
     return a
 
 
