@@ -177,7 +177,7 @@ def ends_of(wanted: set[Node] | None, live: set[Node] | None) -> set[Node]:
     """The wanted nodes behind which nothing is wanted: a sweep does not run them."""
     if wanted is None or live is None:
         return set()
-    return {n for n in wanted if not any([p in live for p in n.parents])}
+    return {n for n in wanted if not any(p in live for p in n.parents)}
 
 
 class Sweep:
