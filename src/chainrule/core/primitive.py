@@ -199,16 +199,18 @@ def record(
     place: Any,
 ) -> Node | None:
     """The node of an operation, keeping what its rules name; None if the mode says not to."""
-    if isinstance(mode, Mode) and (not mode.grad or mode.inference):
-        return None
-    keep_args, keep_out = prim.kept(tuple(p is not None for p in parents))
-    keep_all = isinstance(mode, Mode) and mode.keep_all
-    args = tuple(
-        v if k or keep_all or not hasattr(v, "dtype") else Aval(v.shape, v.dtype)
+    keep_args, keep_out = prim.kept(tuple([p is not None for p in parents]))
+    special = mode if isinstance(mode, Mode) else None
+    if special is not None:
+        if not special.grad or special.inference:
+            return None
+        if special.keep_all:
+            keep_args, keep_out = (True,) * len(values), True
+    args = [
+        v if k or not hasattr(v, "dtype") else Aval(v.shape, v.dtype)
         for v, k in zip(values, keep_args, strict=True)
-    )
-    kept_out = out if keep_out or keep_all else None
-    n = make_node(prim, args, kept_out, params, tuple(parents), place)
+    ]
+    n = make_node(prim, tuple(args), out if keep_out else None, params, tuple(parents), place)
     if type(out) is tuple:
         n.shape, n.dtype = None, out[0].dtype
         if n.out is None:
@@ -216,8 +218,8 @@ def record(
     else:
         out = as_array(out)
         n.shape, n.dtype = out.shape, out.dtype
-    if isinstance(mode, Mode):
-        after_record(n, out, mode, values)
+    if special is not None:
+        after_record(n, out, special, values)
     return n
 
 
