@@ -10,10 +10,11 @@ import numpy as np
 
 from chainrule.core.dtypes import is_inexact
 from chainrule.core.modes import Mode, get_mode
+from chainrule.core.mutation import shares_owner
 from chainrule.core.node import Aval, Leaf, Node, next_seq
 from chainrule.core.source import caller
 from chainrule.core.special_modes import after_record
-from chainrule.core.tensor import Tensor, ViewOf, as_array, new, wrap
+from chainrule.core.tensor import Tensor, ViewOf, as_array, ndarray, wrap
 
 REGISTRY: dict[str, Primitive] = {}
 
@@ -177,7 +178,7 @@ def pick(node: Node | None, index: int, out: Any) -> Tensor:
 
 def make_node(prim: Primitive, args: Any, out: Any, params: Any, parents: Any, place: Any) -> Node:
     """A node without shape and dtype, which the caller fills in."""
-    n: Node = new(Node)
+    n = Node()
     n.prim = prim
     n.args = args
     n.out = out
@@ -199,34 +200,39 @@ def record(
     place: Any,
 ) -> Node | None:
     """The node of an operation, keeping what its rules name; None if the mode says not to."""
-    keep_args, keep_out = prim.kept(tuple([p is not None for p in parents]))
-    special = mode if isinstance(mode, Mode) else None
-    if special is not None:
-        if not special.grad or special.inference:
+    keep_all = False
+    if mode is not True:
+        assert isinstance(mode, Mode)
+        if not mode.grad or mode.inference:
             return None
-        if special.keep_all:
-            keep_args, keep_out = (True,) * len(values), True
-    args = [
-        v if k or not hasattr(v, "dtype") else Aval(v.shape, v.dtype)
-        for v, k in zip(values, keep_args, strict=True)
-    ]
-    n = make_node(prim, tuple(args), out if keep_out else None, params, tuple(parents), place)
+        keep_all = mode.keep_all
+    wanted = tuple([p is not None for p in parents])
+    keep_args, keep_out = prim._kept.get(wanted) or prim.kept(wanted)
+    args = tuple(
+        [
+            v if k or keep_all or not hasattr(v, "dtype") else Aval(v.shape, v.dtype)
+            for v, k in zip(values, keep_args)  # noqa: B905 - hot
+        ]
+    )
+    kept_out = out if keep_out or keep_all else None
+    n = make_node(prim, args, kept_out, params, tuple(parents), place)
     if type(out) is tuple:
         n.shape, n.dtype = None, out[0].dtype
         if n.out is None:
             n.out = tuple(Aval(o.shape, o.dtype) for o in out)
     else:
-        out = as_array(out)
-        n.shape, n.dtype = out.shape, out.dtype
-    if special is not None:
-        after_record(n, out, special, values)
+        if type(out) is not ndarray:
+            out = as_array(out)
+        n.shape = out.shape
+        n.dtype = out.dtype
+    if mode is not True:
+        after_record(n, out, mode, values)
     return n
 
 
 def note_view(view: Tensor, parent: Any, prim: Primitive, params: dict[str, Any]) -> None:
     """Remember that `view` shares the memory of `parent`, so that writes to either reach both."""
-    array = view.array
-    if array.base is None or not np.may_share_memory(array, parent.array):
+    if not shares_owner(view.array, parent.array):
         return
     view._view = ViewOf(parent, prim, params)
     children = parent._views
