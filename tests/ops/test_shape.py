@@ -121,6 +121,8 @@ ONE = {
     "pad_negative": lambda lib, x: padded(lib, x, (-1, 2, 0, -1)),
     "pad_reflect": lambda lib, x: padded(lib, x, (3, 2), "reflect"),
     "pad_replicate": lambda lib, x: padded(lib, x, (5, 2), "replicate"),
+    "pad_replicate_negative": lambda lib, x: padded(lib, x, (-1, 2), "replicate"),
+    "pad_reflect_negative": lambda lib, x: padded(lib, x, (-2, 2), "reflect"),
     "pad_circular": lambda lib, x: padded(lib, x, (4, 1), "circular"),
 }
 
