@@ -170,7 +170,8 @@ def _check_term(term: str, where: str, equation: str) -> None:
             )
 
 
-def _parse(equation: str, ndims: tuple[int, ...]) -> tuple[list[str], str]:
+@lru_cache(maxsize=4096)
+def _parse(equation: str, ndims: tuple[int, ...]) -> tuple[tuple[str, ...], str]:
     """The letters of each operand and of the output, ellipses replaced by letters of their own."""
     text = equation.replace(" ", "")
     inputs, arrow, out = text.partition("->")
@@ -206,7 +207,7 @@ def _parse(equation: str, ndims: tuple[int, ...]) -> tuple[list[str], str]:
     else:
         out = out.replace("...", stand_ins)
     _check_output(out, full)
-    return full, out
+    return tuple(full), out
 
 
 def _check_output(out: str, terms: list[str]) -> None:
@@ -326,7 +327,7 @@ def einsum(*args: Any) -> Any:
             )
     terms, out = _parse(equation, tuple(r.ndim for r in raws))
     first = operands[0]
-    made = _contract(terms, out, operands)
+    made = _contract(list(terms), out, operands)
     if made is first:  # nothing to do, but the result is a tensor of its own
         return permute_dims(made, axes=tuple(range(made.ndim)))
     return made
