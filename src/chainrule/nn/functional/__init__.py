@@ -120,6 +120,7 @@ from chainrule.nn.functional.regression_losses import (
     poisson_nll_loss,
     smooth_l1_loss,
 )
+from chainrule.nn.functional.sequence_losses import ctc_loss
 from chainrule.nn.functional.sparse import (
     embedding,
     embedding_bag,
@@ -163,6 +164,7 @@ __all__ = [
     "cosine_embedding_loss",
     "cosine_similarity",
     "cross_entropy",
+    "ctc_loss",
     "dropout",
     "dropout1d",
     "dropout2d",
