@@ -7,7 +7,8 @@ Prints medians as ratios to each peer.  Peers that are not installed are left ou
 
 from __future__ import annotations
 
-import single_thread  # noqa: F401, I001 - before NumPy
+# ruff: noqa: I001 - threads are limited before NumPy is imported
+import single_thread  # noqa: F401
 
 import argparse
 import gc

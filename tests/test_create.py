@@ -12,7 +12,7 @@ def same(ours, theirs):
     assert str(ours.dtype).split(".")[-1] == str(theirs.dtype).split(".")[-1]
     assert tuple(ours.shape) == tuple(theirs.shape)
     assert ours.requires_grad == theirs.requires_grad
-    np.testing.assert_allclose(ours.detach().numpy(), theirs.detach().numpy(), rtol=1e-6)
+    np.testing.assert_allclose(ours.detach().numpy(), theirs.detach().numpy(), rtol=1e-5, atol=1e-7)
 
 
 DATA = [
@@ -199,6 +199,19 @@ CREATED = {
     "new_zeros": lambda lib: lib.zeros(2, dtype=lib.int32).new_zeros(2, 3),
     "new_ones": lambda lib: lib.zeros(2).new_ones((2, 3), dtype=lib.int64),
     "new_full": lambda lib: lib.zeros(2).new_full((2,), 3),
+    "hann": lambda lib: lib.hann_window(7),
+    "hann_symmetric": lambda lib: lib.hann_window(7, periodic=False),
+    "hann_double": lambda lib: lib.hann_window(6, dtype=lib.float64),
+    "hann_one": lambda lib: lib.hann_window(1),
+    "hann_none": lambda lib: lib.hann_window(0),
+    "bartlett": lambda lib: lib.bartlett_window(7),
+    "bartlett_symmetric": lambda lib: lib.bartlett_window(6, False),
+    "blackman": lambda lib: lib.blackman_window(7),
+    "hamming": lambda lib: lib.hamming_window(7),
+    "hamming_other": lambda lib: lib.hamming_window(6, False, 0.6, 0.4),
+    "kaiser": lambda lib: lib.kaiser_window(7),
+    "kaiser_other": lambda lib: lib.kaiser_window(6, False, 5.0),
+    "frombuffer": lambda lib: lib.frombuffer(bytearray(range(8)), dtype=lib.int16, offset=2),
     "legacy": lambda lib: lib.Tensor([1, 2]),
     "legacy_empty": lambda lib: lib.Tensor(),
     "legacy_tensor": lambda lib: lib.Tensor(lib.tensor([1.0])),
@@ -269,6 +282,16 @@ ERRORS = {
     "unknown_device": lambda lib: lib.zeros(2, device="foo"),
     "device_number": lambda lib: lib.zeros(2, device="cpu:x"),
     "device_index": lambda lib: lib.device("cpu:0", 1),
+    "nan_to_int": lambda lib: lib.tensor([float("nan")], dtype=lib.int64),
+    "float_to_int": lambda lib: lib.tensor(1e30, dtype=lib.int64),
+    "full_overflow": lambda lib: lib.full((2,), 1e40),
+    "full_byte": lambda lib: lib.full((2,), 300, dtype=lib.uint8),
+    "full_nan": lambda lib: lib.full((2,), float("nan"), dtype=lib.int64),
+    "full_complex_to_real": lambda lib: lib.full((2,), 1j, dtype=lib.float32),
+    "full_like_overflow": lambda lib: lib.full_like(lib.ones(2, dtype=lib.int8), 1000),
+    "window_negative": lambda lib: lib.hann_window(-1),
+    "window_int": lambda lib: lib.hann_window(3, dtype=lib.int64),
+    "frombuffer_small": lambda lib: lib.frombuffer(bytearray(3), dtype=lib.int64),
     "full_of_many": lambda lib: lib.full((2,), lib.ones(3)),
 }
 

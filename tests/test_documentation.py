@@ -11,9 +11,7 @@ import pytest
 import chainrule
 
 ROOT = Path(__file__).resolve().parents[1]
-MODULES = sorted(
-    m.name for m in pkgutil.walk_packages(chainrule.__path__, "chainrule.") if m.name != "chainrule.__main__"
-)
+MODULES = sorted(m.name for m in pkgutil.walk_packages(chainrule.__path__, "chainrule."))
 BLOCKS = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
 
 

@@ -39,6 +39,7 @@ from chainrule.core.typeinfo import can_cast, finfo, iinfo, promote_types, resul
 from chainrule.ops.api import FUNCTIONS as _FUNCTIONS
 from chainrule.printing import set_printoptions
 
+__version__ = "0.1.0"
 newaxis = None
 
 globals().update(_FUNCTIONS)
@@ -83,14 +84,29 @@ __all__ += sorted(_FUNCTIONS.keys() | _dtypes.NAMED.keys() | _device.CONSTANTS.k
 
 
 def __getattr__(name: str) -> _Any:
-    """Submodules (`chainrule.nn`, `chainrule.optim`, ...) are imported when they are first used."""
+    """What is imported when it is first used, so that `import chainrule` is quick.
+
+    These are the submodules (`chainrule.nn`, `chainrule.optim`, ...), `save` and `load`, bfloat16,
+    in-place functions, and the functions of neural networks that PyTorch has at top level too.
+    """
+    found = None if name.startswith("_") else _on_first_use(name)
+    if found is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = found
+    return found
+
+
+def _on_first_use(name: str) -> _Any:
     if name == "bfloat16":
         try:
             return _dtypes.bfloat16()
-        except ImportError as error:
+        except ImportError as error:  # so that hasattr() is False
             raise AttributeError(str(error)) from error
     if name in ("save", "load"):
         return getattr(_import_module(f"{__name__}.serialization"), name)
-    if name.startswith("_") or _find_spec(f"{__name__}.{name}") is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return _import_module(f"{__name__}.{name}")
+    if _find_spec(f"{__name__}.{name}") is not None:
+        return _import_module(f"{__name__}.{name}")
+    if name.endswith("_") and hasattr(Tensor, name):
+        return getattr(Tensor, name)
+    _import_module(f"{__name__}.nn.functional")
+    return _FUNCTIONS.get(name)

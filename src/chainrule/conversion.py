@@ -75,9 +75,14 @@ def to(
 
 
 def _names_device(a: Any) -> bool:
-    return isinstance(a, (device, int)) or (
-        isinstance(a, str) and a.split(":")[0] in ("cpu", "cuda", "meta", "mps", "xpu")
-    )
+    """Whether an argument means a device; a string does unless it names a dtype."""
+    if not isinstance(a, str):
+        return isinstance(a, (device, int))
+    try:
+        as_numpy(a)
+    except TypeError:
+        return True
+    return False
 
 
 def _caster(name: str) -> Any:
@@ -142,7 +147,6 @@ _METHODS: dict[str, Any] = {
     "nelement": lambda self: self.array.size,
     "element_size": lambda self: self.array.dtype.itemsize,
     "get_device": lambda self: -1,
-    "is_signed": lambda self: self.dtype.is_signed,
     "device": property(lambda self: CPU), "layout": property(lambda self: strided),
     "is_cuda": property(lambda self: False), "is_cpu": property(lambda self: True),
     "is_sparse": property(lambda self: False), "is_meta": property(lambda self: False),

@@ -1,38 +1,31 @@
-"""Linear algebra: the functions of `torch.linalg`."""
+"""Linear algebra, with the names of `torch.linalg`; every function takes `out=`.
 
-from chainrule.ops.contract import matmul as matmul
+>>> import chainrule as cr
+>>> cr.linalg.det(cr.tensor([[2.0, 0.0], [0.0, 3.0]]))
+tensor(6.)
+"""
+
+from chainrule.ops import contract, norms
+from chainrule.ops.api import with_keywords
+from chainrule.ops.linalg import determinant, factor, functions, lu, pinv, solve, spectral
+from chainrule.ops.linalg import norms as matrices
 from chainrule.ops.linalg.common import LinAlgError as LinAlgError
-from chainrule.ops.linalg.determinant import det as det
-from chainrule.ops.linalg.determinant import slogdet as slogdet
-from chainrule.ops.linalg.factor import cholesky as cholesky
-from chainrule.ops.linalg.factor import cholesky_ex as cholesky_ex
-from chainrule.ops.linalg.factor import qr as qr
-from chainrule.ops.linalg.functions import cross as cross
-from chainrule.ops.linalg.functions import matrix_exp as matrix_exp
-from chainrule.ops.linalg.functions import matrix_power as matrix_power
-from chainrule.ops.linalg.functions import multi_dot as multi_dot
-from chainrule.ops.linalg.functions import tensorinv as tensorinv
-from chainrule.ops.linalg.functions import tensorsolve as tensorsolve
-from chainrule.ops.linalg.functions import vander as vander
-from chainrule.ops.linalg.functions import vecdot as vecdot
-from chainrule.ops.linalg.lu import lu as lu
-from chainrule.ops.linalg.lu import lu_factor as lu_factor
-from chainrule.ops.linalg.lu import lu_factor_ex as lu_factor_ex
-from chainrule.ops.linalg.lu import lu_solve as lu_solve
-from chainrule.ops.linalg.norms import cond as cond
-from chainrule.ops.linalg.norms import matrix_norm as matrix_norm
-from chainrule.ops.linalg.norms import matrix_rank as matrix_rank
-from chainrule.ops.linalg.norms import norm as norm
-from chainrule.ops.linalg.solve import inv as inv
-from chainrule.ops.linalg.solve import inv_ex as inv_ex
-from chainrule.ops.linalg.solve import lstsq as lstsq
-from chainrule.ops.linalg.solve import pinv as pinv
-from chainrule.ops.linalg.solve import solve as solve
-from chainrule.ops.linalg.solve import solve_triangular as solve_triangular
-from chainrule.ops.linalg.spectral import eig as eig
-from chainrule.ops.linalg.spectral import eigh as eigh
-from chainrule.ops.linalg.spectral import eigvals as eigvals
-from chainrule.ops.linalg.spectral import eigvalsh as eigvalsh
-from chainrule.ops.linalg.spectral import svd as svd
-from chainrule.ops.linalg.spectral import svdvals as svdvals
-from chainrule.ops.norms import vector_norm as vector_norm
+
+_ALL = {
+    f.__name__: with_keywords(f)
+    for f in (
+        determinant.det, determinant.slogdet,
+        factor.cholesky, factor.cholesky_ex, factor.qr,
+        functions.cross, functions.diagonal, functions.matrix_exp, functions.matrix_power,
+        functions.multi_dot, functions.tensorinv, functions.tensorsolve, functions.vander,
+        functions.vecdot,
+        lu.lu, lu.lu_factor, lu.lu_factor_ex, lu.lu_solve,
+        matrices.cond, matrices.matrix_norm, matrices.matrix_rank, matrices.norm,
+        solve.inv, solve.inv_ex, pinv.lstsq, pinv.pinv, solve.solve, solve.solve_ex,
+        solve.solve_triangular,
+        spectral.eig, spectral.eigh, spectral.eigvals, spectral.eigvalsh, spectral.svd,
+        spectral.svdvals, contract.matmul, norms.vector_norm,
+    )
+}  # fmt: skip
+globals().update(_ALL)
+__all__ = sorted([*_ALL, "LinAlgError"])

@@ -15,7 +15,7 @@ from chainrule.core.dtypes import category, is_inexact
 from chainrule.core.modes import is_recording
 from chainrule.core.node import Leaf
 from chainrule.core.tensor import Tensor, set_requires_grad, wrap
-from chainrule.ops.api import attach
+from chainrule.ops.api import FUNCTIONS, attach
 from chainrule.printing import tensor_text
 
 # PyTorch's words
@@ -344,3 +344,4 @@ _METHODS: dict[str, Any] = {
 }  # fmt: skip
 for _name, _method in _METHODS.items():
     attach(_name, _method)
+FUNCTIONS |= {"detach": detach, "detach_": detach_}

@@ -88,7 +88,7 @@ def test_several_outputs_arguments_and_attributes():
 
         @staticmethod
         def backward(ctx, a, b, c):
-            x, y = ctx.saved_tensors
+            _, y = ctx.saved_tensors
             assert c is None
             return a * ctx.k + b * y, None, None, None
 
@@ -148,7 +148,7 @@ def test_mark_non_differentiable():
 
 
 def test_mark_dirty():
-    class Double_(Function):
+    class InPlace(Function):
         @staticmethod
         def forward(ctx, x):
             x.mul_(2)
@@ -161,12 +161,12 @@ def test_mark_dirty():
 
     x = leaf([1.0, 2.0])
     y = x * 1
-    z = Double_.apply(y)
+    z = InPlace.apply(y)
     assert z is y
     (z * z).sum().backward()
     np.testing.assert_array_equal(x.grad.numpy(), [8, 16])
     with pytest.raises(RuntimeError, match="leaf Variable that requires grad"):
-        Double_.apply(leaf([1.0]))
+        InPlace.apply(leaf([1.0]))
 
 
 def test_dirty_inputs_must_be_returned():

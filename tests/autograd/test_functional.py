@@ -49,7 +49,8 @@ def torch_case(lib, data):
 
 
 def flatten(x):
-    return sum(map(flatten, x), []) if isinstance(x, (tuple, list)) else [x.detach().numpy()]
+    several = isinstance(x, (tuple, list))
+    return [a for y in x for a in flatten(y)] if several else [x.detach().numpy()]
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch, about itself

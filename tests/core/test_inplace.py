@@ -392,3 +392,42 @@ def test_random_programs(block):
         agree(program, a, b)
         compared += 1
     assert compared >= 20
+
+
+def test_view_of_a_single_entry_beside_arithmetic():
+    a = Ours.leaf([2.0, 3.0])
+    x = a[0] * a[1]
+    y = x[...] * 5 + x * 2 + x[None] * x
+    np.testing.assert_array_equal(Ours.grad([y], [np.ones(1)], [a])[0], [3 * 19, 2 * 19])
+
+
+def second_order(lib, program, a, b):
+    """The gradient of the squared gradient of the cubes of all that a program returns."""
+    leaves = [lib.leaf(a), lib.leaf(b)]
+    outs = [o for o in program(lib, *leaves) if o.requires_grad]
+    rng = np.random.default_rng(0)
+    cots = [lib.const(rng.normal(size=tuple(o.shape))) for o in outs]
+    differentiate = grad if lib is Ours else torch.autograd.grad
+    options = {"allow_unused": True, "materialize_grads": True}
+    cubes = [o * o * o for o in outs]
+    gs = differentiate(cubes, leaves, cots, create_graph=True, **options)
+    gs = [g for g in gs if g.requires_grad]
+    ones = [lib.const(np.ones(tuple(g.shape))) for g in gs]
+    return [lib.array(h) for h in differentiate([g * g for g in gs], leaves, ones, **options)]
+
+
+@pytest.mark.parametrize("block", range(4))
+def test_random_programs_to_second_order(block):
+    a = np.linspace(0.4, 1.7, 18).reshape(3, 3, 2)
+    b = np.linspace(1.5, 0.3, 6).reshape(3, 2)
+    compared = 0
+    for seed in range(1000 + 30 * block, 1030 + 30 * block):
+        program = random_program(seed)
+        try:
+            expected = second_order(Theirs, program, a, b)
+        except RuntimeError:
+            continue  # a saved value was overwritten
+        for x, y in zip(second_order(Ours, program, a, b), expected, strict=True):
+            np.testing.assert_allclose(x, y, rtol=1e-9, atol=1e-9)
+        compared += 1
+    assert compared >= 15

@@ -270,3 +270,54 @@ def test_second_derivative_through_writes():
     a0, a2 = 1.0, 3.0
     expected = [6 * a0 + 3 * a2**2, 6 * 2.0 + 2, 2 + 6 * a0 * a2 + 3 * a2**2]
     np.testing.assert_allclose(h.array, expected)
+
+
+def test_the_same_tensor_in_another_shape():
+    a = leaf([1.0, 2.0, 3.0], [4.0, 5.0, 6.0])
+    x = a * 1
+    row = x[0]
+    assert x.t_() is x
+    assert tuple(x.shape) == (3, 2)
+    x.unsqueeze_(0).squeeze_(0).transpose_(0, 1).t_()
+    x[0, 1] = 40.0  # what was a[1, 0]
+    row.mul_(10)
+    np.testing.assert_array_equal(x.array, [[10, 40], [20, 5], [30, 6]])
+    (g,) = grad(x, a, wrap(np.ones((3, 2))))
+    np.testing.assert_array_equal(g.array, [[10, 10, 10], [0, 1, 1]])
+    with pytest.raises(RuntimeError, match="a leaf Variable"):
+        a.t_()
+
+
+def test_diagonal_filled_in_place():
+    torch = pytest.importorskip("torch")
+    for shape, wrapped in [((3, 3), False), ((7, 3), True), ((2, 4), False), ((2, 2, 2), False)]:
+        x = wrap(np.zeros(shape)).fill_diagonal_(2.0, wrapped)
+        expected = torch.zeros(shape, dtype=torch.float64).fill_diagonal_(2.0, wrapped)
+        np.testing.assert_array_equal(x.array, expected.numpy())
+
+
+NAMES = {
+    "SelectBackward0": lambda x: x[0],
+    "SliceBackward0": lambda x: x[:, 1:],
+    "UnsqueezeBackward0": lambda x: x[None],
+    "AliasBackward0": lambda x: x[...],
+    "IndexBackward0": lambda x: x[[0]],
+    "ViewBackward0": lambda x: x.reshape(-1),
+    "DiagonalBackward0": lambda x: x.diagonal(),
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_nodes_are_named_as_in_pytorch(name):
+    y = NAMES[name](leaf([1.0, 2.0], [3.0, 4.0]) * 1)
+    assert y.node.prim.grad_fn_name(y.node.params) == name
+
+
+def test_written_tensors_are_named_as_in_pytorch():
+    x, b = leaf(1.0, 2.0) * 1, leaf(5.0)
+    x[0] = b[0]
+    assert "grad_fn=<CopySlices>" in repr(x)
+    x.copy_(b)
+    assert "grad_fn=<CopyBackwards>" in repr(x)
+    x[[1]] = 3.0
+    assert "grad_fn=<IndexPutBackward0>" in repr(x)

@@ -11,7 +11,6 @@ from chainrule import nn
 torch = pytest.importorskip("torch")
 
 IMAGE = (2, 4, 6, 6)
-POSITIVE_DIM = {"dim": 1}
 LAYERS = [
     ("Identity", (), {}, [(3,)]),
     ("Linear", (3, 5), {}, [(2, 3)]),
@@ -181,9 +180,11 @@ def test_against_pytorch(name, args, options, inputs, training):
         total, wanted = total + (out * cr.tensor(w)).sum(), wanted + (right * torch.tensor(w)).sum()
     total.backward()
     wanted.backward()
+    # PyTorch's hard sigmoid differentiates with 1/6 rounded to float32.
+    accuracy = {"rtol": 1e-7 if name == "Hardsigmoid" else 1e-8, "atol": 1e-10}
     pairs = [(xs[0], ys[0]), *zip(mine.parameters(), theirs.parameters(), strict=True)]
     for p, q in pairs:
-        np.testing.assert_allclose(p.grad.array, q.grad.numpy(), rtol=1e-8, atol=1e-10)
+        np.testing.assert_allclose(p.grad.array, q.grad.numpy(), **accuracy)
     for b, c in zip(mine.buffers(), theirs.buffers(), strict=True):
         np.testing.assert_allclose(b.array, c.numpy(), rtol=1e-12)
 
@@ -191,17 +192,17 @@ def test_against_pytorch(name, args, options, inputs, training):
 @pytest.mark.parametrize(("name", "args", "options", "inputs"), LAYERS)
 def test_looks_like_pytorchs(name, args, options, inputs):
     mine, theirs = getattr(nn, name)(*args, **options), getattr(torch.nn, name)(*args, **options)
-    assert repr(mine) == repr(theirs)
-    ours = {k: (tuple(v.shape), str(v.dtype).split(".")[1]) for k, v in mine.state_dict().items()}
-    right = {
-        k: (tuple(v.shape), str(v.dtype).split(".")[1]) for k, v in theirs.state_dict().items()
-    }
-    assert ours == right
+    assert repr(mine) == repr(theirs).replace("NonDynamicallyQuantizableLinear", "Linear")
+    saved = [
+        {k: (tuple(v.shape), str(v.dtype).split(".")[1]) for k, v in m.state_dict().items()}
+        for m in (mine, theirs)
+    ]
+    assert saved[0] == saved[1]
     for p, q in zip(mine.parameters(), theirs.parameters(), strict=True):
         # the same distribution: constant or not, and within about the same bounds
         spread, expected = p.array.std(), q.detach().numpy().std()
         assert (spread == 0) == (expected == 0)
-        if p.array.size > 20:
+        if p.array.size > 20 and expected > 0:
             assert 0.4 < spread / expected < 2.5
 
 

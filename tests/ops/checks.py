@@ -119,7 +119,7 @@ def check_jvp(prim, sample, rng):
 
 
 def check_second_order(prim, sample, rng):
-    """The recorded gradient has the right derivative: compare it with differences of the gradient."""
+    """The recorded gradient has the right derivative, against differences of the gradient."""
     positions = differentiable_args(prim, sample)
 
     def gradient(args, create_graph):
@@ -171,7 +171,7 @@ def check_aval(prim, sample):
     for o, p in zip(
         *((x if isinstance(x, tuple) else (x,)) for x in (out, predicted)), strict=True
     ):
-        assert tuple(p.shape) == o.shape and p.dtype == o.dtype
+        assert (tuple(p.shape), p.dtype) == (o.shape, o.dtype)
 
 
 def check_float32(prim, sample, rng):

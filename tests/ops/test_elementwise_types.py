@@ -1,5 +1,6 @@
 """Dtypes of elementwise results, operators, and what happens with operands that do not fit."""
 
+import doctest
 import itertools
 import operator
 
@@ -7,6 +8,8 @@ import numpy as np
 import pytest
 
 import chainrule as cr
+from chainrule.ops.api import FUNCTIONS, SPECIAL
+from chainrule.ops.examples import EXAMPLES
 
 torch = pytest.importorskip("torch")
 
@@ -50,6 +53,16 @@ def test_promotion_of_numbers(op):
                 for t in (operand(m, a, shape) for m in (cr, torch))
             )
             assert name(ours.dtype) == name(theirs.dtype), (a, number)
+
+
+def test_promotion_of_powers():
+    for a, number in itertools.product(DTYPES, [2, 2.0, 3, 0.5, 2j]):
+        if not has_common(a, type(number).__name__):
+            continue
+        ours, theirs = (operand(m, a, (2,)) ** number for m in (cr, torch))
+        assert name(ours.dtype) == name(theirs.dtype), (a, number)
+        ours, theirs = (m.pow(operand(m, a, (2,)), number) for m in (cr, torch))
+        assert name(ours.dtype) == name(theirs.dtype), (a, number)
 
 
 def test_promotion_follows_the_default_dtype():
@@ -103,6 +116,13 @@ def test_integer_numbers_beyond_the_range_wrap():
         lambda m: m.tensor([1], dtype=m.int8) + 300, lambda m: m.tensor([1], dtype=m.uint8) * -1,
     ):  # fmt: skip
         assert build(cr).tolist() == build(torch).tolist()
+
+
+def test_comparison_with_integers_beyond_the_range():
+    assert (cr.tensor([1], dtype=cr.uint8) > -1).tolist() == [True]
+    assert (cr.tensor([50], dtype=cr.int8) < 300).tolist() == [True]
+    assert (cr.tensor([1]) < 10**30).tolist() == [True]
+    assert (cr.tensor([1]) == 10**30).tolist() == [False]
 
 
 def test_bitwise():
@@ -178,6 +198,8 @@ def test_errors_say_what_to_do():
     for call, kind, words in [
         (lambda: boolean - boolean, RuntimeError, "Subtraction, the `-` operator"),
         (lambda: -boolean, RuntimeError, "Negation, the `-` operator"),
+        (lambda: boolean**boolean, NotImplementedError, '"pow" not implemented for bool'),
+        (lambda: cr.square(boolean), NotImplementedError, '"square" not implemented for bool'),
         (lambda: integer // 0, RuntimeError, "ZeroDivisionError"),
         (lambda: integer % 0, RuntimeError, "ZeroDivisionError"),
         (lambda: cr.fmod(integer, 0), RuntimeError, "ZeroDivisionError"),
@@ -247,6 +269,18 @@ def test_names_of_grad_fns():
 
 def cr_or_torch(x):
     return cr if isinstance(x, cr.Tensor) else torch
+
+
+def test_every_elementwise_function_has_an_example_that_runs():
+    runner = doctest.DocTestRunner()
+    for name, (call, printed) in EXAMPLES.items():
+        f = FUNCTIONS.get(name) or SPECIAL[name]
+        assert call in f.__doc__
+        assert printed in f.__doc__
+        test = doctest.DocTestParser().get_doctest(f.__doc__, {}, name, None, 0)
+        runner.run(test)
+    assert runner.failures == 0
+    assert runner.tries > 200
 
 
 def test_closeness():

@@ -244,8 +244,7 @@ def test_matrix_power(n, dtype):
     np.testing.assert_allclose(
         L.matrix_power(wrap(a), n).array, T.matrix_power(torch.tensor(a), n).numpy(), atol=1e-9
     )
-    if n:
-        agrees(lambda a: L.matrix_power(a, n), lambda a: T.matrix_power(a, n), a, tol=1e-8)
+    agrees(lambda a: L.matrix_power(a, n), lambda a: T.matrix_power(a, n), a, tol=1e-8)
 
 
 @DTYPES
@@ -314,6 +313,36 @@ def test_results_are_named_and_printed_like_pytorch():
     assert repr(L.slogdet(cr.eye(2))) == (
         "chainrule.return_types.linalg_slogdet(\nsign=tensor(1.),\nlogabsdet=tensor(0.))"
     )
+
+
+@pytest.mark.parametrize("shape", [(70, 70), (2, 40, 65), (80, 33), (0, 3, 3), (3, 0)])
+def test_lu_in_blocks(shape):
+    a = matrix(*shape)
+    ours, theirs = L.lu(wrap(a)), T.lu(torch.tensor(a))
+    for x, y in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(x.array, y.numpy(), atol=1e-11)
+    if a.size:
+        x, y = L.lu_factor(wrap(a)), T.lu_factor(torch.tensor(a))
+        np.testing.assert_array_equal(x.pivots.array, y.pivots.numpy())
+    single = L.lu_factor(wrap(matrix(40, 40).astype(np.float32)))
+    assert single.LU.dtype is cr.float32
+
+
+def test_results_written_to_out():
+    a, out = wrap(positive(3)), cr.empty(3, 3, dtype=cr.float64)
+    assert L.inv(a, out=out) is out
+    np.testing.assert_array_equal(out.array, L.inv(a).array)
+    w, v = cr.empty(0, dtype=cr.float64), cr.empty(0, dtype=cr.float64)
+    assert L.eigh(a, out=(w, v)).eigenvectors is v
+    assert w.shape == (3,)
+
+
+def test_low_precision_is_refused_as_by_pytorch():
+    with pytest.raises(RuntimeError) as expected:
+        T.inv(torch.eye(2).half())
+    with pytest.raises(RuntimeError) as got:
+        L.inv(cr.eye(2).half())
+    assert str(got.value) == str(expected.value)
 
 
 # Degenerate cases.
@@ -465,6 +494,10 @@ def test_ex_variants_report_instead_of_raising():
     bad = np.stack([np.eye(2), np.diag([1.0, -1])])
     ours, theirs = L.cholesky_ex(wrap(bad)), T.cholesky_ex(torch.tensor(bad))
     assert ours.info.tolist() == theirs.info.tolist() == [0, 2]
+    found = L.solve_ex(wrap(BATCH), wrap(np.ones((3, 2))))
+    assert found.info.tolist() == [0, 2, 0]
+    assert np.isnan(found.result.array).tolist() == [[False] * 2, [True] * 2, [False] * 2]
+    agrees(lambda a: L.solve_ex(a, a)[0], lambda a: T.solve_ex(a, a)[0], matrix(2, 2))
     assert (
         L.solve_triangular(wrap(SINGULAR), wrap(np.ones((2, 1))), upper=True).array[1, 0] == np.inf
     )

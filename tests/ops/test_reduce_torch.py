@@ -228,6 +228,8 @@ def test_quantile(interpolation, dim):
         lambda x, lib: lib.cdist(x, x.detach()[:2]),
         lambda x, lib: lib.cdist(x[None], x[:, :], p=1.0),
         lambda x, lib: x.norm("fro", (0, 1)),
+        lambda x, lib: x.norm("nuc"),
+        lambda x, lib: lib.norm(x[None], "nuc", (1, 2), keepdim=True),
         lambda x, lib: x.norm(2, dim=1, dtype=lib.float64),
         lambda x, lib: x.sum(axis=0),
         lambda x, lib: x.sum(()),
@@ -321,6 +323,7 @@ def test_errors_are_those_of_pytorch():
         lambda l: l.zeros(0, 3).norm(inf),
         lambda l: l.tensor([1]).norm(),
         lambda l: l.sum([1.0]),
+        lambda l: l.mean(1.0),
         lambda l: l.zeros(3).sum(1),
         lambda l: l.zeros(3).sum((0, 0)),
         lambda l: l.zeros(3).topk(4),
@@ -349,6 +352,18 @@ def test_errors_are_those_of_pytorch():
         if "not implemented" not in str(ours.value):
             start = str(theirs.value).split(".")[0].split(" (position")[0].split(" but got")[0]
             assert str(ours.value).startswith(start)
+
+
+def test_dimensions_must_be_integers():
+    for make in (
+        lambda x: x.sum("a"),
+        lambda x: x.sum((0.5,)),
+        lambda x: x.max(0.5),
+        lambda x: x.cumsum(None),
+        lambda x: x.argmax((0, 1)),
+    ):
+        with pytest.raises(TypeError, match="'dim' must be int"):
+            make(cr.zeros(2, 2))
 
 
 def test_empty_and_single():

@@ -129,3 +129,17 @@ def test_half_precision_accumulates_in_float32():
     assert ones.norm().item() == torch.ones(70000, dtype=torch.float16).norm().item()
     steps = cr.full((4000,), 1.001, dtype=cr.float16)
     same(steps.cumsum(0), torch.full((4000,), 1.001, dtype=torch.float16).cumsum(0))
+
+
+def test_distinct_values_and_weights_have_gradients():
+    x = cr.tensor([3.0, 1.0, 3.0], requires_grad=True)
+    cr.unique(x).square().sum().backward()
+    assert x.grad.tolist() == [6, 2, 0]
+    x.grad = None
+    cr.unique_consecutive(x).sum().backward()
+    assert x.grad.tolist() == [1, 1, 1]
+    w = cr.tensor([1.0, 2.0, 3.0, 5.0], requires_grad=True)
+    hist = cr.histogram(cr.tensor([0.0, 1.5, 2.0, 9.0]), 2, range=(0.0, 2.0), weight=w).hist
+    assert hist.tolist() == [1, 5]
+    (hist * cr.tensor([1.0, 10.0])).sum().backward()
+    assert w.grad.tolist() == [1, 10, 10, 0]

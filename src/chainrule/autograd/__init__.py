@@ -18,3 +18,4 @@ from chainrule.autograd.gradcheck import gradcheck as gradcheck
 from chainrule.autograd.gradcheck import gradgradcheck as gradgradcheck
 from chainrule.autograd.reverse import backward as backward
 from chainrule.autograd.reverse import grad as grad
+from chainrule.core.special_modes import AnomalyError as AnomalyError

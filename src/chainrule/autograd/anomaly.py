@@ -14,12 +14,13 @@ class detect_anomaly(ModeContext):  # noqa: N801 - PyTorch's name
 
     The message names the operation, the line of the program, and the values it was given.
 
+    >>> import numpy as np
     >>> import chainrule as cr
     >>> x = cr.tensor(0.0, requires_grad=True)
-    >>> with cr.autograd.detect_anomaly():
+    >>> with np.errstate(divide="ignore"), cr.autograd.detect_anomaly():
     ...     cr.log(x)
     Traceback (most recent call last):
-    RuntimeError: Function 'Log' returned inf values in its forward pass...
+    chainrule.autograd.AnomalyError: Function 'Log' returned inf values in its forward pass...
     """
 
     def __init__(self, check_nan: bool = True) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from chainrule.core.engine import check_alive
 from chainrule.core.hooks import RemovableHandle, add_hook
 from chainrule.core.node import Aval, Leaf, Node, extra_of
-from chainrule.core.primitive import PICK, Primitive
+from chainrule.core.primitive import PICK
 from chainrule.core.sweep import boxed, unpack
 from chainrule.core.tensor import Tensor
 
@@ -129,9 +129,9 @@ class AccumulateGrad(GradFn):
 _classes: dict[str, type[GradFn]] = {"AccumulateGrad": AccumulateGrad}
 
 
-def class_of(prim: Primitive) -> type[GradFn]:
+def class_of(node: Node) -> type[GradFn]:
     """The class of grad_fn for an operation, made on first use."""
-    name = prim.grad_name if prim.side_effects else f"{prim.grad_name}Backward0"
+    name = node.prim.grad_fn_name(node.params)
     found = _classes.get(name)
     if found is None:
         found = _classes[name] = type(name, (GradFn,), {"__slots__": (), "__module__": __name__})
@@ -145,7 +145,7 @@ def grad_fn_of(node: Node) -> GradFn:
     if node.prim is PICK:
         assert node.parents[0] is not None
         node = node.parents[0]
-    return class_of(node.prim)(node)
+    return class_of(node)(node)
 
 
 def output_number(node: Node | None) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -14,14 +13,18 @@ from chainrule.autograd.graph import GradientEdge, node_of
 from chainrule.core import engine
 from chainrule.core.hooks import as_tensor
 from chainrule.core.node import Leaf, Node, extra_of
+from chainrule.core.ownership import held_once
 from chainrule.core.tensor import Tensor, as_array, wrap
 
 _accumulating = threading.Lock()
+_NOBODY: dict[Any, Tensor] = {}
 
 
 def _as_tuple(x: Any) -> tuple[Any, ...]:
-    if isinstance(x, (Tensor, GradientEdge, str)):
+    if type(x) is Tensor or isinstance(x, (Tensor, GradientEdge, str)):
         return (x,)
+    if isinstance(x, (tuple, list)):
+        return tuple(x)
     return tuple(x) if isinstance(x, Iterable) and not hasattr(x, "shape") else (x,)
 
 
@@ -35,7 +38,7 @@ def _seed(node: Node | None, g: Any, create_graph: bool, i: int) -> Any:
         )
     shape, dt = node.shape or (), node.dtype
     if g is None:
-        if node.size != 1:
+        if shape and node.size != 1:
             raise RuntimeError(
                 "grad can be implicitly created only for scalar outputs, but this one has shape "
                 f"{list(shape)}; call .sum() first, or pass a gradient of that shape"
@@ -71,6 +74,8 @@ def _seed(node: Node | None, g: Any, create_graph: bool, i: int) -> Any:
 
 
 def _seeds(outputs: Any, grads: Any, create_graph: bool) -> list[tuple[Any, Any]]:
+    if type(outputs) is Tensor and (grads is None or type(grads) is Tensor):
+        return [(outputs.node, _seed(outputs.node, grads, create_graph, 0))]
     outs = _as_tuple(outputs)
     gs = (None,) * len(outs) if grads is None else _as_tuple(grads)
     if len(gs) != len(outs):
@@ -83,15 +88,12 @@ def _seeds(outputs: Any, grads: Any, create_graph: bool) -> list[tuple[Any, Any]
 
 def _accumulate(tensor: Tensor, g: Any) -> None:
     """Add an arrived gradient to `tensor.grad`, as a buffer of its own."""
-    if isinstance(g, Tensor):
-        if g.node is not None or tensor._grad is not None:
-            tensor._grad = g if tensor._grad is None else tensor._grad + g
-            return
-        g = g.array
     known = tensor._grad
-    if known is None:
+    if isinstance(g, Tensor):
+        tensor._grad = g if known is None else known + g
+    elif known is None:
         tensor._grad = wrap(g)
-    elif known.node is None and type(known.array) is np.ndarray:
+    elif known.node is None and known.array.flags.writeable:
         np.add(known.array, g, out=known.array)
     else:
         tensor._grad = wrap(known.array + g)
@@ -105,18 +107,19 @@ def owner_of(node: Node) -> Tensor | None:
     return None if retain is None else retain()
 
 
-def _deposit(found: dict[Node, Any], create_graph: bool) -> None:
-    """Put gradients into `.grad` of the tensors they belong to."""
+def _deposit(
+    found: dict[Node, Any], create_graph: bool, owners: dict[Any, Tensor] = _NOBODY
+) -> None:
+    """Put gradients into `.grad` of the tensors they belong to, or of the given `owners`."""
     ready = []
     while found:
         node, g = found.popitem()
-        tensor = owner_of(node)
+        tensor = owner_of(node) if node not in owners else owners[node]
         if tensor is None:
             continue
-        # Held here and by getrefcount's argument alone, a buffer can be given away uncopied.
-        if not create_graph and (
-            type(g) is not np.ndarray or g.base is not None or sys.getrefcount(g) > 2
-        ):
+        if create_graph and g.node is None:
+            g = np.array(g.array)
+        elif not create_graph and tensor._grad is None and not held_once(g):
             g = np.array(g)
         ready.append((node, tensor, g))
     with _accumulating:  # NumPy lets other threads run in the middle of an addition
@@ -167,15 +170,16 @@ def backward(
         wanted = set(_nodes_of(leaves))
         order, live = engine.between(roots, wanted)
     found, retained = engine.pull(order, seeds, live, wanted, create_graph)
-    if inputs is not None:
-        for x in leaves:
-            if isinstance(x, Tensor) and x.node in found and type(x.node) is not Leaf:
-                found.pop(x.node) if x.node in retained else retain(x)
+    owners: dict[Any, Tensor] = {}
+    if inputs is not None:  # those that are not leaves get theirs too, this once
+        owners = {x.node: x for x in leaves if isinstance(x, Tensor)}
+        for node in retained:
+            found.pop(node, None)
     del seeds
-    _deposit(found, create_graph)
+    _deposit(found, create_graph, owners)
     _deposit(retained, create_graph)
     if not (create_graph if retain_graph is None else retain_graph):
-        engine.free(order)
+        engine.free(order, engine.ends_of(wanted, live))
 
 
 def retain(x: Tensor) -> None:
@@ -249,7 +253,7 @@ def grad(
         )
     _deposit(retained, create_graph)
     if not (create_graph if retain_graph is None else retain_graph):
-        engine.free(order)
+        engine.free(order, engine.ends_of(wanted, live))
     return tuple([_result(found.get(n), n, materialize_grads) for n in nodes])
 
 

@@ -133,24 +133,24 @@ def _comparison(prim: Any, slow: Slow) -> Callable[..., Any]:
     """Two operands, a boolean result: nothing is ever recorded."""
     ev = prim.eval
 
-    def op(x: Any, y: Any) -> Any:
-        ty = type(y)
-        if type(x) is not Tensor:
-            return slow(prim, (x, y), _NO_PARAMS)
-        xv = x.array
+    def op(input: Any, other: Any) -> Any:
+        ty = type(other)
+        if type(input) is not Tensor:
+            return slow(prim, (input, other), _NO_PARAMS)
+        xv = input.array
         dt = xv.dtype
         if ty is Tensor:
-            yv = y.array
+            yv = other.array
             if yv.dtype is not dt:
-                return slow(prim, (x, y), _NO_PARAMS)
+                return slow(prim, (input, other), _NO_PARAMS)
         elif (ty is float or ty is int) and (dt is _F32 or dt is _F64):
-            yv = (_of_f32 if dt is _F32 else _constants[dt])[y]
+            yv = (_of_f32 if dt is _F32 else _constants[dt])[other]
         else:
-            return slow(prim, (x, y), _NO_PARAMS)
+            return slow(prim, (input, other), _NO_PARAMS)
         try:
             v = ev(xv, yv)
         except (ValueError, TypeError):
-            return slow(prim, (x, y), _NO_PARAMS)
+            return slow(prim, (input, other), _NO_PARAMS)
         t = new(Tensor)
         t.array = v if type(v) is ndarray else np.asarray(v)
         t.node = t._grad = t._view = t._views = None
@@ -171,38 +171,38 @@ def _binary(prim: Any, slow: Slow) -> Callable[..., Any]:
     same = prim.result != "real"
     user_code = None
 
-    def op(x: Any, y: Any) -> Any:
+    def op(input: Any, other: Any) -> Any:
         nonlocal user_code
-        tx = type(x)
-        ty = type(y)
+        tx = type(input)
+        ty = type(other)
         if tx is Tensor or tx is Parameter:
-            xv = x.array
-            xn = x.node
+            xv = input.array
+            xn = input.node
             dt = xv.dtype
             if ty is Tensor or ty is Parameter:
-                yv = y.array
-                yn = y.node
+                yv = other.array
+                yn = other.node
                 if yv.dtype is not dt or (dt is not _F32 and dt is not _F64 and dt not in _INEXACT):
-                    return slow(prim, (x, y), _NO_PARAMS)
+                    return slow(prim, (input, other), _NO_PARAMS)
             elif (ty is float or ty is int) and (dt is _F32 or dt is _F64 or dt in _INEXACT):
-                yv = (_of_f32 if dt is _F32 else _constants[dt])[y]
+                yv = (_of_f32 if dt is _F32 else _constants[dt])[other]
                 yn = None
             else:
-                return slow(prim, (x, y), _NO_PARAMS)
+                return slow(prim, (input, other), _NO_PARAMS)
         elif (ty is Tensor or ty is Parameter) and (tx is float or tx is int):
-            yv = y.array
-            yn = y.node
+            yv = other.array
+            yn = other.node
             dt = yv.dtype
             if dt is not _F32 and dt is not _F64 and dt not in _INEXACT:
-                return slow(prim, (x, y), _NO_PARAMS)
-            xv = (_of_f32 if dt is _F32 else _constants[dt])[x]
+                return slow(prim, (input, other), _NO_PARAMS)
+            xv = (_of_f32 if dt is _F32 else _constants[dt])[input]
             xn = None
         else:
-            return slow(prim, (x, y), _NO_PARAMS)
+            return slow(prim, (input, other), _NO_PARAMS)
         try:
             v = ev(xv, yv)
         except (ValueError, TypeError):
-            return slow(prim, (x, y), _NO_PARAMS)
+            return slow(prim, (input, other), _NO_PARAMS)
         if type(v) is not ndarray:
             v = v[...]
         node = None
@@ -237,7 +237,7 @@ def _binary(prim: Any, slow: Slow) -> Callable[..., Any]:
                     user_code = node.code
                 node.extra = None
             elif mode is not False:
-                return slow(prim, (x, y), _NO_PARAMS)
+                return slow(prim, (input, other), _NO_PARAMS)
         t = new(Tensor)
         t.array = v
         t.node = node

@@ -8,7 +8,7 @@ with that region replaced", and all other views of the family are taken anew fro
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -69,20 +69,20 @@ write_view = general(
         np.zeros((), y_aval.dtype) if t[1] is None else t[1],
         view=view,
     ),
-    grad_name="CopySlices",
 )
 write_view.prim.reuses = True
+write_view.prim.namer = lambda params: "CopySlices"
 
-# out = value: all of x is forgotten
+# out = value: all of x is forgotten; the title is the node's name in `grad_fn`
 overwrite = general(
     "overwrite",
-    lambda x, y: np.broadcast_to(y, x.shape).astype(x.dtype),
+    lambda x, y, title: np.broadcast_to(y, x.shape).astype(x.dtype),
     vjps=(lambda g, x_aval: np.zeros(x_aval.shape, x_aval.dtype) if not isinstance(g, Tensor)
           else wrap(np.zeros(x_aval.shape, x_aval.dtype)), lambda g: g),
     jvp=lambda xp, t, x_aval: xp.broadcast_to(t[1], shape=x_aval.shape) if t[1] is not None
     else np.zeros(x_aval.shape, x_aval.dtype),
-    grad_name="Copy",
 )  # fmt: skip
+overwrite.prim.namer = lambda params: str(params["title"])
 
 
 def check_writable(x: Tensor) -> None:
@@ -94,10 +94,7 @@ def check_writable(x: Tensor) -> None:
     """
     if is_recording():
         if type(x.node) is Leaf:
-            raise RuntimeError(
-                "a leaf Variable that requires grad is being used in an in-place operation. Write "
-                "to it under chainrule.no_grad(), or use the operation that returns a new tensor."
-            )
+            refuse_leaf()
         if x._view is not None:
             _check_family(x)
     array = x.array
@@ -110,6 +107,14 @@ def check_writable(x: Tensor) -> None:
             "single memory location (or its memory is read-only). Please clone() the tensor before "
             "performing the operation."
         )
+
+
+def refuse_leaf() -> NoReturn:
+    """Raise the error for a leaf that requires grad."""
+    raise RuntimeError(
+        "a leaf Variable that requires grad is being used in an in-place operation. Write to it "
+        "under chainrule.no_grad(), or use the operation that returns a new tensor."
+    )
 
 
 def _check_family(x: Tensor) -> None:
@@ -174,22 +179,24 @@ def keep_copies(node: Node, since: int, array: Any) -> None:
     """Let the nodes recorded after `since` keep copies of what is about to be overwritten."""
     owner = mutation.owner_of(array)
     copies: dict[int, Any] = {}
-
-    def safe(value: Any) -> Any:
-        if type(value) is tuple:
-            return tuple(map(safe, value))
-        if not isinstance(value, np.ndarray) or mutation.owner_of(value) is not owner:
-            return value
-        if id(value) not in copies:
-            copies[id(value)] = value.copy()
-        return copies[id(value)]
-
     stack: list[Node | None] = [node]
     while stack:
         n = stack.pop()
         if n is not None and n.seq > since and n.args is not None:
-            n.args, n.out = safe(n.args), safe(n.out)
+            n.args = _detached_from(owner, n.args, copies)
+            n.out = _detached_from(owner, n.out, copies)
             stack.extend(n.parents)
+
+
+def _detached_from(owner: Any, value: Any, copies: dict[int, Any]) -> Any:
+    """A kept value, or tuple of them, with copies in place of arrays in the memory of `owner`."""
+    if type(value) is tuple:
+        return tuple([_detached_from(owner, v, copies) for v in value])
+    if not isinstance(value, np.ndarray) or mutation.owner_of(value) is not owner:
+        return value
+    if id(value) not in copies:
+        copies[id(value)] = value.copy()
+    return copies[id(value)]
 
 
 def assign(x: Tensor, result: Any, what: str, since: int | None = None) -> Tensor:
@@ -210,10 +217,11 @@ def assign(x: Tensor, result: Any, what: str, since: int | None = None) -> Tenso
     return store(x, result, node if fresh else None)
 
 
-def store(x: Tensor, value: Any, node: Node | None = None) -> Tensor:
+def store(x: Tensor, value: Any, node: Node | None = None, title: str = "CopyBackwards") -> Tensor:
     """Write a tensor, array or number to all of `x`, converted and broadcast to fit.
 
-    `node`, if given, is the one of the new value, and is recorded for nothing else.
+    `node`, if given, is the one of the new value, and is recorded for nothing else; otherwise one
+    with the given title is made.
 
     Raises:
         RuntimeError: if the value does not broadcast to the shape of `x`.
@@ -228,7 +236,7 @@ def store(x: Tensor, value: Any, node: Node | None = None) -> Tensor:
         ) from None
     mutation.note_write(x.array)
     if is_recording() and (x.node is not None or getattr(value, "node", None) is not None):
-        node = node or record_write(overwrite.prim, (x, value), {}, x.array)
+        node = node or record_write(overwrite.prim, (x, value), {"title": title}, x.array)
         if node is not None:
             rebind(x, node)
     return x

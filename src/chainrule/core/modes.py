@@ -1,9 +1,9 @@
 """Recording modes: whether, and how, operations are written to the tape.
 
-One context variable holds the mode, so threads and async tasks never see each other's.  Its value is
-`True` (record), `False` (do not record), or a `Mode` for everything rarer: inference mode, anomaly
-detection, saved-tensor hooks.  The fast paths compare it with `True` by identity; a `Mode` sends
-them to the slow path, which is the only place that looks inside.
+One context variable holds the mode, so threads and async tasks never see each other's.  Its value
+is `True` (record), `False` (do not record), or a `Mode` for everything rarer: inference mode,
+anomaly detection, saved-tensor hooks.  The fast paths compare it with `True` by identity; a `Mode`
+sends them to the slow path, which is the only place that looks inside.
 """
 
 from __future__ import annotations

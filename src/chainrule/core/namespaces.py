@@ -1,8 +1,8 @@
 """The two namespaces a rule may compute in.
 
-`raw` evaluates primitives on arrays and records nothing; `recorded` applies them to tensors, so that
-what a rule computes is itself on the tape.  Both fill themselves as primitives are declared.  Names
-and signatures are the Array API's where it has the function.
+`raw` evaluates primitives on arrays and records nothing; `recorded` applies them to tensors, so
+that what a rule computes is itself on the tape.  Both fill themselves as primitives are declared.
+Names and signatures are the Array API's where it has the function.
 """
 
 from __future__ import annotations

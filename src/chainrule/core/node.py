@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from itertools import count
 from types import CodeType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from weakref import ReferenceType
 
 import numpy as np
 
 from chainrule.core.source import describe
-
-if TYPE_CHECKING:
-    from chainrule.core.primitive import Primitive
 
 next_seq = count(1).__next__
 
@@ -42,8 +39,8 @@ class Node:
     """One recorded operation.
 
     `args` are the raw arrays and scalars that the derivative rules name; what no rule needs is
-    replaced by None or an `Aval`.  `parents` stand at the same positions: the node that produced the
-    argument, or None for a constant.  A node holds arrays and parent nodes, never tensors or
+    replaced by None or an `Aval`.  `parents` stand at the same positions: the node that produced
+    the argument, or None for a constant.  A node holds arrays and parent nodes, never tensors or
     closures, so a tape is acyclic and reference counting alone frees it.
 
     An operation with several outputs has `shape is None`; each output is a node of the primitive
@@ -65,7 +62,7 @@ class Node:
         "shape",
     )
 
-    prim: Primitive
+    prim: Any  # a Primitive, which is declared above nodes
     args: Any
     out: Any
     params: dict[str, Any] | None

@@ -7,15 +7,16 @@ is itself the derivative, `selection(rule)`, or None where there is none.  Here 
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from chainrule.core.node import Node
+from chainrule.core.ownership import held_once
 from chainrule.core.rules import Rule
 
+LARGE = 1 << 14  # entries
 ONE, NAMED, RULE, MINUS_ONE, NONE, SELECTION = range(6)
 _POSITION = {"out": -1, "x": 0, "y": 1, "z": 2, "w": 3}
 
@@ -52,7 +53,8 @@ def contribution(
     """The cotangent `g` times one partial derivative: what flows to one argument.
 
     For complex numbers the partial is conjugated (PyTorch's convention: the gradient points to
-    steepest ascent).  If `careful`, a zero cotangent wins over an infinite or nan partial.
+    steepest ascent).  If `careful`, a zero cotangent wins over an infinite or nan partial,
+    and an entry that was not selected over any cotangent.
     """
     if case == ONE:
         return g
@@ -60,7 +62,8 @@ def contribution(
         local = args[detail] if detail >= 0 else out
     elif case == SELECTION:
         local = detail.call(xp, g, args, out, node.params)
-        return xp.where(local, xp.multiply(g, local), 0)
+        g = xp.multiply(g, local)
+        return xp.where(local, g, 0) if careful else g
     elif case == RULE:
         local = detail.call(xp, g, args, out, node.params)
     else:
@@ -69,20 +72,14 @@ def contribution(
         local = xp.conj(local)
     if careful:
         return xp.where(g == 0, 0, xp.multiply(g, local))
-    if case == RULE and is_scratch(local) and local.shape == g.shape and local.dtype == g.dtype:
+    if (
+        case == RULE
+        and type(local) is np.ndarray
+        and local.size > LARGE
+        and held_once(local)
+        and local.shape == g.shape
+        and local.dtype == g.dtype
+    ):
+        # The rule's own temporary: fresh memory for megabytes costs as much as the arithmetic.
         return xp.multiply(g, local, out=local)
     return xp.multiply(g, local)
-
-
-def is_scratch(local: Any) -> bool:
-    """Whether a rule's result is a large array that nobody else holds, so that it may be written.
-
-    Fresh memory for megabytes costs as much as the arithmetic.  An array that only the caller's
-    variable, our argument and getrefcount's refer to, and that owns its memory, is the rule's own.
-    """
-    return (
-        type(local) is np.ndarray
-        and local.size > 1 << 14
-        and local.base is None
-        and sys.getrefcount(local) == 3
-    )

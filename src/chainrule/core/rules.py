@@ -1,10 +1,17 @@
 """Rules name what they need.
 
-A derivative rule is a function whose parameter names say what it uses: `xp` (the namespace to
-compute in), `g` (cotangent) or `t` (tangent), `x, y, z, w` (the arguments, in order) or `xs` (all
-of them, `rest` without the first, `tail` without the first two), `out` (the result), `need` (which arguments want a cotangent) and any keyword parameter of
-the operation by its name.  An argument named `x_aval` (or all: `xs_aval`) is wanted for its shape and dtype only.  What
-the rules name is exactly what the tape keeps.
+A derivative rule is a function whose parameter names say what it uses:
+
+    xp               the namespace to compute in
+    g or t           the cotangent or the tangent
+    x, y, z, w       the arguments, in order
+    xs, rest, tail   all arguments, all but the first, all but the first two
+    x_aval, ...      (xs_aval: all) shape and dtype of an argument only
+    out              the result
+    need             which arguments want a cotangent
+    params           all keyword parameters; or any one of them by its name
+
+What the rules name is exactly what the tape keeps.
 """
 
 from __future__ import annotations
@@ -20,8 +27,10 @@ _FROM = {"xs": 0, "rest": 1, "tail": 2}
 @cache
 def _adapter(names: tuple[str, ...]) -> Callable[[Any], Callable[..., Any]]:
     """A function that turns a rule with these parameter names into one of a fixed signature."""
-    sources = {"xp": "xp", "g": "g", "t": "g", "out": "out", "xs": "args", "xs_aval": "args",
-               "rest": "args[1:]", "tail": "args[2:]", "need": "need", "params": "params"}  # fmt: skip
+    sources = {
+        "xp": "xp", "g": "g", "t": "g", "out": "out", "need": "need", "params": "params",
+        "xs": "args", "xs_aval": "args", "rest": "args[1:]", "tail": "args[2:]",
+    }  # fmt: skip
     for i, name in enumerate(ARGUMENTS):
         sources[name] = sources[f"{name}_aval"] = f"args[{i}]"
     call = ", ".join(sources.get(name, f"params[{name!r}]") for name in names)

@@ -18,7 +18,9 @@ STACK = "chainrule.stack"
 
 
 class AnomalyError(RuntimeError):
-    """A nan or inf was born."""
+    """A nan or inf was born; see `chainrule.autograd.detect_anomaly`."""
+
+    __module__ = "chainrule.autograd"
 
 
 class Packed:

@@ -109,7 +109,7 @@ class Adjoints:
         if known is None:
             known = self.grads[node] = np.zeros(node.shape or (), node.dtype)
         elif node not in self.owned:
-            known = self.grads[node] = known.copy()
+            known = self.grads[node] = np.array(known, order="C")  # NumPy scalars too
         self.owned.add(node)
         g.add_into(known)
 
@@ -173,11 +173,19 @@ def has_nan(g: Any) -> bool:
     return bool(total != total)
 
 
+def ends_of(wanted: set[Node] | None, live: set[Node] | None) -> set[Node]:
+    """The wanted nodes behind which nothing is wanted: a sweep does not run them."""
+    if wanted is None or live is None:
+        return set()
+    return {n for n in wanted if not any([p in live for p in n.parents])}
+
+
 class Sweep:
     """One reverse sweep: what it carries, what it found, and how careful it is.
 
     Attributes:
         live: the nodes that may receive a cotangent; None means all.
+        ends: the wanted nodes that pass nothing on.
         wanted: the nodes whose cotangents to return; None means the leaves.
         careful: whether a zero cotangent wins over an infinite or nan derivative at every step.
         watch: whether to look for the step that gives birth to a nan or inf.
@@ -192,6 +200,7 @@ class Sweep:
     ) -> None:
         self.live = live
         self.wanted = wanted
+        self.ends = ends_of(wanted, live)
         self.create_graph = create_graph
         self.xp: Any = recorded if create_graph else raw
         self.careful = self.watch = False
@@ -214,7 +223,7 @@ class Sweep:
             adjoints.add(node, g)
         grads, owned, take = adjoints.grads, adjoints.owned, adjoints.grads.pop
         multiply, xp = self.xp.multiply, self.xp
-        live, wanted, careful = self.live, self.wanted, self.careful
+        live, wanted, careful, got = self.live, self.wanted, self.careful, self.got
         rare = self.watch or self.create_graph
         for node in reversed(order):
             g = take(node, None)
@@ -223,12 +232,19 @@ class Sweep:
             if owned and node in owned:
                 owned.discard(node)
                 self.owner = node
-            partials = node.prim.partials
+            prim = node.prim
+            if prim is LEAF:  # its hooks see the whole gradient, after the sweep
+                if wanted is None or node in wanted:
+                    got[node] = g
+                continue
+            partials = prim.partials
             if partials is None or rare or node.extra is not None:
                 self.visit(node, g)
                 continue
             if wanted is not None and node in wanted:
-                self.got[node] = g
+                got[node] = g
+                if node in self.ends:
+                    continue
             # `Elementwise.pull` unrolled: nearly all nodes of a tape come this way.
             args = node.args
             for parent, (case, detail) in zip(node.parents, partials):  # noqa: B905 - hot
@@ -247,17 +263,22 @@ class Sweep:
                 else:
                     adjoints.add(parent, gp)
 
+    def has_nan(self) -> bool:
+        """Whether a nan arrived anywhere."""
+        for g in self.got.values():
+            if has_nan(g):
+                return True
+        return bool(self.retained) and any(map(has_nan, self.retained.values()))
+
     def visit(self, node: Node, g: Any) -> None:
-        """Pass a cotangent through any node: leaves, picks, general rules, hooks, recording."""
+        """Pass a cotangent through any node but a leaf: picks, general rules, hooks, recording."""
         prim = node.prim
         wanted = self.wanted
-        if prim is LEAF:  # its hooks see the whole gradient, after the sweep
-            if wanted is None or node in wanted:
-                self.got[node] = g
-            return
         if node.extra is None and not prim.side_effects:
             if wanted is not None and node in wanted:
                 self.got[node] = g
+                if node in self.ends:
+                    return
             if prim is PICK:
                 self._to_output(node, g)
                 return
@@ -311,6 +332,9 @@ class Sweep:
             self.got[node] = g
         if extra is not None and extra.retain is not None:
             self.retained[node] = g
+        if node in self.ends:
+            self.done[node] = g, None
+            return g, None
         if prim is PICK:
             self.done[node] = g, None
             self._to_output(node, g)

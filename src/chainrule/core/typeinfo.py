@@ -56,9 +56,10 @@ class finfo:  # noqa: N801 - PyTorch's name
 
 
 def _extension_info(numpy: np.dtype[Any]) -> Any:
-    from ml_dtypes import finfo as extension_finfo
+    import ml_dtypes
 
-    return extension_finfo(numpy)
+    info: Any = ml_dtypes.finfo
+    return info(numpy)
 
 
 class iinfo:  # noqa: N801 - PyTorch's name

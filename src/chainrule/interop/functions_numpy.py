@@ -175,6 +175,7 @@ def _argsort(a: Any, axis: Any = -1, kind: Any = None, *, stable: Any = None) ->
 def _histogram(
     a: Any, bins: Any = 10, range: Any = None, density: bool = False, weights: Any = None
 ) -> Any:  # fmt: skip
+    bins = bins if isinstance(bins, int) else tensor(bins)
     return tuple(F.histogram(floating(a), bins, range=range, density=density, weight=weights))
 
 

@@ -95,9 +95,56 @@ def _unique(
     ar: Any, return_index: bool = False, return_inverse: bool = False, return_counts: bool = False,
     axis: Any = None, *, equal_nan: bool = True, sorted: bool = True,
 ) -> Any:  # fmt: skip
+    flat, dim = flat_or(axis, ar)
+    where: Any = None if axis is None else normalize_dims(axis, ar.ndim)[0]
     unique: Any = np.unique
-    found = unique(ar.array, return_index, return_inverse, return_counts, axis, equal_nan=equal_nan)
-    return tuple(map(wrap, found)) if isinstance(found, tuple) else wrap(found)
+    _, first, inverse, counts = unique(ar.array, True, True, True, where, equal_nan=equal_nan)
+    values = flat[(*(slice(None),) * normalize_dims(dim, flat.ndim)[0], wrap(first))]
+    wanted = ((return_index, first), (return_inverse, inverse), (return_counts, counts))
+    rest = [wrap(part) for want, part in wanted if want]
+    return (values, *rest) if rest else values
+
+
+def _select(condlist: Any, choicelist: Any, default: Any = 0) -> Any:
+    found: Any = default
+    for condition, choice in zip(reversed(condlist), reversed(choicelist), strict=True):
+        found = F.where(tensor(condition), choice, found)
+    return found
+
+
+def _block(arrays: Any) -> Any:
+    """Nested lists joined along the last dimension innermost, as deep as they are nested."""
+
+    def depth(x: Any) -> int:
+        return 1 + max(map(depth, x)) if isinstance(x, (list, tuple)) else 0
+
+    def join(x: Any, level: int, ndim: int) -> Any:
+        if not isinstance(x, (list, tuple)):
+            x = tensor(x)
+            return F.reshape(x, (1,) * (ndim - x.ndim) + tuple(x.shape))
+        return F.cat([join(part, level - 1, ndim) for part in x], -level)
+
+    def widest(x: Any) -> int:
+        return max(map(widest, x)) if isinstance(x, (list, tuple)) else tensor(x).ndim
+
+    return join(arrays, depth(arrays), max(depth(arrays), widest(arrays)))
+
+
+def _delete(arr: Any, obj: Any, axis: Any = None) -> Any:
+    arr, axis = flat_or(axis, arr)
+    kept = np.delete(np.arange(arr.shape[axis]), getattr(obj, "array", obj))
+    return arr[(*(slice(None),) * normalize_dims(axis, arr.ndim)[0], wrap(kept))]
+
+
+def _compress(condition: Any, a: Any, axis: Any = None) -> Any:
+    a, axis = flat_or(axis, tensor(a))
+    kept = np.flatnonzero(tensor(condition).array)
+    return a[(*(slice(None),) * normalize_dims(axis, a.ndim)[0], wrap(kept))]
+
+
+def _rollaxis(a: Any, axis: int, start: int = 0) -> Any:
+    axis, start = axis % a.ndim, start + a.ndim if start < 0 else start
+    return F.movedim(a, axis, start - (start > axis))
 
 
 def _pad(array: Any, pad_width: Any, mode: str = "constant", constant_values: Any = 0) -> Any:
@@ -159,7 +206,14 @@ SHAPE: dict[str, Callable[..., Any]] = {
     "diag": lambda v, k=0: F.diag(v, k),
     "diagonal": _diagonal, "trace": _trace,
     "tril": lambda m, k=0: F.tril(m, k), "triu": lambda m, k=0: F.triu(m, k),
-    "unique": _unique, "pad": _pad, "meshgrid": _meshgrid,
+    "unique": _unique, "select": _select, "block": _block, "delete": _delete,
+    "compress": _compress,
+    "extract": lambda condition, arr: _compress(F.ravel(tensor(condition)), arr),
+    "rollaxis": _rollaxis, "unstack": lambda x, /, *, axis=0: F.unbind(x, axis),
+    "isin": lambda element, test_elements, *, invert=False: F.isin(
+        element, test_elements, invert=invert
+    ),
+ "pad": _pad, "meshgrid": _meshgrid,
     "copy": lambda a: F.clone(a),
     "zeros_like": _like("zeros_like"), "ones_like": _like("ones_like"),
     "empty_like": lambda prototype, dtype=None: F.empty_like(prototype, dtype=dtype),

@@ -170,7 +170,7 @@ class TransformerEncoderLayer(Module):
         if isinstance(activation, str):
             if activation not in ("relu", "gelu"):
                 raise RuntimeError(f"activation should be relu/gelu, not {activation}")
-            activation = getattr(F, activation)
+            activation = F.relu if activation == "relu" else F.gelu
         self.self_attn = MultiheadAttention(
             d_model, nhead, dropout, bias, batch_first=batch_first, dtype=dtype
         )
@@ -181,7 +181,7 @@ class TransformerEncoderLayer(Module):
         self.norm1 = LayerNorm(d_model, layer_norm_eps, bias=bias, dtype=dtype)
         self.norm2 = LayerNorm(d_model, layer_norm_eps, bias=bias, dtype=dtype)
         self.dropout1, self.dropout2 = Dropout(dropout), Dropout(dropout)
-        self.activation = activation
+        self.activation: Any = activation
 
     def _attend(self, x: Any, mask: Any, padding: Any) -> Any:
         out = self.self_attn(x, x, x, attn_mask=mask, key_padding_mask=padding, need_weights=False)[

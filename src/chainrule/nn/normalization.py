@@ -40,7 +40,8 @@ class _RunningNorm(_Affine):
         self, num_features: int, eps: float, momentum: float | None, affine: bool,
         track_running_stats: bool, dtype: Any, bias: bool,
     ) -> None:  # fmt: skip
-        self.num_features, self.eps, self.momentum = num_features, eps, momentum
+        self.num_features, self.eps = num_features, eps
+        self.momentum: Any = momentum
         self.affine, self.track_running_stats = affine, track_running_stats
         self._register_affine(num_features, affine, affine and bias, dtype)
         dt = default_dtype() if dtype is None else as_numpy(dtype)
@@ -183,8 +184,8 @@ class LayerNorm(_Affine):
         bias: whether to learn the bias.
 
     >>> import chainrule as cr
-    >>> cr.nn.LayerNorm(2)(cr.tensor([[0.0, 2.0]]))
-    tensor([[-1.0000,  1.0000]], grad_fn=<NativeLayerNormBackward0>)
+    >>> cr.nn.LayerNorm(2)(cr.tensor([[0.0, 2.0]])).detach()
+    tensor([[-1.0000,  1.0000]])
     """
 
     def __init__(
@@ -205,7 +206,8 @@ class LayerNorm(_Affine):
 
     def extra_repr(self) -> str:
         return (
-            f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}"
+            f"{self.normalized_shape}, eps={self.eps}, "
+            f"elementwise_affine={self.elementwise_affine}, bias={self.bias is not None}"
         )
 
 

@@ -169,10 +169,8 @@ class _Recurrent(Module):
 
     def _scan(self, x: Any, state: State, suffix: str) -> tuple[Any, State]:
         """One layer in one direction."""
-        weights = [
-            getattr(self, f"{name}_{suffix}", None)
-            for name in ("weight_hh", "bias_hh", "weight_hr")
-        ]
+        names = ("weight_hh", "bias_hh", "weight_hr")
+        weights = [getattr(self, f"{name}_{suffix}", None) for name in names]
         # The input's part of the gates, for all times at once.
         bias = getattr(self, f"bias_ih_{suffix}", None)
         gates = F.linear(x, getattr(self, f"weight_ih_{suffix}"), bias).unbind(0)

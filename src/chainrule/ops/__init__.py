@@ -19,6 +19,7 @@ from chainrule.ops import embedding as embedding
 from chainrule.ops import expand as expand
 from chainrule.ops import exponential as exponential
 from chainrule.ops import extremes as extremes
+from chainrule.ops import fourier as fourier
 from chainrule.ops import gather as gather
 from chainrule.ops import grid as grid
 from chainrule.ops import index as index
@@ -37,6 +38,7 @@ from chainrule.ops import quantiles as quantiles
 from chainrule.ops import random as random
 from chainrule.ops import random_fill as random_fill
 from chainrule.ops import reduce as reduce
+from chainrule.ops import reshape_inplace as reshape_inplace
 from chainrule.ops import rounding as rounding
 from chainrule.ops import scatter as scatter
 from chainrule.ops import scatter_reduce as scatter_reduce
@@ -47,8 +49,7 @@ from chainrule.ops import special as special
 from chainrule.ops import statistics as statistics
 from chainrule.ops import storage as storage
 from chainrule.ops import subscript as subscript
+from chainrule.ops import taper as taper
 from chainrule.ops import trigonometric as trigonometric
-from chainrule.ops import counting as counting
-from chainrule.ops import quantiles as quantiles
 from chainrule.ops import unfold as unfold
 from chainrule.ops import window as window

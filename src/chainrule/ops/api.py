@@ -13,6 +13,7 @@ from typing import Any
 from chainrule.core import inplace
 from chainrule.core.mutation import note_write
 from chainrule.core.tensor import Tensor
+from chainrule.ops.examples import EXAMPLES
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {}
 SPECIAL: dict[str, Callable[..., Any]] = {}  # what only `chainrule.special` offers
@@ -102,6 +103,14 @@ def in_place_method(f: Callable[..., Any], name: str) -> Callable[..., Any]:
     return method
 
 
+def with_example(doc: str | None, name: str) -> str | None:
+    """A docstring that ends with the example of the function `name`, if there is one."""
+    if name not in EXAMPLES:
+        return doc
+    call, printed = EXAMPLES[name]
+    return f"{doc}\n\n    >>> import chainrule as cr\n    >>> {call}\n    {printed}\n    "
+
+
 def export_elementwise(
     op: Any, *names: str, in_place: bool = True, method: bool = True,
     namespace: dict[str, Callable[..., Any]] = FUNCTIONS,
@@ -123,7 +132,7 @@ def export_elementwise(
 
         public = binary
     public.__name__ = public.__qualname__ = name
-    public.__doc__ = op.prim.doc
+    public.__doc__ = op.__doc__ = with_example(op.prim.doc, name)
     public.prim = op.prim
     for n in names or (op.__name__,):
         namespace[n] = public

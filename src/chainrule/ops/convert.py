@@ -74,13 +74,14 @@ def fill_(self: Tensor, value: Any) -> Tensor:
     tensor([3., 3.])
     """
     inplace.check_writable(self)
+    title = "FillBackward3" if isinstance(value, Tensor) else "FillBackward2"
     value = value if isinstance(value, Tensor) else assignable(value, self)
     if len(value.shape):
         raise RuntimeError(
             "fill_ only supports 0-dimension value tensor but got tensor with "
             f"{len(value.shape)} dimensions."
         )
-    return inplace.store(self, value)
+    return inplace.store(self, value, title=title)
 
 
 @export(function=False)
@@ -91,4 +92,5 @@ def zero_(self: Tensor) -> Tensor:
     >>> cr.ones(2).zero_()
     tensor([0., 0.])
     """
-    return fill_(self, 0)
+    inplace.check_writable(self)
+    return inplace.store(self, 0, title="ZeroBackward0")

@@ -1,6 +1,6 @@
 """Searching, counting and binning: searchsorted, bucketize, unique, bincount, histc, histogram.
 
-The results are positions, counts or distinct values; no gradient flows through them.
+Positions and counts have no gradient; distinct values and sums of weights do.
 """
 
 from __future__ import annotations
@@ -14,8 +14,10 @@ from chainrule.core.samples import Sample, uniform
 from chainrule.core.tensor import wrap
 from chainrule.ops.api import export
 from chainrule.ops.extremes import ordered
-from chainrule.ops.inputs import as_input, axis_of, numpy_dtype, torch_name
+from chainrule.ops.inputs import as_input, axis_of, converted, numpy_dtype, torch_name
+from chainrule.ops.reduce import sum_prim
 from chainrule.ops.results import result_type
+from chainrule.ops.shape import reshape_prim
 
 _Histogram = result_type("histogram", "hist", "bin_edges")
 
@@ -109,13 +111,34 @@ def bucketize(input: Any, boundaries: Any, *, out_int32: bool = False, right: bo
     return searchsorted(edges, input, out_int32=out_int32, right=right)
 
 
+@export("isin", method=False)
+def isin(
+    elements: Any, test_elements: Any, *, assume_unique: bool = False, invert: bool = False
+) -> Any:
+    """Whether each entry is one of the test elements.
+
+    >>> import chainrule as cr
+    >>> cr.isin(cr.tensor([1, 2, 3]), cr.tensor([3, 1]))
+    tensor([ True, False,  True])
+    """
+    a, b = (np.asarray(getattr(v, "array", v)) for v in (elements, test_elements))
+    return wrap(np.isin(a, b, assume_unique=assume_unique, invert=invert))
+
+
 def _parts(values: Any, inverse: Any, counts: Any, want_inverse: bool, want_counts: bool) -> Any:
     found = [values]
     if want_inverse:
-        found.append(inverse)
+        found.append(wrap(inverse))
     if want_counts:
-        found.append(counts)
-    return wrap(values) if len(found) == 1 else tuple(map(wrap, found))
+        found.append(wrap(counts))
+    return values if len(found) == 1 else tuple(found)
+
+
+def _taken(x: Any, axis: int | None, index: Any) -> Any:
+    """The entries (or slices along `axis`) at an index: the gradient goes where they came from."""
+    if axis is None:
+        return reshape_prim(x, shape=(-1,))[wrap(index)]
+    return x[(*(slice(None),) * axis, wrap(index))]
 
 
 @export("unique")
@@ -131,11 +154,11 @@ def unique(
     """
     x = as_input(input, "unique")
     axis = None if dim is None else axis_of(dim, x.ndim, "unique")
-    values, inverse, counts = np.unique(
-        x.array, return_inverse=True, return_counts=True, axis=axis, equal_nan=False
+    _, first, inverse, counts = np.unique(
+        x.array, True, True, return_counts=True, axis=axis, equal_nan=False
     )
     inverse = inverse.reshape(x.array.shape if axis is None else -1)
-    return _parts(values, inverse, counts, return_inverse, return_counts)
+    return _parts(_taken(x, axis, first), inverse, counts, return_inverse, return_counts)
 
 
 @export("unique_consecutive")
@@ -148,22 +171,29 @@ def unique_consecutive(
     >>> cr.unique_consecutive(cr.tensor([1, 1, 2, 1]))
     tensor([1, 2, 1])
     """
-    x = as_input(input, "unique_consecutive").array
-    shape, axis = x.shape, 0
-    if dim is None:
-        x = x.reshape(-1)
-    else:
-        axis = axis_of(dim, x.ndim, "unique_consecutive")
-    line = np.moveaxis(x, axis, 0)
+    x = as_input(input, "unique_consecutive")
+    axis = None if dim is None else axis_of(dim, x.ndim, "unique_consecutive")
+    line = x.array.reshape(-1) if axis is None else np.moveaxis(x.array, axis, 0)
     new = np.ones(len(line), bool)
     new[1:] = (line[1:] != line[:-1]).reshape(max(len(line) - 1, 0), -1).any(1)
     starts = np.flatnonzero(new)
     inverse = np.cumsum(new) - 1
     counts = np.diff(np.append(starts, len(line)))
-    return _parts(
-        np.moveaxis(line[new], 0, axis), inverse.reshape(shape if dim is None else -1), counts,
-        return_inverse, return_counts,
-    )  # fmt: skip
+    inverse = inverse.reshape(x.shape if axis is None else -1)
+    return _parts(_taken(x, axis, starts), inverse, counts, return_inverse, return_counts)
+
+
+def _weight_per_bin(w: Any, place: Any, size: int) -> Any:
+    return np.bincount(place, w, size).astype(w.dtype)
+
+
+# out[k] = Σ w[i] over the i with place[i] = k
+weight_per_bin = general(
+    "weight_per_bin", _weight_per_bin,
+    vjps=(lambda xp, g, y: xp.getitem(g, y, index=("array",)), None),
+    jvps=("linear", None), grad_name="Bincount",
+    samples=lambda: [Sample(uniform(4), np.array([2, 0, 2, 3]), size=5)],
+)  # fmt: skip
 
 
 @export("bincount")
@@ -182,11 +212,12 @@ def bincount(input: Any, weights: Any = None, minlength: int = 0) -> Any:
         raise RuntimeError("bincount only supports 1-d non-negative integral inputs.")
     if weights is None:
         return wrap(np.bincount(x, minlength=minlength))
-    w = as_input(weights, "bincount", "weights").array
-    if w.shape != x.shape:
+    w = as_input(weights, "bincount", "weights")
+    if tuple(w.shape) != x.shape:
         raise RuntimeError("weights should be 1-d and have the same length as input")
-    counts = np.bincount(x, w, minlength)
-    return wrap(counts.astype(np.float32) if w.dtype == np.float32 else counts)
+    if numpy_dtype(w) != np.float32:
+        w = converted(w, np.float64)
+    return weight_per_bin(w, x, size=max(int(x.max(initial=-1)) + 1, minlength))
 
 
 def _edges(x: Any, bins: int, low: float, high: float, name: str) -> Any:
@@ -253,6 +284,15 @@ def histogram(
         edges = _edges(x, bins, low, high, "torch.histogram").astype(x.dtype)
     else:
         edges = as_input(bins, "histogram", "bins").array
-    w = None if weight is None else as_input(weight, "histogram", "weight").array
-    hist = np.histogram(x, edges, weights=w, density=density)[0]
-    return _Histogram(wrap(hist.astype(x.dtype)), wrap(edges))
+    if weight is None:
+        hist = np.histogram(x, edges, density=density)[0]
+        return _Histogram(wrap(hist.astype(x.dtype)), wrap(edges))
+    w = reshape_prim(as_input(weight, "histogram", "weight"), shape=(-1,))
+    flat = x.reshape(-1)
+    inside = np.flatnonzero((flat >= edges[0]) & (flat <= edges[-1]))
+    # Bins are half open, except that the last includes its upper edge.
+    place = np.minimum(np.searchsorted(edges, flat[inside], "right"), len(edges) - 1) - 1
+    total = weight_per_bin(w[wrap(inside)], place, size=len(edges) - 1)
+    if density:
+        total = total / sum_prim(total, axis=(0,), keepdims=False) / np.diff(edges)
+    return _Histogram(total, wrap(edges))

@@ -12,7 +12,7 @@ from chainrule.core.dtypes import as_numpy, category, default_dtype, python_dtyp
 from chainrule.core.namespaces import publish
 from chainrule.core.tensor import Tensor, set_requires_grad, wrap
 from chainrule.ops.api import export
-from chainrule.ops.data import array_of
+from chainrule.ops.data import array_of, fill_of
 
 
 def _zeros_like(x: Any) -> Any:
@@ -201,6 +201,22 @@ def from_dlpack(ext_tensor: Any) -> Tensor:
     return made(np.from_dlpack(ext_tensor))
 
 
+@export(method=False)
+def frombuffer(
+    buffer: Any, *, dtype: Any, count: int = -1, offset: int = 0, requires_grad: bool = False
+) -> Tensor:
+    """A one-dimensional tensor sharing the memory of a bytes-like object.
+
+    Raises:
+        ValueError: if the buffer is too small, or its size not a multiple of the dtype's.
+
+    >>> import chainrule as cr
+    >>> cr.frombuffer(bytearray([1, 2]), dtype=cr.uint8)
+    tensor([1, 2], dtype=chainrule.uint8)
+    """
+    return made(np.frombuffer(buffer, as_numpy(dtype), count, offset), requires_grad)
+
+
 def _of_size(name: str, make: Any, doc: str) -> None:
     """Publish `name(*size)` and `name_like(input)` for one way to fill an array."""
 
@@ -278,7 +294,7 @@ def full(
         )
     value = number("full", "fill_value", fill_value)
     dt = python_dtype(value) if dtype is None else as_numpy(dtype)
-    return made(np.full(size_of("full", (size,)), value, dt), requires_grad)
+    return made(np.full(size_of("full", (size,)), fill_of(value, dt)), requires_grad)
 
 
 @export(method=False)
@@ -297,7 +313,7 @@ def full_like(
     array = checked("full_like", input)
     dt = array.dtype if dtype is None else as_numpy(dtype)
     value = number("full_like", "fill_value", fill_value)
-    return made(np.full(array.shape, value, dt), requires_grad)
+    return made(np.full(array.shape, fill_of(value, dt)), requires_grad)
 
 
 @export(method=False)

@@ -9,6 +9,7 @@ import numpy as np
 from chainrule.core.dtypes import is_inexact
 from chainrule.core.kinds import general, linear
 from chainrule.core.namespaces import composite
+from chainrule.core.node import Aval
 from chainrule.core.samples import Sample, uniform
 from chainrule.ops.api import FUNCTIONS, export
 from chainrule.ops.extremes import ordered
@@ -37,6 +38,10 @@ def _running(accumulate: Any) -> Any:
     return running
 
 
+def _same(x: Any, **_: Any) -> Aval:
+    return Aval(x.shape, x.dtype if is_inexact(x.dtype) else np.dtype(np.int64))
+
+
 def _lines() -> list[Sample]:
     return [
         Sample(uniform(4), axis=0, reverse=False),
@@ -48,7 +53,7 @@ def _lines() -> list[Sample]:
 cumsum_prim = linear(
     "cumsum", in_float32(_running(np.add.accumulate)),
     lambda xp, g, axis, reverse: xp.cumsum(g, axis=axis, reverse=not reverse),
-    symbol="cumsum({})", samples=_lines,
+    aval=_same, symbol="cumsum({})", samples=_lines,
 )  # fmt: skip
 
 
@@ -140,7 +145,7 @@ cumprod_prim = general(
             x, t * _before(xp, out, axis, reverse), axis=axis, reverse=reverse
         ),
     ),
-    symbol="cumprod({})",
+    aval=_same, symbol="cumprod({})",
     samples=lambda: [*_lines(), Sample(np.array([1.5, 0.0, 2.0, 0.0, 3.0]), axis=0, reverse=False)],
 )  # fmt: skip
 

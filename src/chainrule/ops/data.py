@@ -156,13 +156,35 @@ def _narrowed(array: np.ndarray, dt: np.dtype[Any]) -> np.ndarray:
     if dt.kind in "iu" and array.size:
         info = np.iinfo(dt)
         low = info.min if dt.kind == "i" else -info.max  # negatives wrap, as in C
+        if not np.isfinite(array).all():
+            raise RuntimeError(
+                f"value cannot be converted to type {dt.name} without overflow: nan and inf are "
+                "not integers"
+            )
         if array.max() > info.max or array.min() < low:
-            if array.dtype.kind == "u" or dt.itemsize == 8:
+            if array.dtype.kind != "f" and (array.dtype.kind == "u" or dt.itemsize == 8):
                 raise ValueError(
                     f"Overflow when unpacking long long: an integer does not fit in {dt.name}"
                 )
             raise RuntimeError(f"value cannot be converted to type {dt.name} without overflow")
     return array.astype(dt)
+
+
+def fill_of(value: Any, dt: np.dtype[Any]) -> np.ndarray:
+    """The number that fills a tensor of dtype `dt`, as a 0-d array.
+
+    Raises:
+        RuntimeError: if it does not fit.
+    """
+    try:
+        with np.errstate(over="ignore"):
+            array = _built(value, dt)
+        fits = bool(np.isfinite(array)) or not np.isfinite(value)
+    except (TypeError, ValueError):
+        fits = False
+    if not fits:
+        raise RuntimeError(f"value cannot be converted to type {dt.name} without overflow: {value}")
+    return array
 
 
 def check_regular(data: Any) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from chainrule.core.kinds import linear
 from chainrule.core.samples import Sample, uniform
-from chainrule.core.tensor import wrap
+from chainrule.core.tensor import Tensor, wrap
 from chainrule.ops.api import export
 from chainrule.ops.axes import normalize_dim
 from chainrule.ops.convert import clone
@@ -84,6 +84,36 @@ def diagonal(input: Any, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Any:
     if a == b:
         raise RuntimeError(f"diagonal dimensions cannot be identical {dim1}, {dim2}")
     return diagonal_prim(input, offset=int(offset), axis1=a, axis2=b)
+
+
+@export("fill_diagonal_", function=False)
+def fill_diagonal_(self: Tensor, fill_value: Any, wrap: bool = False) -> Tensor:
+    """Write one number to the entries whose indices are all equal, and return the tensor.
+
+    With `wrap`, the diagonal of a tall matrix goes on after a row without it.
+
+    Raises:
+        RuntimeError: for fewer than two dimensions, or more of different sizes.
+
+    >>> import chainrule as cr
+    >>> cr.zeros(2, 2).fill_diagonal_(3)
+    tensor([[3., 0.],
+            [0., 3.]])
+    """
+    shape = self.array.shape
+    if len(shape) < 2:
+        raise RuntimeError("dimensions must larger than 1")
+    if len(shape) > 2 and len(set(shape)) > 1:
+        raise RuntimeError("all dimensions of input must be of equal length")
+    n = min(shape)
+    rows = np.arange(n)
+    if wrap and len(shape) == 2 and shape[0] > shape[1]:
+        rows = np.arange(shape[0])
+        rows = rows[rows % (n + 1) != n]
+        self[rows, np.arange(len(rows)) % n] = fill_value
+    else:
+        self[(rows,) * len(shape)] = fill_value
+    return self
 
 
 @export()

@@ -12,6 +12,7 @@ import numpy as np
 
 from chainrule.core.kinds import general
 from chainrule.core.namespaces import raw, recorded
+from chainrule.core.node import Aval
 from chainrule.core.samples import Sample, uniform
 from chainrule.core.tensor import Tensor
 from chainrule.ops.api import FUNCTIONS, export
@@ -23,7 +24,7 @@ from chainrule.ops.inputs import (
     require_entries,
     torch_name,
 )  # fmt: skip
-from chainrule.ops.reduce import expand
+from chainrule.ops.reduce import expand, reduced
 from chainrule.ops.results import result_type
 from chainrule.ops.selection import selection, without
 
@@ -71,6 +72,7 @@ def shared_reduction(name: str, reduce: Any, grad_name: str, partial: bool = Tru
                 _shared(xp, t, x, out, axis, keepdims), axis=axis, keepdims=keepdims
             ),
         ),
+        aval=lambda x, axis, keepdims=False: Aval(reduced(x, axis, keepdims).shape, x.dtype),
         grad_name=grad_name, symbol=f"{name.removesuffix('_all')}({{}})",
         samples=lambda: [
             Sample(uniform(2, 3), axis=(0, 1), keepdims=False),

@@ -241,3 +241,19 @@ index_put = general(
     ],
 )  # fmt: skip
 index_put.prim.reuses = True
+
+
+def _name_of_read(params: dict[str, Any]) -> str:
+    """PyTorch makes one node for every item of an index; the last one gives its name."""
+    spec = params["index"]
+    if ARRAY in spec:
+        return "IndexBackward0"
+    kinds: dict[Any, str] = {int: "Select", tuple: "Slice", type(None): "Unsqueeze"}
+    found = [kinds[type(item)] for item in spec if item is not Ellipsis]
+    return f"{found[-1] if found else 'Alias'}Backward0"
+
+
+getitem.prim.namer = _name_of_read
+index_put.prim.namer = lambda params: (
+    "IndexPutBackward0" if ARRAY in params["index"] else "CopySlices"
+)

@@ -26,9 +26,10 @@ def as_input(x: Any, name: str, argument: str = "input") -> Any:
         return x
     if isinstance(x, (np.ndarray, np.generic)):
         return wrap(np.asarray(x))
+    place = " (position 1)" if argument == "input" else ""
     raise TypeError(
-        f"{name}(): argument '{argument}' must be Tensor, not {type(x).__name__}; convert it with "
-        "chainrule.tensor()"
+        f"{name}(): argument '{argument}'{place} must be Tensor, not {type(x).__name__}; convert "
+        "it with chainrule.tensor()"
     )
 
 
@@ -57,9 +58,18 @@ def torch_name(x: Any) -> str:
 
 
 def axes_of(dim: Any, ndim: int) -> tuple[int, ...]:
-    """The dimensions to reduce; None and the empty list mean all."""
-    if dim is None or (isinstance(dim, (tuple, list)) and not dim):
+    """The dimensions to reduce; None and the empty list mean all.
+
+    Raises:
+        TypeError: if one is not an integer.
+        IndexError, RuntimeError: if one is out of range or appears twice.
+    """
+    several = isinstance(dim, (tuple, list))
+    if dim is None or (several and not dim):
         return tuple(range(ndim))
+    for d in dim if several else (dim,):
+        if not hasattr(d, "__index__"):
+            raise TypeError(f"argument 'dim' must be int or tuple of ints, not {type(d).__name__}")
     return normalize_dims(dim, ndim)
 
 

@@ -62,6 +62,17 @@ def is_complex(input: Any) -> bool:
 
 
 @export()
+def is_signed(input: Any) -> bool:
+    """Whether the entries can be negative.
+
+    >>> import chainrule as cr
+    >>> cr.is_signed(cr.zeros(1, dtype=cr.uint8))
+    False
+    """
+    return checked("is_signed", input).dtype.kind not in "ub"
+
+
+@export()
 def is_nonzero(input: Any) -> bool:
     """Whether the only entry is not zero.
 

@@ -20,7 +20,7 @@ from chainrule.ops.inputs import (
     numpy_dtype,
     torch_name,
 )  # fmt: skip
-from chainrule.ops.reduce import expand, in_float32
+from chainrule.ops.reduce import expand, in_float32, reduced_real
 from chainrule.ops.shape import reshape_prim
 
 _Axes = tuple[int, ...]
@@ -81,7 +81,7 @@ def _norm_jvp(xp: Any, t: Any, x: Any, out: Any, ord: float, axis: _Axes, keepdi
 
 vector_norm_prim = general(
     "vector_norm", in_float32(_norm_of), vjps=(_norm_vjp,), jvps=(_norm_jvp,), symbol="‖{}‖",
-    grad_name="LinalgVectorNorm",
+    grad_name="LinalgVectorNorm", aval=reduced_real,
     samples=lambda: [
         *(Sample(uniform(2, 3), ord=p, axis=(0, 1), keepdims=False)
           for p in (2.0, 1.0, np.inf, -np.inf, 0.0, 3.0, 1.5, 0.5, -1.0)),

@@ -54,8 +54,7 @@ _power = _direct(arithmetic.power)
 
 
 def _to_power(self: Tensor, other: Any) -> Any:
-    """`x ** y`; a square, the commonest power by far, is a product."""
-    if (type(other) is int or type(other) is float) and other == 2 and self.array.dtype != bool:
+    if arithmetic.is_plain_square(self, other):
         return arithmetic.square(self)
     return _power(self, other)
 

@@ -36,7 +36,7 @@ def uniform_array(rng: Any, shape: tuple[int, ...], dt: np.dtype[Any]) -> np.nda
             f"uniform random numbers are not implemented for {dt.name}; use a floating-point "
             "dtype, or randint() for integers"
         )
-    if dt.name in _SHORT_BITS:
+    if dt.itemsize < 4:
         bits = _SHORT_BITS[dt.name]
         return (rng.integers(0, 1 << bits, shape) / float(1 << bits)).astype(dt)
     found: np.ndarray = np.asarray(rng.random(shape, dt))

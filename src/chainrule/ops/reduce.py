@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.core.dtypes import is_inexact
+from chainrule.core.dtypes import is_inexact, real_dtype
 from chainrule.core.kinds import general, linear
 from chainrule.core.modes import get_mode
 from chainrule.core.namespaces import composite
@@ -61,6 +61,21 @@ _sum_of = _total(_add)
 _product_of = _total(np.multiply.reduce)
 
 
+def reduced(x: Any, axis: tuple[int, ...], keepdims: bool = False, **_: Any) -> Aval:
+    """Shape and dtype of a reduction: the argument's dtype, int64 for integers."""
+    if keepdims:
+        shape = tuple(1 if i in axis else d for i, d in enumerate(x.shape))
+    else:
+        shape = tuple(d for i, d in enumerate(x.shape) if i not in axis)
+    return Aval(shape, x.dtype if is_inexact(x.dtype) else _INT64)
+
+
+def reduced_real(x: Any, axis: tuple[int, ...], keepdims: bool = False, **_: Any) -> Aval:
+    """As `reduced`, for a reduction of complex numbers to real ones."""
+    found = reduced(x, axis, keepdims)
+    return Aval(found.shape, real_dtype(found.dtype))
+
+
 def _reductions() -> list[Sample]:
     return [
         Sample(uniform(2, 3), axis=(0, 1), keepdims=False),
@@ -73,7 +88,7 @@ def _reductions() -> list[Sample]:
 sum_prim = linear(
     "sum", _sum_of,
     lambda xp, g, x_aval, axis, keepdims: expand(xp, g, x_aval, axis, keepdims),
-    symbol="sum({})", samples=_reductions,
+    aval=reduced, symbol="sum({})", samples=_reductions,
 )  # fmt: skip
 
 
@@ -100,7 +115,7 @@ def _mean_transpose(xp: Any, g: Any, x_aval: Any, axis: Any, keepdims: bool) -> 
 
 
 mean_prim = linear(
-    "mean", _mean_of, _mean_transpose, symbol="mean({})", samples=_reductions
+    "mean", _mean_of, _mean_transpose, aval=reduced, symbol="mean({})", samples=_reductions
 )  # fmt: skip
 
 
@@ -129,7 +144,7 @@ prod_prim = general(
             t * xp.products_of_others(x, axis), axis=axis, keepdims=keepdims
         ),
     ),
-    symbol="prod({})",
+    aval=reduced, symbol="prod({})",
     samples=lambda: [
         *_reductions(),
         Sample(np.array([[1.5, 0.0, 2.0], [0.0, 3.0, 0.0]]), axis=(1,), keepdims=False),
@@ -161,7 +176,7 @@ logsumexp_prim = general(
             t * _softmax_of(xp, x, out, axis, keepdims), axis=axis, keepdims=keepdims
         ),
     ),
-    symbol="logsumexp({})", samples=_reductions,
+    aval=reduced, symbol="logsumexp({})", samples=_reductions,
 )  # fmt: skip
 
 
@@ -228,6 +243,8 @@ def mean(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: Any = Non
     >>> cr.mean(cr.tensor([1.0, 2.0, 6.0]))
     tensor(3.)
     """
+    if dtype is None and type(input) is Tensor and input.array.dtype.char in "fdFD":
+        return _apply(mean_prim.prim, input, dim, keepdim)
     x = converted(as_input(input, "mean"), dtype)
     if not is_inexact(numpy_dtype(x)):
         raise RuntimeError(

@@ -13,7 +13,7 @@ from chainrule.core.samples import Sample, uniform
 from chainrule.core.tensor import wrap
 from chainrule.ops.api import FUNCTIONS, export
 from chainrule.ops.inputs import as_input, axes_of, converted, count_of, is_complex, numpy_dtype
-from chainrule.ops.reduce import expand, in_float32, mean, sum_prim
+from chainrule.ops.reduce import expand, in_float32, mean, reduced_real, sum_prim
 from chainrule.ops.shape import permute_dims, reshape_prim
 
 _Axes = tuple[int, ...]
@@ -69,7 +69,7 @@ var_prim = general(
         lambda xp, t, x, axis, correction, keepdims: _per(2, x.shape, axis, correction)
         * xp.sum(_along(xp, t, _centred(xp, x, axis)), axis=axis, keepdims=keepdims),
     ),
-    symbol="var({})", samples=_samples,
+    aval=reduced_real, symbol="var({})", samples=_samples,
 )  # fmt: skip
 
 
@@ -93,7 +93,7 @@ std_prim = general(
             _per(1, x.shape, axis, correction),
         ),
     ),
-    symbol="std({})", samples=_samples,
+    aval=reduced_real, symbol="std({})", samples=_samples,
 )  # fmt: skip
 
 

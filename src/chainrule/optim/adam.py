@@ -70,16 +70,16 @@ class Adam(Optimizer):
             d = with_decay(self, p_, g_, group)
             s = self.scratch(p_)
             m *= beta1
-            m += np.multiply(d, 1 - beta1, out=s)
-            np.multiply(d, d, out=s)
+            m += np.multiply(d, 1 - beta1, s)
+            np.multiply(d, d, s)
             s *= 1 - beta2
             v *= beta2
             v += s
             if top:
                 v = np.maximum(top[0], v, out=top[0])
-            np.sqrt(v, out=s)
+            np.sqrt(v, s)
             s += eps
-            np.divide(m, s, out=s)
+            np.divide(m, s, s)
             s *= rate
             if shrink != 1.0:
                 p_ *= shrink

@@ -15,9 +15,9 @@ from chainrule.core.mutation import note_write
 from chainrule.core.tensor import Tensor, wrap
 from chainrule.nn.module import zero_grads
 
-# Entries updated at once: a block of every array an update touches stays in the processor's cache
+# Bytes updated at once: a block of every array an update touches stays in the processor's cache
 # between the passes over it.
-BLOCK = 1 << 14
+BLOCK = 1 << 17
 
 
 class Optimizer:
@@ -146,7 +146,9 @@ class Optimizer:
         key = (like.dtype, index)
         buffer = self._scratch.get(key)
         if buffer is None or buffer.size < like.size:
-            buffer = self._scratch[key] = np.empty(max(like.size, BLOCK), like.dtype)
+            buffer = self._scratch[key] = np.empty(like.size, like.dtype)
+        if buffer.shape == like.shape:
+            return buffer
         return buffer[: like.size].reshape(like.shape)
 
     def zero_grad(self, set_to_none: bool = True) -> None:
@@ -251,12 +253,13 @@ def blocks(p: Any, g: Any, *states: Tensor) -> Iterator[tuple[Any, ...]]:
         yield tuple(a.real for a in arrays)
         yield tuple(a.imag for a in arrays)
         return
-    if p.size <= 2 * BLOCK or not all(a.flags.c_contiguous for a in (p, *arrays[2:])):
+    if p.nbytes <= 2 * BLOCK or not all(a.flags.c_contiguous for a in (p, *arrays[2:])):
         yield arrays
         return
     flat = [a.reshape(-1) for a in arrays]
-    for start in range(0, p.size, BLOCK):
-        yield tuple(a[start : start + BLOCK] for a in flat)
+    size = BLOCK // p.itemsize
+    for start in range(0, p.size, size):
+        yield tuple([a[start : start + size] for a in flat])
 
 
 def with_decay(self: Optimizer, p: Any, g: Any, group: dict[str, Any]) -> Any:

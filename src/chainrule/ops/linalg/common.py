@@ -23,10 +23,13 @@ def check_matrix(x: Any, name: str, argument: str = "A") -> Any:
     a = operand(x, name, argument, 1)
     if a.ndim < 2:
         raise RuntimeError(f"{name}: The input tensor {argument} must have at least 2 dimensions.")
-    if numpy_dtype(a).kind not in "fc":
+    dt = numpy_dtype(a)
+    if dt.kind not in "fcV":
         raise RuntimeError(
             f"{name}: Expected a floating point or complex tensor as input. Got {scalar_name(a)}"
         )
+    if dt.kind == "V" or dt.itemsize < 4:
+        raise RuntimeError(f"{name}: Low precision dtypes not supported. Got {scalar_name(a)}")
     return a
 
 
@@ -50,6 +53,20 @@ def batch_element(flags: Any) -> str:
     if flags.ndim == 0:
         return ""
     return f"(Batch element {int(np.argmax(flags.reshape(-1)))}): "
+
+
+def first_zero(values: Any) -> Any:
+    """The place, from 1, of the first zero along the last axis; 0 if there is none."""
+    zero = values == 0
+    if not zero.shape[-1]:
+        return np.zeros(zero.shape[:-1], np.int32)
+    return np.where(zero.any(-1), zero.argmax(-1) + 1, 0).astype(np.int32)
+
+
+def adjoint_raw(a: Any) -> Any:
+    """The conjugate transpose of arrays."""
+    a = a.swapaxes(-1, -2)
+    return a.conj() if a.dtype.kind == "c" else a
 
 
 def re(xp: Any, a: Any) -> Any:
@@ -125,8 +142,8 @@ def general_matrix(m: int, n: int, *batch: int, complex: bool = False, seed: int
 
 
 __all__ = [
-    "LinAlgError", "adjoint", "as_column", "as_row", "batch_element", "check_matrix",
-    "check_square", "columns", "conj", "diagonal", "diagonal_matrix", "general_matrix",
-    "hermitian", "numpy_dtype", "operand", "re", "rows_of", "scalar_name", "spd", "transpose",
-    "tril", "triu",
+    "LinAlgError", "adjoint", "adjoint_raw", "as_column", "as_row", "batch_element", "check_matrix",
+    "check_square", "columns", "conj", "diagonal", "diagonal_matrix", "first_zero",
+    "general_matrix", "hermitian", "numpy_dtype", "operand", "re", "rows_of", "scalar_name", "spd",
+    "transpose", "tril", "triu",
 ]  # fmt: skip

@@ -1,0 +1,55 @@
+"""`unsqueeze_`, `squeeze_`, `t_`, `transpose_`: another shape for the same tensor object."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from weakref import ref
+
+from chainrule.core import inplace
+from chainrule.core.tensor import Tensor, wrap
+from chainrule.ops import shape
+from chainrule.ops.api import attach
+
+
+def become_view(x: Tensor, take: Callable[[Tensor], Tensor]) -> Tensor:
+    """Make `x` a view, taken by `take`, of what it was.
+
+    What it was lives on as a tensor that nobody sees: views of `x` are views of that.
+
+    Raises:
+        RuntimeError: if `x` is a leaf that requires grad.
+    """
+    if x.is_leaf and x.requires_grad:
+        inplace.refuse_leaf()
+    was = wrap(x.array, x.node)
+    was._view, was._views = x._view, x._views
+    for view in inplace.living_views(was):
+        view._view.parent = was  # type: ignore[union-attr]
+    if was._view is not None:
+        siblings = was._view.parent._views
+        assert siblings is not None
+        siblings[:] = [ref(was) if weak() is x else weak for weak in siblings]
+    view = take(was)
+    x.array, x.node, x._view, x._views = view.array, view.node, view._view, None
+    if was._views is not None:
+        was._views[:] = [ref(x) if weak() is view else weak for weak in was._views]
+    return x
+
+
+def _declare(name: str) -> None:
+    take = getattr(shape, name)
+
+    def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        return become_view(self, lambda x: take(x, *args, **kwargs))
+
+    method.__name__ = method.__qualname__ = name + "_"
+    method.__doc__ = f"In-place version of `{name}`: the same tensor, from now on in that shape."
+    attach(name + "_", method)
+    if name == "transpose":
+        attach("swapaxes_", method)
+        attach("swapdims_", method)
+
+
+for _name in ("unsqueeze", "squeeze", "t", "transpose"):
+    _declare(_name)
