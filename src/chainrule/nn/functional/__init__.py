@@ -78,6 +78,7 @@ from chainrule.nn.functional.dropout import (
     dropout3d,
     feature_alpha_dropout,
 )
+from chainrule.nn.functional.grids import affine_grid, grid_sample
 from chainrule.nn.functional.losses import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
@@ -144,6 +145,7 @@ __all__ = [
     "adaptive_max_pool1d",
     "adaptive_max_pool2d",
     "adaptive_max_pool3d",
+    "affine_grid",
     "alpha_dropout",
     "avg_pool1d",
     "avg_pool2d",
@@ -178,6 +180,7 @@ __all__ = [
     "gaussian_nll_loss",
     "gelu",
     "glu",
+    "grid_sample",
     "group_norm",
     "gumbel_softmax",
     "hardshrink",
