@@ -152,7 +152,7 @@ softsign = elementwise(
 # Unlike `clamp`, PyTorch's hardtanh passes nothing at the bounds themselves.
 hardtanh = elementwise(
     "hardtanh", lambda x, low, high: np.minimum(np.maximum(x, low), high),
-    lambda x, low, high: (x > low) * (x < high),
+    selection(lambda x, low, high: (x > low) & (x < high)),
     has_params=True, samples=_cases(low=-1.0, high=0.5), doc="x, limited to [low, high].",
 )  # fmt: skip
 hardswish = elementwise(
@@ -162,17 +162,17 @@ hardswish = elementwise(
 )  # fmt: skip
 softshrink = elementwise(
     "softshrink", lambda x, lambd: x - np.minimum(np.maximum(x, -lambd), lambd),
-    lambda xp, x, lambd: xp.abs(x) > lambd,
+    selection(lambda xp, x, lambd: xp.abs(x) > lambd),
     has_params=True, samples=_cases(lambd=0.8), doc="x moved towards 0 by lambd, at most to 0.",
 )  # fmt: skip
 hardshrink = elementwise(
     "hardshrink", lambda x, lambd: np.where(np.abs(x) <= lambd, 0, x),
-    lambda xp, x, lambd: xp.abs(x) > lambd,
+    selection(lambda xp, x, lambd: xp.abs(x) > lambd),
     has_params=True, samples=_cases(lambd=0.8), doc="x, but 0 where |x| is at most lambd.",
 )  # fmt: skip
 threshold = elementwise(
     "threshold", lambda x, threshold, value: np.where(x > threshold, x, value),
-    lambda x, threshold: x > threshold,
+    selection(lambda x, threshold: x > threshold),
     has_params=True, samples=_cases(threshold=0.4, value=-1.5),
     doc="x where it exceeds the threshold, else the value.",
 )  # fmt: skip
