@@ -61,6 +61,8 @@ VALUES = {
     "size_of_size": lambda lib: x_of(lib).shape.numel(),
     "size_slice": lambda lib: x_of(lib).shape[:1],
     "shape_is_a_tuple": lambda lib: x_of(lib).shape == (2, 2),
+    "size_sums": lambda lib: (lib.Size([1]) + (2,), (0,) + lib.Size([1]), lib.Size([1, 2]) * 2),  # noqa: RUF005
+    "size_of_tensors": lambda lib: lib.Size((1, lib.tensor(2))),
     "dims": lambda lib: (x_of(lib).dim(), x_of(lib).ndim, x_of(lib).ndimension()),
     "counts": lambda lib: (x_of(lib).numel(), x_of(lib).nelement(), lib.numel(x_of(lib))),
     "bytes": lambda lib: (x_of(lib).element_size(), x_of(lib).nbytes, x_of(lib).itemsize),
@@ -137,6 +139,8 @@ def assign_data(x, value):
 
 
 ERRORS = {
+    "size_floats": lambda lib: lib.Size([1.5]),
+    "size_plus_list": lambda lib: lib.Size([1]) + [2],  # noqa: RUF005
     "item": lambda lib: x_of(lib).item(),
     "item_empty": lambda lib: lib.zeros(0).item(),
     "float_many": lambda lib: float(x_of(lib)),
@@ -308,6 +312,16 @@ def test_every_exported_name_exists():
     assert cr.relu_ is cr.relu_
     assert cr.exp_(cr.zeros(1)).tolist() == [1]
     assert cr.conv2d is cr.nn.functional.conv2d or callable(cr.conv2d)
+
+
+def test_portable_programs_find_the_cpu():
+    assert not cr.cuda.is_available()
+    assert cr.cuda.device_count() == cr.accelerator.device_count() == 0
+    assert not cr.accelerator.is_available()
+    assert cr.accelerator.current_accelerator() is None
+    assert not cr.backends.mps.is_available()
+    cr.backends.cudnn.deterministic = True
+    cr.cuda.manual_seed_all(0)
 
 
 def test_unknown_names():

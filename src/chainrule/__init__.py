@@ -87,21 +87,26 @@ def __getattr__(name: str) -> _Any:
     """What is imported when it is first used, so that `import chainrule` is quick.
 
     These are the submodules (`chainrule.nn`, `chainrule.optim`, ...), `save` and `load`, bfloat16,
-    and the functions of neural networks that PyTorch has at top level too.
+    in-place functions, and the functions of neural networks that PyTorch has at top level too.
     """
+    found = None if name.startswith("_") else _on_first_use(name)
+    if found is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = found
+    return found
+
+
+def _on_first_use(name: str) -> _Any:
     if name == "bfloat16":
         try:
             return _dtypes.bfloat16()
-        except ImportError as error:
+        except ImportError as error:  # so that hasattr() is False
             raise AttributeError(str(error)) from error
     if name in ("save", "load"):
         return getattr(_import_module(f"{__name__}.serialization"), name)
-    if not name.startswith("_"):
-        if _find_spec(f"{__name__}.{name}") is not None:
-            return _import_module(f"{__name__}.{name}")
-        if name.endswith("_") and hasattr(Tensor, name):
-            return getattr(Tensor, name)
-        _import_module(f"{__name__}.nn.functional")
-        if name in _FUNCTIONS:
-            return _FUNCTIONS[name]
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if _find_spec(f"{__name__}.{name}") is not None:
+        return _import_module(f"{__name__}.{name}")
+    if name.endswith("_") and hasattr(Tensor, name):
+        return getattr(Tensor, name)
+    _import_module(f"{__name__}.nn.functional")
+    return _FUNCTIONS.get(name)

@@ -175,6 +175,16 @@ def test_second_backward_says_who_freed_and_both_cures():
     assert x.grad.item() == 6
 
 
+def test_a_pass_frees_only_what_it_ran():
+    x = leaf(3.0)
+    m = x * x
+    z = m * m
+    assert cr.autograd.grad(z, m)[0].item() == 18
+    assert cr.autograd.grad(m, x)[0].item() == 6
+    z = m * m
+    assert cr.autograd.grad(z, m)[0].item() == 18
+
+
 def test_linear_graphs_are_never_used_up():
     x = leaf([1.0, 2.0])
     y = (x + x).sum()
@@ -211,6 +221,11 @@ def test_inputs_limit_where_gradients_go():
     m = x * y
     (m * m).backward(inputs=m)
     assert m.grad.item() == 12
+    assert not m.retains_grad
+    m.retain_grad()
+    (m * m).backward(inputs=[m, y])
+    assert m.grad.item() == 24
+    assert y.grad.item() == 24
 
 
 def test_retain_grad():

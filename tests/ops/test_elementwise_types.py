@@ -118,6 +118,13 @@ def test_integer_numbers_beyond_the_range_wrap():
         assert build(cr).tolist() == build(torch).tolist()
 
 
+def test_comparison_with_integers_beyond_the_range():
+    assert (cr.tensor([1], dtype=cr.uint8) > -1).tolist() == [True]
+    assert (cr.tensor([50], dtype=cr.int8) < 300).tolist() == [True]
+    assert (cr.tensor([1]) < 10**30).tolist() == [True]
+    assert (cr.tensor([1]) == 10**30).tolist() == [False]
+
+
 def test_bitwise():
     for op in (operator.and_, operator.or_, operator.xor, operator.lshift, operator.rshift):
         for a, b in (([12, 7], [2, 3]), ([12, 7], 2), (5, [1, 2])):
@@ -191,6 +198,8 @@ def test_errors_say_what_to_do():
     for call, kind, words in [
         (lambda: boolean - boolean, RuntimeError, "Subtraction, the `-` operator"),
         (lambda: -boolean, RuntimeError, "Negation, the `-` operator"),
+        (lambda: boolean**boolean, NotImplementedError, '"pow" not implemented for bool'),
+        (lambda: cr.square(boolean), NotImplementedError, '"square" not implemented for bool'),
         (lambda: integer // 0, RuntimeError, "ZeroDivisionError"),
         (lambda: integer % 0, RuntimeError, "ZeroDivisionError"),
         (lambda: cr.fmod(integer, 0), RuntimeError, "ZeroDivisionError"),

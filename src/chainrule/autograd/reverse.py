@@ -17,6 +17,7 @@ from chainrule.core.ownership import held_once
 from chainrule.core.tensor import Tensor, as_array, wrap
 
 _accumulating = threading.Lock()
+_NOBODY: dict[Any, Tensor] = {}
 
 
 def _as_tuple(x: Any) -> tuple[Any, ...]:
@@ -106,12 +107,14 @@ def owner_of(node: Node) -> Tensor | None:
     return None if retain is None else retain()
 
 
-def _deposit(found: dict[Node, Any], create_graph: bool) -> None:
-    """Put gradients into `.grad` of the tensors they belong to."""
+def _deposit(
+    found: dict[Node, Any], create_graph: bool, owners: dict[Any, Tensor] = _NOBODY
+) -> None:
+    """Put gradients into `.grad` of the tensors they belong to, or of the given `owners`."""
     ready = []
     while found:
         node, g = found.popitem()
-        tensor = owner_of(node)
+        tensor = owner_of(node) if node not in owners else owners[node]
         if tensor is None:
             continue
         if create_graph and g.node is None:
@@ -167,15 +170,16 @@ def backward(
         wanted = set(_nodes_of(leaves))
         order, live = engine.between(roots, wanted)
     found, retained = engine.pull(order, seeds, live, wanted, create_graph)
-    if inputs is not None:
-        for x in leaves:
-            if isinstance(x, Tensor) and x.node in found and type(x.node) is not Leaf:
-                found.pop(x.node) if x.node in retained else retain(x)
+    owners: dict[Any, Tensor] = {}
+    if inputs is not None:  # those that are not leaves get theirs too, this once
+        owners = {x.node: x for x in leaves if isinstance(x, Tensor)}
+        for node in retained:
+            found.pop(node, None)
     del seeds
-    _deposit(found, create_graph)
+    _deposit(found, create_graph, owners)
     _deposit(retained, create_graph)
     if not (create_graph if retain_graph is None else retain_graph):
-        engine.free(order)
+        engine.free(order, engine.ends_of(wanted, live))
 
 
 def retain(x: Tensor) -> None:
@@ -249,7 +253,7 @@ def grad(
         )
     _deposit(retained, create_graph)
     if not (create_graph if retain_graph is None else retain_graph):
-        engine.free(order)
+        engine.free(order, engine.ends_of(wanted, live))
     return tuple([_result(found.get(n), n, materialize_grads) for n in nodes])
 
 

@@ -8,7 +8,7 @@ derivative must itself be recorded, on tensors.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from operator import attrgetter
 from typing import Any
 
@@ -22,10 +22,10 @@ from chainrule.core.node import Freed, Leaf, Node
 from chainrule.core.primitive import LEAF, PICK
 from chainrule.core.source import caller
 from chainrule.core.special_modes import AnomalyError
-from chainrule.core.sweep import Restart, Scatter, Sweep, boxed, unpack
+from chainrule.core.sweep import Restart, Scatter, Sweep, boxed, ends_of, unpack
 from chainrule.core.tensor import Tensor
 
-__all__ = ["Scatter", "between", "boxed", "check_alive", "free", "pull", "push", "reach"]
+__all__ = ["Scatter", "between", "boxed", "check_alive", "ends_of", "free", "pull", "push", "reach"]
 _seq = attrgetter("seq")
 
 
@@ -87,14 +87,18 @@ def freed_error(node: Node, freed: Freed) -> RuntimeError:
     )
 
 
-def check_alive(order: Sequence[Node]) -> None:
-    """Raise if a node was freed by an earlier backward pass or lost a saved value to a write."""
+def check_alive(order: Sequence[Node], ends: Collection[Node] = ()) -> None:
+    """Raise if a node was freed by an earlier backward pass or lost a saved value to a write.
+
+    What the `ends` of the sweep saved does not matter.
+    """
     last = mutation.last_seq()
     for node in order:
         args = node.args
         if type(args) is Freed:
-            raise freed_error(node, args)
-        if node.seq < last and args is not None:
+            if node not in ends:
+                raise freed_error(node, args)
+        elif node.seq < last and args is not None and node not in ends:
             mutation.check_saved(node)
 
 
@@ -112,8 +116,8 @@ def pull(
     sweep repeated with the test.  A nan that does not arrive was multiplied away by a selection,
     which is what the test would have done.
     """
-    check_alive(order)
     found = Sweep(live, wanted, create_graph)
+    check_alive(order, found.ends)
     outer = modes.get_mode()
     if isinstance(outer, modes.Mode):
         if outer.anomaly:
@@ -139,7 +143,7 @@ def pull(
         # The way here through the engine says nothing; the message has the user's lines.
         raise error.with_traceback(None) from None
     except (RuntimeError, TypeError, AttributeError) as error:
-        check_freed_meanwhile(order, error)
+        check_freed_meanwhile([n for n in order if n not in found.ends], error)
         raise
     finally:
         modes.current.set(outer)
@@ -198,10 +202,12 @@ def push(order: Sequence[Node], seeds: dict[Node, Any], create_graph: bool) -> d
     return tangents
 
 
-def free(order: Iterable[Node]) -> None:
-    """Release the values kept for backward, leaving a note of who did."""
+def free(order: Iterable[Node], ends: Collection[Node] = ()) -> None:
+    """Release the values kept for backward, leaving a note of who did; the `ends` keep theirs."""
     freed = Freed(*caller(2))
     for node in order:
+        if node in ends:
+            continue
         if node.prim.saves and node.args is not None:
             node.args = freed
             node.out = None

@@ -256,11 +256,13 @@ def bind_elementwise(prim: Elementwise, args: Sequence[Any], params: dict[str, A
             f"{prim.name}() takes tensors, arrays and numbers, got "
             f"({', '.join(type(x).__name__ for x in args)}); wrap sequences in chainrule.tensor()"
         ) from None
-    values = [cast(v, dt) for v in values]
+    values = [cast(v, dt, prim.result != "bool") for v in values]
     try:
         out = prim.eval(*values, **(params or {}))
+        if dt.kind == "b" and prim.result == "same" and out.dtype != dt:
+            raise TypeError(f"{prim.name} of booleans gives {out.dtype}")
     except (ValueError, TypeError) as error:
-        raise mismatch(prim, values, error) from None
+        raise mismatch(prim, values, error) from (error if type(error) is TypeError else None)
     mode = get_mode() if recording and prim.differentiable else False
     if mode is False or not is_inexact(out.dtype):
         return wrap(out)
@@ -279,14 +281,19 @@ def promote(*args: Any) -> list[Any]:
     ]
 
 
-def cast(value: Any, dt: np.dtype[Any]) -> Any:
-    """An array in the given dtype, copied only if it has another; a number as a 0-d array."""
+def cast(value: Any, dt: np.dtype[Any], wrap_around: bool = True) -> Any:
+    """An array in the given dtype, copied only if it has another; a number as a 0-d array.
+
+    A Python integer beyond the dtype's range wraps around, as in PyTorch; comparisons, for which
+    that would be a wrong answer, get it as it is.
+    """
     if hasattr(value, "dtype"):
         return value if value.dtype is dt or value.dtype == dt else value.astype(dt)
     try:
         return np.asarray(value, dt)
-    except OverflowError:  # a Python integer beyond the dtype's range wraps, as in PyTorch
-        return np.asarray(value).astype(dt)
+    except OverflowError:
+        number = np.asarray(value)
+        return number.astype(dt) if wrap_around else number
 
 
 _NOT_FOR_BOOL = {

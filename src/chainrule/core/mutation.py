@@ -30,6 +30,7 @@ class Write:
         self.lasti = -1
 
 
+ndarray = np.ndarray
 LOG: dict[int, Write] = {}
 
 
@@ -42,7 +43,7 @@ class Log:
 def owner_of(array: Any) -> Any:
     """The array that owns the memory which `array` looks at."""
     base = getattr(array, "base", None)
-    while base is not None and hasattr(base, "__array_interface__"):
+    while base is not None and (type(base) is ndarray or hasattr(base, "__array_interface__")):
         array, base = base, getattr(base, "base", None)
     return array
 

@@ -53,7 +53,8 @@ def contribution(
     """The cotangent `g` times one partial derivative: what flows to one argument.
 
     For complex numbers the partial is conjugated (PyTorch's convention: the gradient points to
-    steepest ascent).  If `careful`, a zero cotangent wins over an infinite or nan partial.
+    steepest ascent).  If `careful`, a zero cotangent wins over an infinite or nan partial,
+    and an entry that was not selected over any cotangent.
     """
     if case == ONE:
         return g
@@ -61,7 +62,8 @@ def contribution(
         local = args[detail] if detail >= 0 else out
     elif case == SELECTION:
         local = detail.call(xp, g, args, out, node.params)
-        return xp.where(local, xp.multiply(g, local), 0)
+        g = xp.multiply(g, local)
+        return xp.where(local, g, 0) if careful else g
     elif case == RULE:
         local = detail.call(xp, g, args, out, node.params)
     else:

@@ -10,10 +10,11 @@ import numpy as np
 
 from chainrule.core.dtypes import is_inexact
 from chainrule.core.modes import Mode, get_mode
+from chainrule.core.mutation import shares_owner
 from chainrule.core.node import Aval, Leaf, Node, next_seq
 from chainrule.core.source import caller
 from chainrule.core.special_modes import after_record
-from chainrule.core.tensor import Tensor, ViewOf, as_array, new, wrap
+from chainrule.core.tensor import Tensor, ViewOf, as_array, ndarray, wrap
 
 REGISTRY: dict[str, Primitive] = {}
 
@@ -177,7 +178,7 @@ def pick(node: Node | None, index: int, out: Any) -> Tensor:
 
 def make_node(prim: Primitive, args: Any, out: Any, params: Any, parents: Any, place: Any) -> Node:
     """A node without shape and dtype, which the caller fills in."""
-    n: Node = new(Node)
+    n = Node()
     n.prim = prim
     n.args = args
     n.out = out
@@ -199,13 +200,19 @@ def record(
     place: Any,
 ) -> Node | None:
     """The node of an operation, keeping what its rules name; None if the mode says not to."""
-    if isinstance(mode, Mode) and (not mode.grad or mode.inference):
-        return None
-    keep_args, keep_out = prim.kept(tuple(p is not None for p in parents))
-    keep_all = isinstance(mode, Mode) and mode.keep_all
+    keep_all = False
+    if mode is not True:
+        assert isinstance(mode, Mode)
+        if not mode.grad or mode.inference:
+            return None
+        keep_all = mode.keep_all
+    wanted = tuple([p is not None for p in parents])
+    keep_args, keep_out = prim._kept.get(wanted) or prim.kept(wanted)
     args = tuple(
-        v if k or keep_all or not hasattr(v, "dtype") else Aval(v.shape, v.dtype)
-        for v, k in zip(values, keep_args, strict=True)
+        [
+            v if k or keep_all or not hasattr(v, "dtype") else Aval(v.shape, v.dtype)
+            for v, k in zip(values, keep_args)  # noqa: B905 - hot
+        ]
     )
     kept_out = out if keep_out or keep_all else None
     n = make_node(prim, args, kept_out, params, tuple(parents), place)
@@ -214,17 +221,18 @@ def record(
         if n.out is None:
             n.out = tuple(Aval(o.shape, o.dtype) for o in out)
     else:
-        out = as_array(out)
-        n.shape, n.dtype = out.shape, out.dtype
-    if isinstance(mode, Mode):
+        if type(out) is not ndarray:
+            out = as_array(out)
+        n.shape = out.shape
+        n.dtype = out.dtype
+    if mode is not True:
         after_record(n, out, mode, values)
     return n
 
 
 def note_view(view: Tensor, parent: Any, prim: Primitive, params: dict[str, Any]) -> None:
     """Remember that `view` shares the memory of `parent`, so that writes to either reach both."""
-    array = view.array
-    if array.base is None or not np.may_share_memory(array, parent.array):
+    if not shares_owner(view.array, parent.array):
         return
     view._view = ViewOf(parent, prim, params)
     children = parent._views

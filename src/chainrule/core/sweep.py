@@ -173,11 +173,19 @@ def has_nan(g: Any) -> bool:
     return bool(total != total)
 
 
+def ends_of(wanted: set[Node] | None, live: set[Node] | None) -> set[Node]:
+    """The wanted nodes behind which nothing is wanted: a sweep does not run them."""
+    if wanted is None or live is None:
+        return set()
+    return {n for n in wanted if not any([p in live for p in n.parents])}
+
+
 class Sweep:
     """One reverse sweep: what it carries, what it found, and how careful it is.
 
     Attributes:
         live: the nodes that may receive a cotangent; None means all.
+        ends: the wanted nodes that pass nothing on.
         wanted: the nodes whose cotangents to return; None means the leaves.
         careful: whether a zero cotangent wins over an infinite or nan derivative at every step.
         watch: whether to look for the step that gives birth to a nan or inf.
@@ -192,6 +200,7 @@ class Sweep:
     ) -> None:
         self.live = live
         self.wanted = wanted
+        self.ends = ends_of(wanted, live)
         self.create_graph = create_graph
         self.xp: Any = recorded if create_graph else raw
         self.careful = self.watch = False
@@ -234,6 +243,8 @@ class Sweep:
                 continue
             if wanted is not None and node in wanted:
                 got[node] = g
+                if node in self.ends:
+                    continue
             # `Elementwise.pull` unrolled: nearly all nodes of a tape come this way.
             args = node.args
             for parent, (case, detail) in zip(node.parents, partials):  # noqa: B905 - hot
@@ -266,6 +277,8 @@ class Sweep:
         if node.extra is None and not prim.side_effects:
             if wanted is not None and node in wanted:
                 self.got[node] = g
+                if node in self.ends:
+                    return
             if prim is PICK:
                 self._to_output(node, g)
                 return
@@ -319,6 +332,9 @@ class Sweep:
             self.got[node] = g
         if extra is not None and extra.retain is not None:
             self.retained[node] = g
+        if node in self.ends:
+            self.done[node] = g, None
+            return g, None
         if prim is PICK:
             self.done[node] = g, None
             self._to_output(node, g)

@@ -6,6 +6,7 @@ Only storage lives here.  Operations attach themselves as methods when they are 
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
@@ -72,7 +73,7 @@ class Tensor:
     @property
     def shape(self) -> Size:
         """The extent of each dimension."""
-        return Size(self.array.shape)
+        return size_of(Size, self.array.shape)
 
     @property
     def dtype(self) -> dtype:
@@ -124,23 +125,45 @@ class Parameter(Tensor):
 
 
 class Size(tuple[int, ...]):
-    """The shape of a tensor: a tuple that knows its number of entries."""
+    """The shape of a tensor: a tuple of integers that knows its number of entries."""
 
     __slots__ = ()
 
+    def __new__(cls, sizes: Any = ()) -> Size:
+        found = []
+        for i, d in enumerate(sizes):
+            if not hasattr(d, "__index__"):
+                raise TypeError(
+                    "chainrule.Size() takes an iterable of 'int' "
+                    f"(item {i} is '{type(d).__name__}')"
+                )
+            found.append(d.__index__())
+        return size_of(cls, found)
+
     def numel(self) -> int:
         """The number of entries of a tensor of this size."""
-        return int(np.prod(self, dtype=np.int64))
+        return math.prod(self)
 
     def __getitem__(self, key: Any) -> Any:
         found = tuple.__getitem__(self, key)
-        return Size(found) if isinstance(key, slice) else found
+        return size_of(Size, found) if isinstance(key, slice) else found
 
     def __add__(self, other: tuple[int, ...]) -> Size:  # type: ignore[override]
-        return Size(tuple.__add__(self, tuple(other)))
+        return Size(tuple.__add__(self, other))
+
+    def __radd__(self, other: tuple[int, ...]) -> Size:
+        return Size(other + tuple(self))
+
+    def __mul__(self, times: Any) -> Size:
+        return size_of(Size, tuple.__mul__(self, times))
+
+    __rmul__ = __mul__
 
     def __repr__(self) -> str:
         return f"chainrule.Size([{', '.join(map(str, self))}])"
+
+
+size_of = tuple.__new__  # makes a Size of integers without looking at them
 
 
 def wrap(array: Any, node: Node | None = None, cls: Any = Tensor) -> Any:

@@ -10,13 +10,14 @@ import numpy as np
 from chainrule.core.dtypes import as_numpy, is_inexact
 from chainrule.core.kinds import elementwise, general
 from chainrule.core.namespaces import composite, raw, recorded
+from chainrule.core.partials import selection
 from chainrule.core.samples import Sample, uniform
 from chainrule.core.tensor import Tensor
 from chainrule.ops.api import export, export_elementwise
 from chainrule.ops.axes import normalize_dim
 
 relu = elementwise(
-    "relu", lambda x: np.maximum(x, 0), lambda out: out > 0, grad_name="Relu",
+    "relu", lambda x: np.maximum(x, 0), selection(lambda out: out > 0), grad_name="Relu",
     symbol="relu({})", doc="Each entry if it is positive, else 0.",
 )  # fmt: skip
 export_elementwise(relu)

@@ -93,7 +93,7 @@ def where(condition: Any, input: Any = None, other: Any = None) -> Any:
 
         return nonzero(condition, as_tuple=True)
     mask = unbox(condition)[0]
-    if hasattr(mask, "dtype") and mask.dtype not in ("bool", "uint8"):
+    if hasattr(mask, "dtype") and mask.dtype.char not in "?B":
         raise RuntimeError(
             "where expected condition to be a boolean tensor, but got a tensor with dtype "
             f"{mask.dtype.name}; compare it first, for example condition != 0"

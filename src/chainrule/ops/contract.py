@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.core.dtypes import NUMPY_BOOL
 from chainrule.core.kinds import promote
 from chainrule.core.namespaces import recorded
 from chainrule.core.tensor import Tensor
@@ -217,7 +218,7 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Any:
             raise RuntimeError(f"t() expects a tensor with <= 2 dimensions, but self is {w.ndim}D")
         product = matmul(input, weight)
         return product if bias is None else arithmetic.add(product, bias)
-    if x.shape[-1] != w.shape[1] or x.dtype != w.dtype or x.dtype == np.bool_:
+    if x.shape[-1] != w.shape[1] or x.dtype != w.dtype or x.dtype == NUMPY_BOOL:
         check_mm(x if x.ndim > 1 else x.reshape(1, -1), w.T)
     if bias is not None:
         check_addend(

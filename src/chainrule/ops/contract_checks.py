@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.core.dtypes import NUMPY_BOOL
 from chainrule.core.tensor import Parameter, Tensor
 from chainrule.ops.products import numpy_dtype
 
@@ -53,7 +54,7 @@ def check_mm(x: Any, y: Any) -> None:
         )
     if x.dtype != y.dtype:
         raise _mixed(x, y)
-    if x.dtype == np.bool_:
+    if x.dtype == NUMPY_BOOL:
         raise NotImplementedError("\"addmm_impl_cpu_\" not implemented for 'Bool'")
 
 
@@ -73,7 +74,7 @@ def check_mv(x: Any, y: Any) -> None:
         raise RuntimeError(
             f"addmv input tensors must have the same dtype, but got {b}, {a}, and {b}"
         )
-    if x.dtype == np.bool_:
+    if x.dtype == NUMPY_BOOL:
         raise NotImplementedError("\"addmv_impl_cpu\" not implemented for 'Bool'")
 
 
@@ -85,7 +86,7 @@ def check_dot(x: Any, y: Any) -> None:
             "dot : expected both vectors to have same dtype, but found "
             f"{scalar_name(x)} and {scalar_name(y)}"
         )
-    if x.dtype == np.bool_:
+    if x.dtype == NUMPY_BOOL:
         raise NotImplementedError("\"dot\" not implemented for 'Bool'")
     if x.shape != y.shape:
         n, m = x.shape[0], y.shape[0]
@@ -104,7 +105,7 @@ def check_bmm(x: Any, y: Any, batch: tuple[int, ...]) -> None:
         )
     if x.dtype != y.dtype:
         raise RuntimeError(f"expected scalar type {scalar_name(x)} but found {scalar_name(y)}")
-    if x.dtype == np.bool_:
+    if x.dtype == NUMPY_BOOL:
         raise NotImplementedError("\"bmm\" not implemented for 'Bool'")
 
 

@@ -325,8 +325,11 @@ def einsum(*args: Any) -> Any:
                 f"expected scalar type {scalar_name(raws[0])} but found {scalar_name(r)}"
             )
     terms, out = _parse(equation, tuple(r.ndim for r in raws))
+    first = operands[0]
     made = _contract(terms, out, operands)
-    return made if isinstance(made, Tensor) else permute_dims(made, axes=tuple(range(made.ndim)))
+    if made is first:  # nothing to do, but the result is a tensor of its own
+        return permute_dims(made, axes=tuple(range(made.ndim)))
+    return made
 
 
 @export(method=False)

@@ -15,6 +15,7 @@ from chainrule.core.samples import Sample, uniform
 from chainrule.core.tensor import Tensor, wrap
 from chainrule.ops.api import export
 from chainrule.ops.axes import normalize_dim, normalize_dims
+from chainrule.ops.viewing import viewing
 
 Shape = tuple[int, ...]
 
@@ -63,6 +64,10 @@ squeeze_prim = linear(
     lambda xp, g, axis: xp.expand_dims(g, axis=axis), view=True,
     samples=lambda: [Sample(uniform(1, 3, 1), axis=(0, 2)), Sample(uniform(2), axis=())],
 )  # fmt: skip
+
+reshape_prim, broadcast_to_prim, permute_dims, expand_dims, squeeze_prim = map(
+    viewing, (reshape_prim, broadcast_to_prim, permute_dims, expand_dims, squeeze_prim)
+)
 
 
 @composite

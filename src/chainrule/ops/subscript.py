@@ -1,38 +1,24 @@
 """The subscript: `x[i]` and `x[i] = v`.
 
 A loop over `x[i]` is what many programs spend their time on, so integers and slices take a short
-way: the array is indexed, node and view are made here.
+way (`ops/viewing.py`).
 """
 
 from __future__ import annotations
 
-import sys
 from typing import Any
-from weakref import ref
 
 import numpy as np
 
 from chainrule.core import inplace, mutation
-from chainrule.core.fast import place_of
 from chainrule.core.modes import get_mode, is_recording
-from chainrule.core.node import Aval, Node, next_seq
-from chainrule.core.primitive import bind, prune_views
-from chainrule.core.tensor import Parameter, Tensor, ViewOf, new
+from chainrule.core.primitive import bind
+from chainrule.core.tensor import Tensor
 from chainrule.ops.api import attach
 from chainrule.ops.index import Spec, getitem, index_put, join_index, separate, split_index
+from chainrule.ops.viewing import is_plain, view_of
 
 _PRIM = getitem.prim
-_last: tuple[Any, ...] = (Aval((), np.dtype(float)),)
-
-
-def _args_of(x: Any) -> tuple[Any, ...]:
-    """What the node of a read keeps: shape and dtype, the same object for reads in a row."""
-    global _last
-    known = _last
-    aval = known[0]
-    if aval.shape != x.shape or aval.dtype is not x.dtype:
-        known = _last = (Aval(x.shape, x.dtype),)
-    return known
 
 
 def _read(self: Tensor, index: Any) -> Any:
@@ -46,9 +32,7 @@ def _read(self: Tensor, index: Any) -> Any:
             return _gather(self, spec, arrays)
         key = _view_key(spec)
     mode = get_mode()
-    if (mode is not True and mode is not False) or (
-        type(self) is not Tensor and type(self) is not Parameter
-    ):
+    if not is_plain(self, mode):
         try:
             return bind(_PRIM, (self,), {"index": spec})
         except IndexError as error:
@@ -58,31 +42,7 @@ def _read(self: Tensor, index: Any) -> Any:
         found = x[key]
     except IndexError as error:
         raise explained(error, self, spec, ()) from None
-    t: Tensor = new(Tensor)
-    t.array = found
-    t.node = t._grad = t._views = None
-    params = {"index": spec}
-    parent = self.node
-    if parent is not None and mode:
-        node = t.node = Node()
-        node.prim = _PRIM
-        node.args = _args_of(x)
-        node.out = node.extra = None
-        node.params = params
-        node.parents = (parent,)
-        node.seq = next_seq()
-        node.shape = found.shape
-        node.dtype = found.dtype
-        node.code, node.lasti = place_of(sys._getframe(1))
-    t._view = ViewOf(self, _PRIM, params)
-    views = self._views
-    if views is None:
-        self._views = [ref(t)]
-    else:
-        views.append(ref(t))
-        if len(views) & (len(views) - 1) == 0:
-            prune_views(views)
-    return t
+    return view_of(self, found, _PRIM, {"index": spec}, mode)
 
 
 def _view_key(spec: Spec) -> tuple[Any, ...]:

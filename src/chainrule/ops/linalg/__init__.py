@@ -5,6 +5,7 @@ from chainrule.ops.linalg import factor as factor
 from chainrule.ops.linalg import functions as functions
 from chainrule.ops.linalg import lu as lu
 from chainrule.ops.linalg import norms as norms
+from chainrule.ops.linalg import pinv as pinv
 from chainrule.ops.linalg import solve as solve
 from chainrule.ops.linalg import spectral as spectral
 from chainrule.ops.linalg.common import LinAlgError as LinAlgError

@@ -55,6 +55,20 @@ def batch_element(flags: Any) -> str:
     return f"(Batch element {int(np.argmax(flags.reshape(-1)))}): "
 
 
+def first_zero(values: Any) -> Any:
+    """The place, from 1, of the first zero along the last axis; 0 if there is none."""
+    zero = values == 0
+    if not zero.shape[-1]:
+        return np.zeros(zero.shape[:-1], np.int32)
+    return np.where(zero.any(-1), zero.argmax(-1) + 1, 0).astype(np.int32)
+
+
+def adjoint_raw(a: Any) -> Any:
+    """The conjugate transpose of arrays."""
+    a = a.swapaxes(-1, -2)
+    return a.conj() if a.dtype.kind == "c" else a
+
+
 def re(xp: Any, a: Any) -> Any:
     """The real part."""
     return xp.real(a) if numpy_dtype(a).kind == "c" else a
@@ -128,8 +142,8 @@ def general_matrix(m: int, n: int, *batch: int, complex: bool = False, seed: int
 
 
 __all__ = [
-    "LinAlgError", "adjoint", "as_column", "as_row", "batch_element", "check_matrix",
-    "check_square", "columns", "conj", "diagonal", "diagonal_matrix", "general_matrix",
-    "hermitian", "numpy_dtype", "operand", "re", "rows_of", "scalar_name", "spd", "transpose",
-    "tril", "triu",
+    "LinAlgError", "adjoint", "adjoint_raw", "as_column", "as_row", "batch_element", "check_matrix",
+    "check_square", "columns", "conj", "diagonal", "diagonal_matrix", "first_zero",
+    "general_matrix", "hermitian", "numpy_dtype", "operand", "re", "rows_of", "scalar_name", "spd",
+    "transpose", "tril", "triu",
 ]  # fmt: skip

@@ -15,6 +15,7 @@ from chainrule.core.samples import Sample
 from chainrule.ops.api import FUNCTIONS, export
 from chainrule.ops.linalg.common import (
     adjoint,
+    adjoint_raw,
     as_column,
     check_square,
     conj,
@@ -39,14 +40,9 @@ def _adjugate(x: Any) -> Any:
     u, s, vh = np.linalg.svd(x)
     n = s.shape[-1]
     others = np.where(np.eye(n, dtype=bool), 1, s[..., None, :]).prod(-1)
-    made = np.matmul(adjoint_of(vh) * others[..., None, :], adjoint_of(u))
+    made = np.matmul(adjoint_raw(vh) * others[..., None, :], adjoint_raw(u))
     phase = np.linalg.det(u) * np.linalg.det(vh)
     return (phase[..., None, None] * made).astype(x.dtype)
-
-
-def adjoint_of(a: Any) -> Any:
-    """The conjugate transpose of arrays."""
-    return np.conj(np.swapaxes(a, -1, -2))
 
 
 # With A = U S Vᴴ and dA = U E Vᴴ, adj(A + dA) = c V adj(S + E) Uᴴ where c = det U · det Vᴴ.  For

@@ -13,6 +13,7 @@ from chainrule.ops.api import export
 from chainrule.ops.linalg.common import (
     LinAlgError,
     adjoint,
+    adjoint_raw,
     batch_element,
     check_matrix,
     check_square,
@@ -24,7 +25,7 @@ from chainrule.ops.linalg.common import (
     tril,
     triu,
 )  # fmt: skip
-from chainrule.ops.linalg.solve import adjoint_raw, triangular_prim
+from chainrule.ops.linalg.solve import triangular_prim
 from chainrule.ops.results import result_type
 
 

@@ -10,10 +10,10 @@ import numpy as np
 from chainrule.core.kinds import bilinear, general, promote
 from chainrule.core.namespaces import recorded
 from chainrule.core.samples import Sample, uniform
-from chainrule.core.tensor import wrap
 from chainrule.ops import arithmetic
-from chainrule.ops.api import export
+from chainrule.ops.api import FUNCTIONS, export
 from chainrule.ops.axes import normalize_dim
+from chainrule.ops.compare import where_prim
 from chainrule.ops.contract import matmul
 from chainrule.ops.einsum import contract_single
 from chainrule.ops.linalg.common import (
@@ -49,7 +49,7 @@ def matrix_power(A: Any, n: int) -> Any:
         check_square(A, "linalg.matrix_power")
     if n == 0:
         eye = np.broadcast_to(np.eye(a.shape[-1], dtype=numpy_dtype(a)), a.shape)
-        return wrap(np.array(eye))
+        return where_prim(np.zeros((), bool), A, eye)  # keeps the, vanishing, dependence on A
     power = inv(A) if n < 0 else A
     result = None
     n = abs(n)
@@ -333,10 +333,11 @@ def vander(x: Any, N: int | None = None) -> Any:
             [1., 3., 9.]])
     """
     a = operand(x, "linalg.vander", "x", 1)
-    n = (a.shape[-1] if a.ndim else 1) if N is None else N
+    shape = a.shape or (1,)
+    n = shape[-1] if N is None else N
     if n <= 1:
         raise RuntimeError("N must be greater than 1.")
-    column = reshape_prim(x, shape=(*a.shape, 1))
+    column = reshape_prim(x, shape=(*shape, 1))
     return arithmetic.power(column, np.arange(n))
 
 
@@ -347,6 +348,19 @@ def _torch_vander(x: Any, N: int | None = None, increasing: bool = False) -> Any
     n = a.shape[0] if N is None else N
     powers = np.arange(n) if increasing else np.arange(n)[::-1]
     return arithmetic.power(reshape_prim(x, shape=(a.shape[0], 1)), powers)
+
+
+def diagonal(A: Any, *, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Any:
+    """The diagonals of matrices: `chainrule.diagonal` along the last two dimensions.
+
+    Raises:
+        IndexError: if a dimension is out of range.
+
+    >>> import chainrule as cr
+    >>> cr.linalg.diagonal(cr.eye(2))
+    tensor([1., 1.])
+    """
+    return FUNCTIONS["diagonal"](A, offset, dim1, dim2)
 
 
 def tensorinv(A: Any, ind: int = 2) -> Any:

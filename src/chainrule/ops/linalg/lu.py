@@ -17,6 +17,7 @@ from chainrule.ops.linalg.common import (
     batch_element,
     check_matrix,
     columns,
+    first_zero,
     general_matrix,
     operand,
     rows_of,
@@ -203,8 +204,7 @@ def lu_factor_ex(A: Any, *, pivot: bool = True, check_errors: bool = False) -> A
         )
     check_matrix(A, "torch.linalg.lu_factor")
     packed, pivots, _ = lu_prim(A, pivot=pivot)
-    zero = np.diagonal(packed.array, axis1=-2, axis2=-1) == 0
-    info = np.where(zero.any(-1), zero.argmax(-1) + 1, 0).astype(np.int32)
+    info = first_zero(np.diagonal(packed.array, axis1=-2, axis2=-1))
     if check_errors and info.any():
         k = info[info > 0].flat[0]
         raise RuntimeError(
@@ -230,7 +230,7 @@ def lu_factor(A: Any, *, pivot: bool = True) -> Any:
 
 def _order_of(pivots: Any, n: int) -> Any:
     """The order of rows that a sequence of exchanges (from 1) leads to."""
-    flat = pivots.reshape(-1, pivots.shape[-1]) - 1
+    flat = pivots.reshape(prod(pivots.shape[:-1]), pivots.shape[-1]) - 1
     order = np.tile(np.arange(n), (len(flat), 1))
     every = np.arange(len(flat))
     for k in range(flat.shape[1]):
@@ -261,6 +261,13 @@ def lu_solve(LU: Any, pivots: Any, B: Any, *, left: bool = True, adjoint: bool =
         return bmm_prim(perm, triangular_prim(lower, half, upper=True, unit=True))
     half = triangular_prim(LU, bmm_prim(perm.swapaxes(-1, -2), B), upper=False, unit=True)
     return triangular_prim(LU, half, upper=True, unit=False)
+
+
+@export("lu")
+def _torch_lu(A: Any, pivot: bool = True, get_infos: bool = False) -> Any:
+    """`linalg.lu_factor` under its older name; with `get_infos`, as `linalg.lu_factor_ex`."""
+    found = lu_factor_ex(A, pivot=pivot, check_errors=not get_infos)
+    return tuple(found) if get_infos else tuple(found[:2])
 
 
 @export("lu_solve")

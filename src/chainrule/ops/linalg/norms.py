@@ -12,7 +12,8 @@ from chainrule.ops import norms as vectors
 from chainrule.ops.axes import normalize_dims
 from chainrule.ops.inputs import as_input, converted
 from chainrule.ops.linalg.common import check_matrix, operand
-from chainrule.ops.linalg.solve import as_number, inv, tolerance
+from chainrule.ops.linalg.pinv import as_number, tolerance
+from chainrule.ops.linalg.solve import inv
 from chainrule.ops.linalg.spectral import svdvals_prim
 from chainrule.ops.reduce import sum_prim
 from chainrule.ops.shape import expand_dims, permute_dims

@@ -10,21 +10,23 @@ from chainrule.core.kinds import general
 from chainrule.core.samples import Sample, uniform
 from chainrule.core.tensor import wrap
 from chainrule.ops.api import export
+from chainrule.ops.compare import where_prim
 from chainrule.ops.linalg.common import (
     LinAlgError,
     adjoint,
     batch_element,
     check_square,
+    first_zero,
     general_matrix,
     operand,
     scalar_name,
     tril,
     triu,
 )  # fmt: skip
-from chainrule.ops.products import bmm_prim
 from chainrule.ops.results import result_type
 from chainrule.ops.shape import permute_dims, reshape_prim
 
+SolveEx = result_type("linalg_solve_ex", "result", "info")
 InvEx = result_type("linalg_inv_ex", "inverse", "info")
 
 
@@ -32,8 +34,7 @@ def first_zero_pivot(a: Any) -> Any:
     """Per matrix the number, from 1, of the first pivot that is zero; 0 if there is none."""
     from chainrule.ops.linalg.lu import factorize
 
-    zero = np.diagonal(factorize(a)[0], axis1=-2, axis2=-1) == 0
-    return np.where(zero.any(-1), zero.argmax(-1) + 1, 0)
+    return first_zero(np.diagonal(factorize(a)[0], axis1=-2, axis2=-1))
 
 
 def _inv(x: Any, check: bool = True) -> Any:
@@ -189,7 +190,7 @@ def inv_ex(A: Any, *, check_errors: bool = False) -> Any:
     inverse = inv_prim(A, check=check_errors)
     info = np.zeros(a.shape[:-2], np.int32)
     if np.isnan(inverse.array).any():
-        info = first_zero_pivot(a).astype(np.int32)
+        info = first_zero_pivot(a)
     return InvEx(inverse, wrap(info))
 
 
@@ -244,6 +245,28 @@ def solve(A: Any, B: Any, *, left: bool = True) -> Any:
     return reshape_prim(X, shape=tuple(X.shape[:-1])) if vector else X
 
 
+def solve_ex(A: Any, B: Any, *, left: bool = True, check_errors: bool = False) -> Any:
+    """The solution as by `solve`, and per matrix 0 or the number of the pivot that is zero.
+
+    Raises:
+        LinAlgError: if a matrix is singular and `check_errors` is set.
+        RuntimeError: if shapes or dtypes do not fit.
+    """
+    a = check_square(A, "linalg.solve")
+    try:
+        X = solve(A, B, left=left)
+    except LinAlgError:
+        if check_errors:
+            raise
+        info = first_zero_pivot(a)
+    else:
+        return SolveEx(X, wrap(np.zeros(a.shape[:-2], np.int32)))
+    bad = (info > 0)[..., None, None]
+    solved = solve(where_prim(bad, np.eye(a.shape[-1], dtype=a.dtype), A), B, left=left)
+    flags = bad if solved.ndim >= bad.ndim else bad[..., 0]
+    return SolveEx(where_prim(flags, np.asarray(np.nan, a.dtype), solved), wrap(info))
+
+
 def solve_triangular(
     A: Any, B: Any, *, upper: bool, left: bool = True, unitriangular: bool = False
 ) -> Any:
@@ -287,134 +310,3 @@ def triangular_solve(
     M, side = (swapped(A), not upper) if transpose else (A, upper)
     X = solve_triangular(M, input, upper=side, unitriangular=unitriangular)
     return TriangularSolve(X, clone(A))
-
-
-# The pseudo-inverse P of A (Golub & Pereyra 1973, theorem 4.3), at constant rank:
-#   dP = -P dA P + P Pᴴ dAᴴ (I - AP) + (I - PA) dAᴴ Pᴴ P,
-# whose adjoint maps g to -Pᴴ g Pᴴ + (I - AP) gᴴ P Pᴴ + Pᴴ P gᴴ (I - PA).
-def _pinv(x: Any, rtol: float | None, atol: float | None) -> Any:
-    if x.size == 0:
-        return np.zeros((*x.shape[:-2], x.shape[-1], x.shape[-2]), x.dtype)
-    u, s, vh = np.linalg.svd(x, full_matrices=False)
-    keep = s > tolerance(x, s, rtol, atol)
-    inverse = np.where(keep, 1 / np.where(keep, s, 1), 0)
-    return np.matmul(adjoint_raw(vh) * inverse[..., None, :], adjoint_raw(u)).astype(x.dtype)
-
-
-def adjoint_raw(a: Any) -> Any:
-    """The conjugate transpose of arrays."""
-    a = a.swapaxes(-1, -2)
-    return a.conj() if a.dtype.kind == "c" else a
-
-
-def tolerance(x: Any, s: Any, rtol: float | None, atol: float | None) -> Any:
-    """Up to what singular values count as zero: max(atol, rtol·largest), PyTorch's defaults."""
-    if rtol is None:
-        eps = float(np.finfo(x.dtype).eps)
-        rtol = 0.0 if atol is not None and atol > 0 else max(x.shape[-2:]) * eps
-    largest = s.max(-1, keepdims=True, initial=0)
-    return np.maximum(atol or 0.0, rtol * largest)
-
-
-def _pinv_vjp(xp: Any, g: Any, x: Any, out: Any) -> Any:
-    ph, gh = adjoint(xp, out), adjoint(xp, g)
-    a = xp.bmm(gh, xp.bmm(out, ph))
-    b = xp.bmm(xp.bmm(ph, out), gh)
-    return (
-        (a - xp.bmm(x, xp.bmm(out, a)))
-        + (b - xp.bmm(xp.bmm(b, out), x))
-        - xp.bmm(ph, xp.bmm(g, ph))
-    )
-
-
-def _pinv_jvp(xp: Any, t: Any, x: Any, out: Any) -> Any:
-    ph, th = adjoint(xp, out), adjoint(xp, t)
-    a = xp.bmm(xp.bmm(out, ph), th)
-    b = xp.bmm(th, xp.bmm(ph, out))
-    return (
-        (a - xp.bmm(xp.bmm(a, x), out))
-        + (b - xp.bmm(out, xp.bmm(x, b)))
-        - xp.bmm(out, xp.bmm(t, out))
-    )
-
-
-pinv_prim = general(
-    "pinv", _pinv, vjps=(_pinv_vjp,), jvps=(_pinv_jvp,), grad_name="LinalgPinv",
-    samples=lambda: [
-        Sample(general_matrix(3, 2), rtol=None, atol=None),
-        Sample(general_matrix(2, 3, 2), rtol=1e-3, atol=None),
-        Sample(general_matrix(2, 2, complex=True), rtol=None, atol=1e-6),
-    ],
-)  # fmt: skip
-
-
-def as_number(x: Any) -> Any:
-    """A tolerance given as a number or as a tensor of one number."""
-    return x if x is None else float(getattr(x, "array", x))
-
-
-def pinv(
-    A: Any, rcond: Any = None, *, rtol: Any = None, atol: Any = None, hermitian: bool = False
-) -> Any:
-    """The pseudo-inverse (Moore and Penrose) of a matrix, or of each in a batch.
-
-    Singular values of at most max(atol, rtol·largest) count as zero.
-
-    Raises:
-        RuntimeError: if the argument is not a matrix of floating-point numbers.
-
-    >>> import chainrule as cr
-    >>> cr.linalg.pinv(cr.tensor([[2.0, 0.0], [0.0, 0.0]]))
-    tensor([[0.5000, 0.0000],
-            [0.0000, 0.0000]])
-    """
-    a = operand(A, "linalg.pinv", "A", 1)
-    if a.ndim < 2 or a.dtype.name not in ("float32", "float64", "complex64", "complex128"):
-        raise RuntimeError(
-            f"linalg.pinv({scalar_name(a)}{{{list(a.shape)}}}): expected a tensor with 2 or more "
-            "dimensions of float, double, cfloat or cdouble types"
-        )
-    rtol = as_number(rtol if rcond is None else rcond)
-    return pinv_prim(A, rtol=rtol, atol=as_number(atol))
-
-
-export("pinverse")(pinv)
-
-Lstsq = result_type("linalg_lstsq", "solution", "residuals", "rank", "singular_values")
-
-
-def lstsq(A: Any, B: Any, rcond: Any = None, *, driver: str | None = None) -> Any:
-    """The X that makes ‖AX - B‖ least (and among several, ‖X‖): by the pseudo-inverse of A.
-
-    Args:
-        A: (..., m, n).
-        B: (..., m, k), or a vector (m).
-        rcond: singular values below rcond·largest count as zero.
-        driver: PyTorch's choice of algorithm; "gelsd" and "gelss" also return singular values.
-
-    Raises:
-        RuntimeError: if the shapes do not fit.
-    """
-    a = operand(A, "linalg.lstsq", "A", 1)
-    b = operand(B, "linalg.lstsq", "B", 2)
-    if a.ndim < 2:
-        raise RuntimeError("torch.linalg.lstsq: input must have at least 2 dimensions.")
-    vector = b.ndim == a.ndim - 1
-    if a.shape[-2] != b.shape[-1 if vector else -2]:
-        raise RuntimeError(
-            f"torch.linalg.lstsq: input.size(-2) should match other.size({-1 if vector else -2})"
-        )
-    M = reshape_prim(B, shape=(*b.shape, 1)) if vector else B
-    X = bmm_prim(pinv(A, rcond), M)
-    s = np.linalg.svd(a, compute_uv=False)
-    rank = (s > tolerance(a, s, as_number(rcond), None)).sum(-1)
-    residuals = wrap(np.empty(0, a.dtype))
-    if a.shape[-2] > a.shape[-1] and (rank == a.shape[-1]).all():
-        from chainrule.ops.norms import vector_norm
-
-        off = bmm_prim(A, X) - M
-        residuals = vector_norm(off, 2, -2) ** 2
-    if vector:
-        X = reshape_prim(X, shape=tuple(X.shape[:-1]))
-    shown = s if driver in ("gelsd", "gelss") else np.empty(0, s.dtype)
-    return Lstsq(X, residuals, wrap(rank), wrap(shown))
