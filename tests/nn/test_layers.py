@@ -44,6 +44,15 @@ LAYERS = [
     ("ReflectionPad1d", (2,), {}, [(2, 3, 4)]),
     ("ReflectionPad2d", ((1, 2, 0, 1),), {}, [IMAGE]),
     ("ReplicationPad2d", (2,), {}, [IMAGE]),
+    ("CircularPad1d", (2,), {}, [(2, 3, 4)]),
+    ("CircularPad2d", ((1, 2, 0, 1),), {}, [IMAGE]),
+    ("LPPool1d", (2, 3), {}, [(2, 3, 7)]),
+    ("LPPool2d", (4, 2), {"stride": 1}, [IMAGE]),
+    ("Unfold", ((2, 3),), {"padding": 1, "stride": 2}, [IMAGE]),
+    ("Fold", ((4, 5), (2, 2)), {"stride": 1}, [(2, 8, 12)]),
+    ("ChannelShuffle", (2,), {}, [IMAGE]),
+    ("UpsamplingNearest2d", (), {"scale_factor": 2}, [IMAGE]),
+    ("UpsamplingBilinear2d", (), {"size": (9, 7)}, [IMAGE]),
     ("BatchNorm1d", (4,), {}, [(5, 4)]),
     ("BatchNorm1d", (4,), {"momentum": None}, [(5, 4, 3)]),
     ("BatchNorm2d", (4,), {"affine": False}, [IMAGE]),
@@ -307,6 +316,15 @@ def test_batch_norm_uses_what_it_saw():
     np.testing.assert_allclose(layer(cr.tensor([[1.0, 20.0]])).detach().array, 0, atol=1e-3)
     with pytest.raises(ValueError, match="expected 2D or 3D input"):
         layer(cr.zeros(2))
+
+
+def test_pooling_is_undone():
+    x = np.random.default_rng(0).normal(size=(1, 2, 6, 4))
+    found = []
+    for library, tensor in ((cr, cr.tensor), (torch, torch.tensor)):
+        y, at = library.nn.MaxPool2d(2, return_indices=True)(tensor(x))
+        found.append(library.nn.MaxUnpool2d(2)(y, at, output_size=(6, 4)).numpy())
+    np.testing.assert_array_equal(*found)
 
 
 def test_dropout_only_in_training():

@@ -139,6 +139,18 @@ def test_jumping_to_an_epoch_gives_its_rate(name):
     np.testing.assert_allclose(schedule.get_last_lr(), other.get_last_lr())
 
 
+@pytest.mark.parametrize("name", sorted(set(CASES) - {"OneCycleLR", "CyclicLR"}))
+def test_resuming_after_an_epoch(name):
+    found = []
+    for optimizer, library in (mine(), reference()):
+        for group in optimizer.param_groups:
+            group["initial_lr"], group["lr"] = 0.8, 0.3
+        found.append(
+            rates(optimizer, getattr(library, name)(optimizer, last_epoch=2, **CASES[name]))
+        )
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-9, atol=1e-12)
+
+
 def test_mistakes():
     optimizer, library = mine()
     with pytest.raises(TypeError, match="is not an Optimizer"):

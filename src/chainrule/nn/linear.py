@@ -224,6 +224,35 @@ class Upsample(Module):
         return f"size={self.size}, mode='{self.mode}'"
 
 
+class UpsamplingNearest2d(Upsample):
+    """`Upsample` of images that repeats pixels."""
+
+    def __init__(self, size: Any = None, scale_factor: Any = None) -> None:
+        super().__init__(size, scale_factor, mode="nearest")
+
+
+class UpsamplingBilinear2d(Upsample):
+    """`Upsample` of images that interpolates linearly between corners that stay."""
+
+    def __init__(self, size: Any = None, scale_factor: Any = None) -> None:
+        super().__init__(size, scale_factor, mode="bilinear", align_corners=True)
+
+
+class ChannelShuffle(Module):
+    """Interleaves groups of channels."""
+
+    def __init__(self, groups: int) -> None:
+        super().__init__()
+        self.groups = groups
+
+    def forward(self, input: Any) -> Any:
+        """The rearranged input."""
+        return F.channel_shuffle(input, self.groups)
+
+    def extra_repr(self) -> str:
+        return f"groups={self.groups}"
+
+
 class CosineSimilarity(Module):
     """The cosine of the angle between vectors along `dim`."""
 

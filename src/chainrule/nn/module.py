@@ -50,9 +50,13 @@ class Module(Hookable, Stateful):
 
     def __getattr__(self, name: str) -> Any:
         fields = self.__dict__
-        for table in ("_parameters", "_buffers", "_modules"):
-            if table in fields and name in fields[table]:
-                return fields[table][name]
+        if "_modules" in fields:
+            if name in (found := fields["_parameters"]):
+                return found[name]
+            if name in (found := fields["_modules"]):
+                return found[name]
+            if name in (found := fields["_buffers"]):
+                return found[name]
         if name in ("_parameters", "_buffers", "_modules", "training"):
             raise AttributeError(
                 f"{type(self).__name__} is used before Module.__init__() ran; call "

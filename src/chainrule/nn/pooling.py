@@ -1,4 +1,4 @@
-"""Pooling and padding layers in one, two and three dimensions."""
+"""Pooling layers in one, two and three dimensions."""
 
 from __future__ import annotations
 
@@ -206,105 +206,79 @@ class AdaptiveMaxPool3d(_AdaptiveMax):
     function = "adaptive_max_pool3d"
 
 
-class _Pad(Module):
+class _LPPool(Module):
     n = 0
-    mode = "constant"
-    value: float = 0.0
 
-    def __init__(self, padding: Any) -> None:
+    def __init__(
+        self, norm_type: float, kernel_size: Any, stride: Any = None, ceil_mode: bool = False
+    ) -> None:
         super().__init__()
-        self.padding = as_tuple(padding, 2 * self.n)
+        self.norm_type, self.kernel_size = norm_type, kernel_size
+        self.stride, self.ceil_mode = stride, ceil_mode
 
     def forward(self, input: Any) -> Any:
-        """The input with a border."""
-        return F.pad(input, self.padding, mode=self.mode, value=self.value)
+        """The norm of each window."""
+        return getattr(F, f"lp_pool{self.n}d")(
+            input, float(self.norm_type), self.kernel_size, self.stride, self.ceil_mode
+        )
 
     def extra_repr(self) -> str:
-        return f"{self.padding}"
+        return (
+            f"norm_type={self.norm_type}, kernel_size={self.kernel_size}, stride={self.stride}, "
+            f"ceil_mode={self.ceil_mode}"
+        )
 
 
-class ZeroPad1d(_Pad):
-    """A border of zeros; `padding` is a number or (left, right)."""
+class LPPool1d(_LPPool):
+    """The p-norm over windows of (N, C, L)."""
 
     n = 1
 
 
-class ZeroPad2d(_Pad):
-    """A border of zeros; `padding` is a number or (left, right, top, bottom).
-
-    >>> import chainrule as cr
-    >>> cr.nn.ZeroPad2d((1, 0, 0, 1))(cr.ones(1, 1, 1, 2))
-    tensor([[[[0., 1., 1.],
-              [0., 0., 0.]]]])
-    """
+class LPPool2d(_LPPool):
+    """The p-norm over windows of images (N, C, H, W)."""
 
     n = 2
 
 
-class ZeroPad3d(_Pad):
-    """A border of zeros; `padding` is a number or two for each dimension, the last one first."""
+class LPPool3d(_LPPool):
+    """The p-norm over windows of (N, C, D, H, W)."""
 
     n = 3
 
 
-class _ConstantPad(_Pad):
-    def __init__(self, padding: Any, value: float) -> None:
-        super().__init__(padding)
-        self.value = value
+class _MaxUnpool(Module):
+    n = 0
+
+    def __init__(self, kernel_size: Any, stride: Any = None, padding: Any = 0) -> None:
+        super().__init__()
+        self.kernel_size = as_tuple(kernel_size, self.n)
+        self.stride = as_tuple(kernel_size if stride is None else stride, self.n)
+        self.padding = as_tuple(padding, self.n)
+
+    def forward(self, input: Any, indices: Any, output_size: Any = None) -> Any:
+        """The maxima put back where the indices say, zero elsewhere."""
+        return getattr(F, f"max_unpool{self.n}d")(
+            input, indices, self.kernel_size, self.stride, self.padding, output_size
+        )
 
     def extra_repr(self) -> str:
-        return f"padding={self.padding}, value={self.value}"
+        return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
 
 
-class ConstantPad1d(_ConstantPad):
-    """A border of one value."""
+class MaxUnpool1d(_MaxUnpool):
+    """Undoes `MaxPool1d`, given its indices."""
 
     n = 1
 
 
-class ConstantPad2d(_ConstantPad):
-    """A border of one value."""
+class MaxUnpool2d(_MaxUnpool):
+    """Undoes `MaxPool2d`, given its indices."""
 
     n = 2
 
 
-class ConstantPad3d(_ConstantPad):
-    """A border of one value."""
+class MaxUnpool3d(_MaxUnpool):
+    """Undoes `MaxPool3d`, given its indices."""
 
     n = 3
-
-
-class ReflectionPad1d(_Pad):
-    """A border that mirrors the input without repeating its edge."""
-
-    n, mode = 1, "reflect"
-
-
-class ReflectionPad2d(_Pad):
-    """A border that mirrors the input without repeating its edge."""
-
-    n, mode = 2, "reflect"
-
-
-class ReflectionPad3d(_Pad):
-    """A border that mirrors the input without repeating its edge."""
-
-    n, mode = 3, "reflect"
-
-
-class ReplicationPad1d(_Pad):
-    """A border that repeats the edge of the input."""
-
-    n, mode = 1, "replicate"
-
-
-class ReplicationPad2d(_Pad):
-    """A border that repeats the edge of the input."""
-
-    n, mode = 2, "replicate"
-
-
-class ReplicationPad3d(_Pad):
-    """A border that repeats the edge of the input."""
-
-    n, mode = 3, "replicate"

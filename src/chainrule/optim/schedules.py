@@ -42,8 +42,13 @@ class LRScheduler:
         self._last_lr: list[float] = []
         self._first_step()
 
+    # Set while the first rates are found: when resuming, the optimizer already has them.
+    _is_initial = False
+
     def _first_step(self) -> None:
+        self._is_initial = True
         self.step()
+        del self._is_initial
 
     def get_lr(self) -> Sequence[float]:
         """The learning rate of every group at `last_epoch`."""
@@ -134,7 +139,7 @@ class MultiplicativeLR(LambdaLR):
     """
 
     def get_lr(self) -> list[float]:
-        if self.last_epoch == 0:
+        if self._is_initial:
             return self._current
         return [r * f(self.last_epoch) for f, r in zip(self.lr_lambdas, self._current, strict=True)]
 
@@ -233,7 +238,7 @@ class LinearLR(LRScheduler):
     def get_lr(self) -> list[float]:
         if self.last_epoch == 0:
             return [r * self.start_factor for r in self._current]
-        if self.last_epoch > self.total_iters:
+        if self._is_initial or self.last_epoch > self.total_iters:
             return self._current
         ratio = self._factor(self.last_epoch) / self._factor(self.last_epoch - 1)
         return [r * ratio for r in self._current]
@@ -250,7 +255,7 @@ class ExponentialLR(LRScheduler):
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float]:
-        return [r * self.gamma if self.last_epoch > 0 else r for r in self._current]
+        return [r if self._is_initial else r * self.gamma for r in self._current]
 
     def _closed_form(self) -> list[float]:
         return [b * self.gamma**self.last_epoch for b in self.base_lrs]
@@ -267,7 +272,7 @@ class PolynomialLR(LRScheduler):
 
     def get_lr(self) -> list[float]:
         t, total = self.last_epoch, self.total_iters
-        if t == 0 or t > total:
+        if self._is_initial or t > total:
             return self._current
         ratio: float = ((1 - t / total) / (1 - (t - 1) / total)) ** self.power
         return [r * ratio for r in self._current]
@@ -288,7 +293,7 @@ class CosineAnnealingLR(LRScheduler):
 
     def get_lr(self) -> list[float]:
         t, half, low = self.last_epoch, self.T_max, self.eta_min
-        if t == 0:
+        if self._is_initial:
             return self._current
         if (t - 1 - half) % (2 * half) == 0:  # leaving the bottom, where the ratio is 0/0
             rise = (1 - cos(pi / half)) / 2
