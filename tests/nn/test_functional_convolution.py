@@ -131,6 +131,14 @@ def test_results_are_contiguous_and_top_level_names_exist():
     y = cr.conv2d(cr.tensor(X), cr.tensor(W))
     assert y.is_contiguous()
     assert y.view(1, -1).shape == (1, 18)
+    turned = cr.conv_transpose2d(y, cr.ones(2, 1, 2, 2).double(), stride=2, padding=1)
+    assert turned.is_contiguous()
+
+
+def test_many_samples_go_through_in_blocks():
+    x, w = normal(70, 8, 20, 20), normal(4, 8, 3, 3)
+    compare("conv2d", x, w, normal(4), padding=1)
+    compare("conv2d", normal(70, 2, 40, 40), normal(4, 1, 3, 3), groups=2)
 
 
 def test_linear():

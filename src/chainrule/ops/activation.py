@@ -97,16 +97,46 @@ softplus = elementwise(
 )  # fmt: skip
 
 
-def _gelu(x: Any) -> Any:
-    return x * (0.5 * (1 + raw.erf(x * math.sqrt(0.5))))
+def _gelu(x: Any) -> tuple[Any, Any]:
+    """x·Φ(x) and Φ(x), which the derivative needs and is the costly part."""
+    cdf = raw.erf(x * math.sqrt(0.5))
+    cdf += 1
+    cdf *= 0.5
+    return x * cdf, cdf
 
 
-gelu = elementwise(
-    "gelu", _gelu,
-    lambda xp, x: 0.5 * (1 + xp.erf(x * math.sqrt(0.5)))
-    + x * xp.exp(x * x * -0.5) * (1 / math.sqrt(2 * math.pi)),
-    result="float", doc="x·Φ(x), with the normal distribution function Φ.",
+@composite
+def normal_density(xp: Any, x: Any) -> Any:
+    """The derivative of Φ."""
+    return xp.exp(x * x * -0.5) * (1 / math.sqrt(2 * math.pi))
+
+
+def _gelu_vjp(xp: Any, g: Any, x: Any, out: Any) -> tuple[Any]:
+    density = xp.normal_density(x)
+    total = None if g[0] is None else g[0] * (out[1] + x * density)
+    if g[1] is not None:
+        part = g[1] * density
+        total = part if total is None else total + part
+    return (total,)
+
+
+def _gelu_jvp(xp: Any, t: Any, x: Any, out: Any) -> tuple[Any, Any]:
+    density = xp.normal_density(x)
+    return t[0] * (out[1] + x * density), t[0] * density
+
+
+gelu_prim = general(
+    "gelu", _gelu, vjp=_gelu_vjp, jvp=_gelu_jvp,
+    samples=lambda: [Sample(uniform(2, 3)), Sample(uniform(1))],
+    doc="x·Φ(x), with the normal distribution function Φ.",
 )  # fmt: skip
+
+
+def gelu(input: Any) -> Any:
+    """x·Φ(x)."""
+    return gelu_prim(floating(input, None, "gelu"))[0]
+
+
 _TANH_SCALE, _TANH_CUBIC = math.sqrt(2 / math.pi), 0.044715
 
 

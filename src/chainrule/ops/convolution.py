@@ -179,7 +179,8 @@ def _conv_transpose(
     for i, where in enumerate(offsets(kernel, stride, dilation, count)):
         padded[(slice(None), slice(None), *where)] += windows[..., i, :]
     x = padded[(slice(None), slice(None), *inside(padding, size))]
-    return x.transpose(1, 0, x.ndim - 1, *range(2, x.ndim - 1)).reshape(n, groups * c, *size)
+    x = x.transpose(1, 0, x.ndim - 1, *range(2, x.ndim - 1))
+    return np.ascontiguousarray(x).reshape(n, groups * c, *size)
 
 
 def _by_gathering(y: Any, w: Any, size: Ints, padding: Pads, dilation: Ints, groups: int) -> Any:

@@ -19,23 +19,35 @@ def _embedding(weight: Any, index: Any, padding_idx: int | None) -> Any:
     return weight[index]
 
 
+# Rows used more often than this are summed one by one, the others in as many passes as uses.
+_OFTEN = 16
+
+
 def _embedding_rows(g: Any, index: Any, rows: int, padding_idx: int | None) -> Any:
     """A table of `rows` rows, with the rows of g added at their indices.
 
-    Rows of equal index are brought together by sorting and added by segments: faster than adding
-    one row at a time.
+    Equal indices are brought together by sorting.  Then pass r adds the r-th use of every row, so
+    that no index repeats within a pass; this is several times faster than `add.at` or `reduceat`.
     """
     width = g.shape[index.ndim :]
     out = np.zeros((rows, *width), g.dtype)
     flat = index.reshape(-1)
     g = g.reshape(flat.size, *width)
+    order = np.argsort(flat, kind="stable")
     if padding_idx is not None:
-        keep = flat != padding_idx
-        flat, g = flat[keep], g[keep]
-    if flat.size:
-        order = np.argsort(flat, kind="stable")
-        found, start = np.unique(flat[order], return_index=True)
-        out[found] = np.add.reduceat(g[order], start, axis=0)
+        order = order[flat[order] != padding_idx]
+    if not order.size:
+        return out
+    found = flat[order]
+    start = np.flatnonzero(np.append(True, found[1:] != found[:-1]))
+    count = np.diff(np.append(start, found.size))
+    for s, c in zip(start[count > _OFTEN], count[count > _OFTEN], strict=True):
+        out[found[s]] = np.add.reduce(g[order[s : s + c]], 0)
+    start, count = start[count <= _OFTEN], count[count <= _OFTEN]
+    for use in range(int(count.max(initial=0))):
+        more = count > use
+        start, count = start[more], count[more]
+        out[found[start]] += g[order[start + use]]
     return out
 
 
@@ -74,6 +86,7 @@ embedding_rows = general(
     samples=lambda: [
         Sample(uniform(2, 3, 2), _INDEX, rows=5, padding_idx=None),
         Sample(uniform(2, 3, 2), _INDEX, rows=5, padding_idx=1),
+        Sample(uniform(18, 2), np.arange(18) // (_OFTEN + 1), rows=3, padding_idx=None),
     ],
 )  # fmt: skip
 

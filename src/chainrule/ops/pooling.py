@@ -90,7 +90,7 @@ def _spread(g: Any, place: Any, size: Ints, kernel: Ints, stride: Ints, padding:
             target[...] = np.where(chosen, g, 0)
         else:
             target += g * chosen if finite else np.where(chosen, g, 0)
-    return out[(..., *inside(pads, size))]
+    return np.ascontiguousarray(out[(..., *inside(pads, size))])
 
 
 def _exactly(full: Any, kernel: Ints, count: Ints) -> bool:
@@ -210,7 +210,7 @@ def _window_spread(
     out: Any = np.zeros((*g.shape[: g.ndim - len(kernel)], *full), g.dtype)
     for where in offsets(kernel, stride, dilation, count):
         out[(..., *where)] += g
-    return out[(..., *inside(pads, size))]
+    return np.ascontiguousarray(out[(..., *inside(pads, size))])
 
 
 window_sum = linear(
