@@ -11,13 +11,17 @@ from chainrule.core.namespaces import raw
 from chainrule.core.samples import Sample, uniform
 
 
+def _quarter(xp: Any, x: Any, k: int, size: int) -> Any:
+    """The k-th quarter of the last dimension."""
+    before = (("slice", None, None, None),) * (len(x.shape) - 1)
+    return xp.getitem(x, index=(*before, ("slice", k * size, (k + 1) * size, None)))
+
+
 def _gates(xp: Any, x: Any, size: int) -> tuple[Any, Any, Any, Any]:
     """The four gates (input, forget, cell, output), after their nonlinearities."""
-    before = (("slice", None, None, None),) * (len(x.shape) - 1)
-    i, f, g, o = (
-        xp.getitem(x, index=(*before, ("slice", k * size, (k + 1) * size, None))) for k in range(4)
-    )
-    return xp.sigmoid(i), xp.sigmoid(f), xp.tanh(g), xp.sigmoid(o)
+    squashed = xp.sigmoid(x)  # of all four at once, which costs less than of three in turn
+    i, f, o = (_quarter(xp, squashed, k, size) for k in (0, 1, 3))
+    return i, f, xp.tanh(_quarter(xp, x, 2, size)), o
 
 
 def _eval(x: Any, y: Any) -> tuple[Any, Any]:
@@ -53,11 +57,7 @@ def _jvp(xp: Any, t: Any, x: Any, y: Any, out: Any) -> tuple[Any, Any]:
     of_c = 0 * f if ty is None else ty * f
     of_h = 0 * o
     if tx is not None:
-        before = (("slice", None, None, None),) * (len(x.shape) - 1)
-        ti, tf, tg, to = (
-            xp.getitem(tx, index=(*before, ("slice", k * size, (k + 1) * size, None)))
-            for k in range(4)
-        )
+        ti, tf, tg, to = (_quarter(xp, tx, k, size) for k in range(4))
         of_c = of_c + tf * y * f * (1 - f) + ti * cell * i * (1 - i) + tg * i * (1 - cell * cell)
         of_h = to * squashed * o * (1 - o)
     return of_h + of_c * o * (1 - squashed * squashed), of_c
