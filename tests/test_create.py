@@ -319,3 +319,19 @@ def test_error_wording():
         cr.tensor([1.0], device="meta")
     with pytest.raises(TypeError, match="is not a dtype"):
         cr.zeros(2, dtype="float99")
+
+
+def test_deep_nesting_is_an_error_and_not_a_crash():
+    data = 1.0
+    for _ in range(5000):
+        data = [data]
+    with pytest.raises(ValueError, match="too many dimensions"):
+        cr.tensor(data)
+
+
+def test_warnings_point_at_the_caller():
+    x = cr.ones(1, requires_grad=True)
+    for lossy in (lambda: cr.tensor(x), lambda: cr.tensor([[x]])):
+        with pytest.warns(UserWarning, match="detach") as caught:
+            lossy()
+        assert caught[0].filename == __file__

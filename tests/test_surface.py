@@ -203,6 +203,15 @@ def test_reading_under_no_grad():
         assert int(x) == 1
 
 
+def test_array_protocol():
+    x = x_of(cr)
+    assert np.shares_memory(np.asarray(x), x.array)
+    assert not np.shares_memory(np.array(x), x.array)
+    assert np.asarray(x, copy=False).dtype == np.float32
+    with pytest.raises(ValueError, match="copy=False"):
+        np.asarray(x, np.float64, copy=False)
+
+
 def test_own_grad_is_refused():
     x = leaf(cr)
     with pytest.raises(RuntimeError, match="as its own grad"):

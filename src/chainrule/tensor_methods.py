@@ -193,6 +193,11 @@ def _array(self: Tensor, dtype: Any = None, copy: bool | None = None) -> np.ndar
             "(chainrule.sin for numpy.sin or math.sin) on the tensor itself."
         )
     if dtype is not None and np.dtype(dtype) != self.array.dtype:
+        if copy is False:
+            raise ValueError(
+                f"an array of dtype {np.dtype(dtype)} cannot share the memory of a tensor of dtype "
+                f"{self.dtype}: leave copy=False out"
+            )
         return np.array(self.array, dtype)
     return np.array(self.array) if copy else np.asarray(self.array)
 

@@ -159,3 +159,35 @@ def test_distances():
     compare("pairwise_distance", X, Y, p=1.0, keepdim=True)
     compare("normalize", X)
     compare("normalize", X, p=1.0, dim=0)
+
+
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+@pytest.mark.parametrize("layout", ["padded", "concatenated"])
+def test_ctc_loss(reduction, layout):
+    """Through log_softmax, because PyTorch's own derivative is meant for that alone."""
+    from .oracle import TF, torch
+
+    logits = normal(7, 3, 5)
+    labels = np.array([[1, 2, 2], [3, 0, 0], [4, 1, 0]])
+    sizes, ends = np.array([3, 1, 2]), np.array([7, 5, 6])
+    if layout == "concatenated":
+        labels = np.concatenate([row[:k] for row, k in zip(labels, sizes, strict=True)])
+    found = []
+    for library, f in ((cr, F), (torch, TF)):
+        x = library.tensor(logits, requires_grad=True)
+        given = [library.tensor(a) for a in (labels, ends, sizes)]
+        loss = f.ctc_loss(f.log_softmax(x, dim=2), *given, reduction=reduction)
+        loss.sum().backward()
+        found.append((loss.detach().numpy(), x.grad.numpy()))
+    for a, b in zip(*found, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12)
+
+
+def test_ctc_loss_of_what_cannot_be_aligned():
+    x = cr.tensor(normal(2, 1, 3), requires_grad=True)
+    given = (cr.tensor([[1, 1, 2]]), [2], [3])
+    assert F.ctc_loss(F.log_softmax(x, dim=2), *given).item() == np.inf
+    loss = F.ctc_loss(F.log_softmax(x, dim=2), *given, zero_infinity=True)
+    loss.backward()
+    assert loss.item() == 0
+    assert not x.grad.numpy().any()

@@ -70,3 +70,18 @@ def test_pad(mode):
 ])  # fmt: skip
 def test_errors(name, args, kwargs):
     compare_errors(name, *args, start=60, **kwargs)
+
+
+@pytest.mark.parametrize("corners", [False, True])
+def test_affine_grid(corners):
+    compare("affine_grid", normal(2, 2, 3), (2, 3, 4, 5), align_corners=corners)
+    compare("affine_grid", normal(2, 3, 4), (2, 1, 4, 3, 2), align_corners=corners)
+
+
+@pytest.mark.parametrize("corners", [False, True])
+@pytest.mark.parametrize("padding", ["zeros", "border", "reflection"])
+@pytest.mark.parametrize("mode", ["bilinear", "nearest"])
+def test_grid_sample(mode, padding, corners):
+    options = {"mode": mode, "padding_mode": padding, "align_corners": corners}
+    compare("grid_sample", normal(2, 3, 4, 5), normal(2, 3, 2, 2), **options)
+    compare("grid_sample", normal(2, 2, 3, 4, 2), normal(2, 2, 3, 2, 3), **options)

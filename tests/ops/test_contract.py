@@ -275,3 +275,18 @@ def test_only_the_other_factor_is_kept():
     node = linear(x, w, leaf(np.ones(2))).node
     assert node.args[0] is x.array
     assert not isinstance(node.args[1], np.ndarray)
+
+
+def test_einsum_that_changes_nothing_returns_a_tensor_of_its_own():
+    x = leaf(np.ones((2, 2)))
+    y = cr.einsum("ij->ij", x)
+    assert y is not x
+    assert not y.is_leaf
+
+
+def test_einsum_contracts_in_a_cheap_order():
+    a, b = np.ones((2000, 2)), np.ones((2, 2000))
+    # Left to right this would make a matrix of 2000 × 2000 first.
+    y = cr.einsum("ij,jk,kl->il", wrap(a), wrap(b), wrap(a))
+    assert y.shape == (2000, 2)
+    assert y.array[0, 0] == 4000

@@ -90,6 +90,12 @@ CASES = {
     "take": lambda lib, x, y: lib.take(x, lib.tensor([[0, 11], [-1, 5]])),
     "take_along_dim": lambda lib, x, y: lib.take_along_dim(x, lib.tensor([[1, 2, 0]]), 1),
     "take_along_dim_flat": lambda lib, x, y: lib.take_along_dim(x, lib.tensor([7, 2])),
+    "take_along_dim_negative": lambda lib, x, y: x.take_along_dim(lib.tensor([[-1], [0], [-4]]), 1),
+    "index_scalar": lambda lib, x, y: (
+        x[0, 0].index_fill(0, lib.tensor([0]), 2.0),
+        y[0, 0].index_copy(0, lib.tensor([0]), x[0, 0]),
+        x[0, 0].index_add(0, lib.tensor([0]), y[0, 0]),
+    ),
     "argsorted": lambda lib, x, y: lib.take_along_dim(x, lib.tensor(np.argsort(X, 0)), 0),
     "scatter": lambda lib, x, y: x.scatter(1, lib.tensor([[0, 1], [3, 2]]), y[:2, :2]),
     "scatter_down": lambda lib, x, y: lib.scatter(x, 0, lib.tensor([[0, 1, 2, 0]]), y[:1]),

@@ -410,6 +410,38 @@ def test_spectral_function_at_equal_eigenvalues():
     np.testing.assert_allclose(g.array, 4 * b, atol=1e-12)
 
 
+def test_a_function_that_depends_on_the_vectors_has_no_gradient_where_values_coincide():
+    x = leaf(np.eye(2))
+    (g,) = grad(L.eigh(x).eigenvectors[0, 1], x)
+    assert not np.isfinite(g.array).all()
+
+
+def test_tangents_at_equal_values():
+    from chainrule.core import engine
+
+    x = leaf(np.diag([1.0, 1, 3]))
+    w, v = L.eigh(x)
+    t = np.zeros((3, 3))
+    t[0, 2] = t[2, 0] = 1
+    order, _ = engine.between([w.node, v.node], [x.node])
+    pushed = engine.push(order, {x.node: t}, False)
+    assert not pushed[w.node].any()
+    dv = pushed[v.node]
+    assert np.isfinite(dv).all()
+    # A v = v w to first order
+    np.testing.assert_allclose(t @ v.array + x.array @ dv, dv * w.array, atol=1e-14)
+
+
+@pytest.mark.parametrize("uplo", ["L", "U"])
+@DTYPES
+def test_eigh_reads_one_triangle_when_asked(uplo, dtype):
+    a = matrix(3, 3, dtype=dtype)
+    for name in ("eigh", "eigvalsh"):
+        ours, theirs = getattr(L, name)(wrap(a), uplo), getattr(T, name)(torch.tensor(a), uplo)
+        w, z = (ours[0], theirs[0]) if name == "eigh" else (ours, theirs)
+        np.testing.assert_allclose(w.array, z.numpy(), atol=1e-12)
+
+
 def test_norms_at_zero_have_gradient_zero():
     for order in ("fro", 1, np.inf):
         x = leaf(np.zeros((2, 2)))

@@ -121,6 +121,8 @@ ONE = {
     "pad_negative": lambda lib, x: padded(lib, x, (-1, 2, 0, -1)),
     "pad_reflect": lambda lib, x: padded(lib, x, (3, 2), "reflect"),
     "pad_replicate": lambda lib, x: padded(lib, x, (5, 2), "replicate"),
+    "pad_replicate_negative": lambda lib, x: padded(lib, x, (-1, 2), "replicate"),
+    "pad_reflect_negative": lambda lib, x: padded(lib, x, (-2, 2), "reflect"),
     "pad_circular": lambda lib, x: padded(lib, x, (4, 1), "circular"),
 }
 
@@ -147,6 +149,14 @@ def test_one_tensor(case):
 @pytest.mark.parametrize("case", TWO)
 def test_two_tensors(case):
     same_as_torch(TWO[case], uniform(2, 3, 4), uniform(2, 5, 4, seed=1))
+
+
+def test_sum_to_size():
+    # whole numbers: their sums are exact in any order
+    same_as_torch(
+        lambda lib, x: (x.sum_to_size(3, 1), x.sum_to_size((2, 1, 4)), x.sum_to_size(1)),
+        np.arange(24.0).reshape(2, 3, 4),
+    )
 
 
 def test_join_promotes_as_torch():
@@ -181,6 +191,7 @@ ERRORS = {
     "mT": lambda lib, x: x[0, 0].mT,
     "H": lambda lib, x: x.H,
     "expand": lambda lib, x: x.expand(2, 5, 4),
+    "sum_to_size": lambda lib, x: x.sum_to_size(2, 4),
     "expand_few": lambda lib, x: x.expand(3, 4),
     "cat_nothing": lambda lib, x: lib.cat([]),
     "stack_nothing": lambda lib, x: lib.stack([]),

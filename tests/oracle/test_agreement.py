@@ -1,4 +1,4 @@
-"""Agreement with the reference derivatives, where they are at hand: value, vjp, jvp, second order."""
+"""Agreement with the reference derivatives, where they are at hand."""
 
 import pytest
 

@@ -16,6 +16,7 @@ from chainrule.autograd.grad_mode import set_grad_enabled as set_grad_enabled
 from chainrule.autograd.gradcheck import GradcheckError as GradcheckError
 from chainrule.autograd.gradcheck import gradcheck as gradcheck
 from chainrule.autograd.gradcheck import gradgradcheck as gradgradcheck
+from chainrule.autograd.methods import Variable as Variable
 from chainrule.autograd.reverse import backward as backward
 from chainrule.autograd.reverse import grad as grad
 from chainrule.core.special_modes import AnomalyError as AnomalyError

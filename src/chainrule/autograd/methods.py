@@ -11,7 +11,7 @@ from chainrule.autograd.reverse import retain
 from chainrule.core.hooks import RemovableHandle, add_hook
 from chainrule.core.mutation import version_of
 from chainrule.core.node import Leaf, extra_of
-from chainrule.core.tensor import Tensor
+from chainrule.core.tensor import Tensor, set_requires_grad, wrap
 
 
 def backward(
@@ -136,6 +136,21 @@ def register_post_accumulate_grad_hook(
 def _version(self: Tensor) -> int:
     """How many times the memory of this tensor was written in place."""
     return version_of(self.array)
+
+
+def Variable(data: Any, requires_grad: bool = False) -> Tensor:  # noqa: N802 - PyTorch's name
+    """PyTorch's old way to say `tensor.requires_grad_()`: a tensor on the same memory.
+
+    >>> import chainrule as cr
+    >>> cr.autograd.Variable(cr.ones(2), requires_grad=True)
+    tensor([1., 1.], requires_grad=True)
+    """
+    if not isinstance(data, Tensor):
+        raise TypeError(f"Variable data has to be a tensor, but got {type(data).__name__}")
+    made: Tensor = wrap(data.array)
+    if requires_grad:
+        set_requires_grad(made, True)
+    return made
 
 
 for _method in (

@@ -95,7 +95,7 @@ _CATEGORY: dict[np.dtype[Any], int] = {}
 
 
 def category(dt: np.dtype[Any]) -> int:
-    """0 for bool, 1 for integers, 2 for floating point (extension types included), 3 for complex."""
+    """0 for bool, 1 for integers, 2 for floating point (bfloat16 included), 3 for complex."""
     known = _CATEGORY.get(dt)
     if known is None:
         kinds = {"b": 0, "i": 1, "u": 1, "f": 2, "V": 2, "c": 3}
@@ -125,7 +125,8 @@ def bfloat16() -> dtype:
 
 
 _ALIASES = {"float": "float32", "double": "float64", "half": "float16", "long": "int64",
-            "int": "int32", "short": "int16", "cfloat": "complex64", "cdouble": "complex128"}  # fmt: skip
+            "int": "int32", "short": "int16", "cfloat": "complex64",
+            "cdouble": "complex128"}  # fmt: skip
 
 # What `chainrule` exports: every dtype under its name and PyTorch's aliases.
 NAMED: dict[str, dtype] = {d.name: d for d in OF_NUMPY.values()}

@@ -32,15 +32,15 @@ _seq = attrgetter("seq")
 def reach(roots: Iterable[Node]) -> list[Node]:
     """All nodes that the roots depend on, themselves included, in order of creation."""
     stack = list(dict.fromkeys(roots))
-    seen = set(stack)
+    seen: set[Node | None] = {None, *stack}
     found = []
     while stack:
         node = stack.pop()
         found.append(node)
         for parent in node.parents:
-            if parent is not None and parent not in seen:
+            if parent not in seen:
                 seen.add(parent)
-                stack.append(parent)
+                stack.append(parent)  # type: ignore[arg-type] # None counts as seen
     found.sort(key=_seq)
     return found
 
@@ -53,15 +53,16 @@ def between(outs: Iterable[Node], ins: Iterable[Node]) -> tuple[list[Node], set[
     live = set(ins)
     oldest = min((n.seq for n in live), default=0)
     stack = [n for n in dict.fromkeys(outs) if n.seq >= oldest]
-    seen = set(stack)
+    seen: set[Node | None] = {None, *stack}
     found = []
     while stack:
         node = stack.pop()
         found.append(node)
         for parent in node.parents:
-            if parent is not None and parent.seq >= oldest and parent not in seen:
+            if parent not in seen:
                 seen.add(parent)
-                stack.append(parent)
+                if parent.seq >= oldest:  # type: ignore[union-attr] # None counts as seen
+                    stack.append(parent)  # type: ignore[arg-type]
     found.sort(key=_seq)
     path = []
     for node in found:

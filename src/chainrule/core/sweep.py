@@ -177,7 +177,7 @@ def ends_of(wanted: set[Node] | None, live: set[Node] | None) -> set[Node]:
     """The wanted nodes behind which nothing is wanted: a sweep does not run them."""
     if wanted is None or live is None:
         return set()
-    return {n for n in wanted if not any([p in live for p in n.parents])}
+    return {n for n in wanted if not any(p in live for p in n.parents)}
 
 
 class Sweep:
@@ -333,10 +333,10 @@ class Sweep:
         if extra is not None and extra.retain is not None:
             self.retained[node] = g
         if node in self.ends:
-            self.done[node] = g, None
+            self._keep(node, g, None)
             return g, None
         if prim is PICK:
-            self.done[node] = g, None
+            self._keep(node, g, None)
             self._to_output(node, g)
             return g, None
         if known is None:
@@ -348,8 +348,13 @@ class Sweep:
                     for x, p in zip(pulled, node.parents, strict=True)
                 ]
                 pulled = run_post_hooks(node, pulled, arrived)
-            self.done[node] = g, pulled
+            self._keep(node, g, pulled)
         return g, pulled
+
+    def _keep(self, node: Node, g: Any, pulled: Any) -> None:
+        """Keep what user code gave, if a second sweep may come."""
+        if not self.careful:
+            self.done[node] = g, pulled
 
     def _record_elementwise(self, node: Node, g: Any) -> None:
         """`Elementwise.pull` on tensors, boxing no more than the rules name."""

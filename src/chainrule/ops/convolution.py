@@ -12,7 +12,6 @@ with the image's rows last (runs of as many entries as windows side by side).
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from math import prod
 from typing import Any
@@ -21,6 +20,7 @@ import numpy as np
 
 from chainrule.core.kinds import bilinear, general, linear
 from chainrule.core.samples import Sample, uniform
+from chainrule.ops.scratch import BLOCK, scratch
 from chainrule.ops.window import Ints, Pads, inside, offsets, span, windows_along
 
 
@@ -54,40 +54,16 @@ def _prefers_rows(channels: int, groups: int, kernel: Ints, stride: Ints, count:
     return stride[-1] != 1 or run >= count[-1]
 
 
-# Entries of windows gathered at a time: they should still be in the cache when they are multiplied.
-_BLOCK = 1 << 18
-
-
-class _Scratch(threading.local):
-    """Memory for intermediate arrays, used again and again: fresh pages cost more than the copy."""
-
-    def __init__(self) -> None:
-        self.buffers: dict[Any, np.ndarray] = {}
-
-    def array(self, use: str, shape: tuple[int, ...], dtype: Any) -> Any:
-        """An array with arbitrary entries, valid until the next request for the same use."""
-        size = prod(shape)
-        if size > 2 * _BLOCK:
-            return np.empty(shape, dtype)
-        buffer = self.buffers.get((use, dtype))
-        if buffer is None:
-            buffer = self.buffers[use, dtype] = np.empty(2 * _BLOCK, dtype)
-        return buffer[:size].reshape(shape)
-
-
-_scratch = _Scratch()
-
-
 def _gathered(windows: Any) -> Any:
     """A contiguous copy of a view of windows."""
-    copy = _scratch.array("windows", windows.shape, windows.dtype)
+    copy = scratch.array("windows", windows.shape, windows.dtype)
     copy[...] = windows
     return copy
 
 
 def _blocks(n: int, entries: int) -> Iterator[slice]:
     """Slices of the batch whose windows, `entries` per sample, fit the cache."""
-    step = max(1, _BLOCK // max(entries, 1))
+    step = max(1, BLOCK // max(entries, 1))
     for start in range(0, n, step):
         yield slice(start, start + step)
 
@@ -152,12 +128,12 @@ def _convolution(
         if rows:
             windows = _rows(x[some], kernel, stride, padding, dilation, groups)
             shape = (groups, len(part) * positions, per_group)
-            y = np.matmul(windows, filters, out=_scratch.array("product", shape, out.dtype))
+            y = np.matmul(windows, filters, out=scratch.array("product", shape, out.dtype))
             y = y.reshape(groups, len(part), positions, per_group).transpose(1, 0, 3, 2)
         else:
             windows = _columns(x[some], kernel, stride, padding, dilation, groups)
             shape = (groups, per_group, len(part) * positions)
-            y = np.matmul(filters, windows, out=_scratch.array("product", shape, out.dtype))
+            y = np.matmul(filters, windows, out=scratch.array("product", shape, out.dtype))
             y = y.reshape(groups, per_group, len(part), positions).transpose(2, 0, 1, 3)
         # The copy to the usual layout adds the bias on its way.
         if b is None:

@@ -46,7 +46,17 @@ def array_of(data: Any, dt: np.dtype[Any] | None, copy: bool = True) -> np.ndarr
     plain = _collect(data, kinds, set())
     if dt is None:
         dt = _common(kinds)
-    return _built(data if plain else _plain(data), dt)
+    if not plain:
+        tensors: list[Tensor] = []
+        data = _plain(data, tensors)
+        if any(t.node is not None for t in tensors):
+            warnings.warn(
+                "chainrule.tensor() copies the entries of a tensor that requires grad and loses "
+                "their gradient; use chainrule.stack() to keep it, or tensor.detach() to say so",
+                UserWarning,
+                stacklevel=4,
+            )
+    return _built(data, dt)
 
 
 def type_of(number: Any) -> type:
@@ -70,6 +80,8 @@ def _collect(data: Any, kinds: set[Any], path: set[int]) -> bool:
     """
     if id(data) in path:
         raise ValueError("a sequence contains itself: it cannot be made into a tensor")
+    if len(path) > 64:
+        raise ValueError("too many dimensions: sequences are nested deeper than 64 levels")
     types = set(map(type, data))
     plain = True
     if types <= {bool, int, float, complex}:
@@ -106,23 +118,13 @@ def _common(kinds: set[Any]) -> np.dtype[Any]:
     return default_dtype() if found is None else found
 
 
-def _plain(data: Any) -> Any:
-    """Nested sequences with tensors replaced by their arrays.
-
-    Raises:
-        RuntimeError: if a tensor requires grad, because its gradient would be lost.
-    """
+def _plain(data: Any, tensors: list[Tensor]) -> Any:
+    """Nested sequences with tensors, which are noted in the list, replaced by their arrays."""
     if isinstance(data, Tensor):
-        if data.node is not None:
-            warnings.warn(
-                "chainrule.tensor() copies the entries of a tensor that requires grad and loses "
-                "their gradient; use chainrule.stack() to keep it, or tensor.detach() to say so",
-                UserWarning,
-                stacklevel=6,
-            )
+        tensors.append(data)
         return data.array
     if isinstance(data, Sequence):
-        return [_plain(x) for x in data]
+        return [_plain(x, tensors) for x in data]
     return data
 
 

@@ -170,7 +170,8 @@ def _check_term(term: str, where: str, equation: str) -> None:
             )
 
 
-def _parse(equation: str, ndims: tuple[int, ...]) -> tuple[list[str], str]:
+@lru_cache(maxsize=4096)
+def _parse(equation: str, ndims: tuple[int, ...]) -> tuple[tuple[str, ...], str]:
     """The letters of each operand and of the output, ellipses replaced by letters of their own."""
     text = equation.replace(" ", "")
     inputs, arrow, out = text.partition("->")
@@ -206,7 +207,7 @@ def _parse(equation: str, ndims: tuple[int, ...]) -> tuple[list[str], str]:
     else:
         out = out.replace("...", stand_ins)
     _check_output(out, full)
-    return full, out
+    return tuple(full), out
 
 
 def _check_output(out: str, terms: list[str]) -> None:
@@ -222,7 +223,7 @@ def _check_output(out: str, terms: list[str]) -> None:
             )
 
 
-def _sizes(terms: list[str], shapes: list[tuple[int, ...]]) -> dict[str, int]:
+def _sizes(terms: tuple[str, ...], shapes: tuple[tuple[int, ...], ...]) -> dict[str, int]:
     """The extent of every letter; an extent of 1 broadcasts against another operand's."""
     sizes: dict[str, int] = {}
     for i, (term, shape) in enumerate(zip(terms, shapes, strict=True)):
@@ -244,22 +245,24 @@ def _sizes(terms: list[str], shapes: list[tuple[int, ...]]) -> dict[str, int]:
     return sizes
 
 
-def _reduce_all(terms: list[str], out: str, operands: list[Any]) -> None:
-    """Bring every operand to letters that differ and that the output or another operand needs.
+@lru_cache(maxsize=4096)
+def _letters_kept(
+    terms: tuple[str, ...], out: str, shapes: tuple[tuple[int, ...], ...]
+) -> tuple[str, ...]:
+    """For every operand the letters, each once, that the output or another operand needs.
 
-    A letter of extent 1 that broadcasts is dropped as well: the others carry it.
+    A letter of extent 1 that broadcasts is left out as well: the others carry it.
     """
-    shapes = [tuple(x.shape) for x in operands]
     sizes = _sizes(terms, shapes)
     carried = [
         "".join(dict.fromkeys(c for c, d in zip(t, s, strict=True) if d == sizes[c]))
         for t, s in zip(terms, shapes, strict=True)
     ]
-    for i, term in enumerate(terms):
+    kept = []
+    for i, letters in enumerate(carried):
         needed = out + "".join(carried[:i] + carried[i + 1 :])
-        keep = "".join(c for c in carried[i] if c in needed)
-        if keep != term:
-            operands[i], terms[i] = contract_single(operands[i], equation=f"{term}->{keep}"), keep
+        kept.append("".join(c for c in letters if c in needed))
+    return tuple(kept)
 
 
 @lru_cache(maxsize=1024)
@@ -274,7 +277,11 @@ def _first_pair(
 
 
 def _contract(terms: list[str], out: str, operands: list[Any]) -> Any:
-    _reduce_all(terms, out, operands)
+    shapes = tuple(tuple(x.shape) for x in operands)
+    for i, keep in enumerate(_letters_kept(tuple(terms), out, shapes)):
+        if keep != terms[i]:
+            operands[i] = contract_single(operands[i], equation=f"{terms[i]}->{keep}")
+            terms[i] = keep
     while len(operands) > 1:
         i, j = 0, 1
         if len(terms) > 2:
@@ -326,7 +333,7 @@ def einsum(*args: Any) -> Any:
             )
     terms, out = _parse(equation, tuple(r.ndim for r in raws))
     first = operands[0]
-    made = _contract(terms, out, operands)
+    made = _contract(list(terms), out, operands)
     if made is first:  # nothing to do, but the result is a tensor of its own
         return permute_dims(made, axes=tuple(range(made.ndim)))
     return made

@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.core.namespaces import recorded
 from chainrule.core.tensor import Size
 from chainrule.ops.api import export
-from chainrule.ops.shape import Shape, broadcast_to_prim, integers, tensor_arg
+from chainrule.ops.shape import Shape, broadcast_to_prim, integers, reshape_prim, tensor_arg
 
 
 @export(function=False)
@@ -108,3 +109,24 @@ def common_shape(*shapes: Shape) -> Shape:
             "Shape mismatch: objects cannot be broadcast to a single shape, got "
             f"{', '.join(str(list(s)) for s in shapes)}"
         ) from None
+
+
+@export(function=False)
+def sum_to_size(input: Any, *size: Any) -> Any:
+    """The sum over the dimensions along which `size` would be expanded to the tensor's shape.
+
+    Raises:
+        RuntimeError: if `size` does not expand to that shape.
+
+    >>> import chainrule as cr
+    >>> cr.ones(2, 3).sum_to_size(2, 1).shape
+    chainrule.Size([2, 1])
+    """
+    wanted = integers(size, "sum_to_size")
+    shape = tuple(tensor_arg(input, "sum_to_size").shape)
+    extra = len(shape) - len(wanted)
+    if extra < 0 or any(d not in (1, n) for d, n in zip(wanted, shape[extra:], strict=True)):
+        raise RuntimeError(f"size {list(wanted)} is not expandable to size {list(shape)}.")
+    summed = *range(extra), *(extra + i for i, d in enumerate(wanted) if d != shape[extra + i])
+    total = recorded.sum(input, axis=tuple(summed), keepdims=True) if summed else input
+    return reshape_prim(total, shape=wanted)

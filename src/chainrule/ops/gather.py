@@ -158,6 +158,7 @@ def take_along_dim(input: Any, indices: Any, dim: int | None = None) -> Any:
             "indices"
         )
     d = normalize_dim(dim, len(shape))
+    positions = np.where(positions < 0, positions + (shape[d] if shape else 1), positions)
     rest = common_shape(
         (*shape[:d], 1, *shape[d + 1 :]), (*positions.shape[:d], 1, *positions.shape[d + 1 :])
     )

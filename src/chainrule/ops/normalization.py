@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.core.kinds import general
-from chainrule.core.namespaces import composite
+from chainrule.core.namespaces import composite, raw
 from chainrule.core.samples import Sample, uniform
 
 
@@ -16,12 +16,21 @@ def _count(shape: Any, axis: tuple[int, ...]) -> int:
     return prod(shape[i] for i in axis)
 
 
+@composite
+def sum_kept(xp: Any, x: Any, axis: tuple[int, ...]) -> Any:
+    """The sum over some dimensions, which stay with size 1."""
+    ndim = len(x.shape)
+    if ndim > 2 and axis == (0, *range(2, ndim)):
+        return xp.reshape(xp.channel_sum(x), shape=(1, x.shape[1], *(1,) * (ndim - 2)))
+    return xp.sum(x, axis=axis, keepdims=True)
+
+
 def _standardize(x: Any, axis: tuple[int, ...], eps: float) -> tuple[Any, Any, Any]:
     """(x - mean) / sqrt(variance + eps), the mean, and 1 / sqrt(variance + eps)."""
     n = _count(x.shape, axis)
-    mean = np.add.reduce(x, axis, keepdims=True) / n
+    mean = raw.sum_kept(x, axis) / n
     y = x - mean
-    scale = 1 / np.sqrt(np.add.reduce(y * y, axis, keepdims=True) / n + eps)
+    scale = 1 / np.sqrt(raw.sum_kept(y * y, axis) / n + eps)
     y *= scale
     return y, mean, scale
 
@@ -30,8 +39,8 @@ def _standardize(x: Any, axis: tuple[int, ...], eps: float) -> tuple[Any, Any, A
 def standardize_rule(xp: Any, v: Any, y: Any, scale: Any, axis: tuple[int, ...]) -> Any:
     """scale·(v - mean v - y·mean(v·y)): the derivative of y by x, which is symmetric."""
     n = _count(y.shape, axis)
-    along = xp.sum(v * y, axis=axis, keepdims=True) / n
-    return (v - xp.sum(v, axis=axis, keepdims=True) / n - y * along) * scale
+    along = xp.sum_kept(v * y, axis) / n
+    return (v - xp.sum_kept(v, axis) / n - y * along) * scale
 
 
 # With r the scale, dmean/dx = 1/n and dr/dx = -r²·y/n, where y and r are the outputs themselves.
@@ -51,8 +60,8 @@ def _standardize_vjp(xp: Any, g: Any, out: Any, axis: tuple[int, ...]) -> tuple[
 def _standardize_jvp(xp: Any, t: Any, out: Any, axis: tuple[int, ...]) -> tuple[Any, Any, Any]:
     y, _, scale = out
     n = _count(y.shape, axis)
-    along = xp.sum(t[0] * y, axis=axis, keepdims=True) / n
-    mean = xp.sum(t[0], axis=axis, keepdims=True) / n
+    along = xp.sum_kept(t[0] * y, axis) / n
+    mean = xp.sum_kept(t[0], axis) / n
     return (t[0] - mean - y * along) * scale, mean, -(scale * scale) * along
 
 
@@ -61,5 +70,37 @@ standardize = general(
     samples=lambda: [
         Sample(uniform(3, 4), axis=(1,), eps=1e-5),
         Sample(uniform(3, 2, 4), axis=(0, 2), eps=1e-2),
+    ],
+)  # fmt: skip
+
+
+@composite
+def along_channels(xp: Any, v: Any, ndim: int) -> Any:
+    """A vector of one value per channel, shaped to broadcast against (N, C, ...)."""
+    return xp.reshape(v, shape=(-1, *(1,) * (ndim - 2)))
+
+
+def _channel_affine(x: Any, w: Any, b: Any) -> Any:
+    out = x * raw.along_channels(w, x.ndim)
+    out += raw.along_channels(b, x.ndim)
+    return out
+
+
+# x·w + b with a weight and a bias per channel of (N, C, ...).
+channel_affine = general(
+    "channel_affine", _channel_affine,
+    vjps=(
+        lambda xp, g, x_aval, y: g * xp.along_channels(y, len(x_aval.shape)),
+        lambda xp, g, x: xp.channel_sum(g * x),
+        lambda xp, g: xp.channel_sum(g),
+    ),
+    jvps=(
+        lambda xp, t, x_aval, y: t * xp.along_channels(y, len(x_aval.shape)),
+        lambda xp, t, x: x * xp.along_channels(t, len(x.shape)),
+        lambda xp, t, x_aval: xp.along_channels(t, len(x_aval.shape)),
+    ),
+    samples=lambda: [
+        Sample(uniform(2, 3, 4), uniform(3, seed=1), uniform(3, seed=2)),
+        Sample(uniform(2, 3), uniform(3, seed=1), uniform(3, seed=2)),
     ],
 )  # fmt: skip

@@ -78,8 +78,8 @@ pad_transpose = linear(
 def pad(input: Any, pad: Any, mode: str = "constant", value: Any = None) -> Any:
     """The tensor with a margin: `pad` holds (before, after) for the last dimension first.
 
-    `mode` is "constant" (filled with `value`, 0 by default; negative margins cut off), "reflect",
-    "replicate" or "circular".
+    `mode` is "constant" (filled with `value`, 0 by default), "reflect", "replicate" or "circular".
+    Negative margins cut off.
 
     Raises:
         RuntimeError: if a margin does not fit the dimension, or `pad` has the wrong length.
@@ -92,18 +92,27 @@ def pad(input: Any, pad: Any, mode: str = "constant", value: Any = None) -> Any:
     """
     shape = tuple(tensor_arg(input, "pad").shape)
     widths = _widths(integers((pad,), "pad"), shape, mode)
-    if mode == "constant":
-        if any(w < 0 for pair in widths for w in pair):
-            kept = tuple(
-                ("slice", max(-b, 0), n - max(-a, 0), None)
-                for n, (b, a) in zip(shape, widths, strict=True)
-            )
-            input = bind(getitem.prim, (input,), {"index": kept})
-            widths = tuple((max(b, 0), max(a, 0)) for b, a in widths)
-        return pad_prim(input, pad_width=widths, mode=mode, value=0 if value is None else value)
-    if value is not None and value != 0:
+    if mode != "constant" and value is not None and value != 0:
         raise ValueError(f"Padding mode {mode!r} doesn't take in value argument")
-    return pad_prim(input, pad_width=widths, mode=mode, value=0)
+    grown = tuple((max(b, 0), max(a, 0)) for b, a in widths)
+    copies = mode in ("reflect", "replicate")  # these also show what is cut off on the other side
+    if not copies:
+        input = _cropped(input, widths)
+    if any(w for pair in grown for w in pair) or grown == widths:
+        filler = 0 if value is None else value
+        input = pad_prim(input, pad_width=grown, mode=mode, value=filler)
+    return _cropped(input, widths) if copies else input
+
+
+def _cropped(x: Any, widths: Widths) -> Any:
+    """`x` without what negative margins cut off."""
+    if all(w >= 0 for pair in widths for w in pair):
+        return x
+    kept = tuple(
+        ("slice", max(-b, 0), n - max(-a, 0), None)
+        for n, (b, a) in zip(x.shape, widths, strict=True)
+    )
+    return bind(getitem.prim, (x,), {"index": kept})
 
 
 def _widths(given: tuple[int, ...], shape: tuple[int, ...], mode: str) -> Widths:
@@ -120,15 +129,15 @@ def _widths(given: tuple[int, ...], shape: tuple[int, ...], mode: str) -> Widths
     if mode not in ("constant", *_NUMPY_MODES):
         raise NotImplementedError(f"Unrecognised padding mode {mode}")
     for n, (b, a) in zip(shape, widths, strict=True):
-        if mode == "constant" and n + b + a < 0:
+        if n + b + a < 0:
             raise RuntimeError(
                 f"The input size {n}, plus negative padding {b} and {a} resulted in a negative "
                 "output size, which is invalid."
             )
-        most = {"constant": max(b, a), "reflect": n - 1, "circular": n}.get(mode, max(b, a))
-        if mode != "constant" and (min(b, a) < 0 or max(b, a) > max(most, 0)):
+        most = {"reflect": n - 1, "circular": n}.get(mode, max(b, a, 0))
+        if max(b, a) > max(most, 0):
             raise RuntimeError(
                 f"Padding size ({b}, {a}) does not fit a dimension of size {n} with mode {mode!r}: "
-                f"each side must be in 0..{most}"
+                f"each side must be at most {most}"
             )
     return widths

@@ -155,6 +155,14 @@ def _sliced(source: Any, x: Any, spec: Spec, positions: np.ndarray, name: str) -
     return source
 
 
+def _written(write: Any, x: Any, values: Any, positions: np.ndarray, spec: Spec) -> Any:
+    """Write along one dimension; a 0-d tensor is taken for a vector of one entry."""
+    if len(x.shape):
+        return write(x, values, positions, index=spec)
+    row = reshape_prim(x, shape=(1,))
+    return reshape_prim(write(row, values, positions, index=spec), shape=())
+
+
 @export(in_place=True)
 def index_add(input: Any, dim: int, index: Any, source: Any, *, alpha: Any = 1) -> Any:
     """`input` with alpha times the slices of `source` added at the positions `index` of `dim`.
@@ -170,11 +178,7 @@ def index_add(input: Any, dim: int, index: Any, source: Any, *, alpha: Any = 1) 
     values = cast_like(_sliced(source, input, spec, positions, "index_add"), input)
     if alpha != 1:
         values = values * alpha
-    if not len(input.shape):
-        return reshape_prim(
-            add_at(reshape_prim(input, shape=(1,)), values, positions, index=spec), shape=()
-        )
-    return add_at(input, values, positions, index=spec)
+    return _written(add_at, input, values, positions, spec)
 
 
 @export(in_place=True)
@@ -190,7 +194,7 @@ def index_copy(input: Any, dim: int, index: Any, source: Any) -> Any:
     """
     spec, positions = _slices(input, dim, index, "index_copy")
     values = _sliced(source, input, spec, positions, "index_copy")
-    return put_at(input, cast_like(values, input), positions, index=spec)
+    return _written(put_at, input, cast_like(values, input), positions, spec)
 
 
 @export(in_place=True)
@@ -207,7 +211,7 @@ def index_fill(input: Any, dim: int, index: Any, value: Any) -> Any:
             "index_fill_ only supports a 0-dimensional value tensor, but got tensor with "
             f"{len(value.shape)} dimension(s)."
         )
-    return put_at(input, cast_like(value, input), positions, index=spec)
+    return _written(put_at, input, cast_like(value, input), positions, spec)
 
 
 @export(in_place=True)

@@ -78,6 +78,7 @@ from chainrule.nn.functional.dropout import (
     dropout3d,
     feature_alpha_dropout,
 )
+from chainrule.nn.functional.grids import affine_grid, grid_sample
 from chainrule.nn.functional.losses import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
@@ -120,6 +121,7 @@ from chainrule.nn.functional.regression_losses import (
     poisson_nll_loss,
     smooth_l1_loss,
 )
+from chainrule.nn.functional.sequence_losses import ctc_loss
 from chainrule.nn.functional.sparse import (
     embedding,
     embedding_bag,
@@ -143,6 +145,7 @@ __all__ = [
     "adaptive_max_pool1d",
     "adaptive_max_pool2d",
     "adaptive_max_pool3d",
+    "affine_grid",
     "alpha_dropout",
     "avg_pool1d",
     "avg_pool2d",
@@ -163,6 +166,7 @@ __all__ = [
     "cosine_embedding_loss",
     "cosine_similarity",
     "cross_entropy",
+    "ctc_loss",
     "dropout",
     "dropout1d",
     "dropout2d",
@@ -176,6 +180,7 @@ __all__ = [
     "gaussian_nll_loss",
     "gelu",
     "glu",
+    "grid_sample",
     "group_norm",
     "gumbel_softmax",
     "hardshrink",

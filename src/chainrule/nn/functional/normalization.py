@@ -19,6 +19,15 @@ def _affine(y: Any, weight: Any, bias: Any) -> Any:
     return y if bias is None else y + bias
 
 
+def _channel_affine(y: Any, weight: Any, bias: Any) -> Any:
+    """y (N, C, ...) times a weight and plus a bias per channel."""
+    if weight is not None and bias is not None and raw_dtype(weight) == raw_dtype(y):
+        return xp.channel_affine(y, weight, bias)
+    ndim = len(y.shape)
+    weight, bias = (v if v is None else along_channels(v, ndim) for v in (weight, bias))
+    return _affine(y, weight, bias)
+
+
 def _check_shape(input: Any, normalized_shape: Any, weight: Any, bias: Any) -> tuple[int, ...]:
     """The normalised dimensions of the input."""
     if isinstance(normalized_shape, (int, np.integer)):
@@ -91,13 +100,12 @@ def batch_norm(
                     ("weight", weight), ("bias", bias)):  # fmt: skip
         if v is not None and tuple(v.shape) != (shape[1],):
             raise RuntimeError(f"{name} should contain {shape[1]} elements not {prod(v.shape)}")
-    weight, bias = (v if v is None else along_channels(v, ndim) for v in (weight, bias))
     if not training:
         for name, v in (("running_mean", running_mean), ("running_var", running_var)):
             if v is None:
                 raise RuntimeError(f"{name} must be defined in evaluation mode")
         scale = 1 / xp.sqrt(along_channels(running_var, ndim) + eps)
-        return _affine((input - along_channels(running_mean, ndim)) * scale, weight, bias)
+        return _channel_affine((input - along_channels(running_mean, ndim)) * scale, weight, bias)
     count = prod(shape) // max(shape[1], 1)
     if count == 1:
         raise ValueError(
@@ -110,7 +118,7 @@ def batch_norm(
     if running_var is not None:
         variance = 1 / np.square(scale.array.reshape(-1)) - eps
         _blend(running_var, variance * (count / (count - 1)), momentum)
-    return _affine(y, weight, bias)
+    return _channel_affine(y, weight, bias)
 
 
 def _blend(running: Any, value: Any, momentum: float) -> None:
@@ -151,8 +159,7 @@ def instance_norm(
     if running_var is not None:
         variance = 1 / np.square(scale.array.reshape(scale.shape[:2])) - eps
         _blend(running_var, variance.mean(0) * (count / (count - 1)), momentum)
-    weight, bias = (v if v is None else along_channels(v, ndim) for v in (weight, bias))
-    return _affine(y, weight, bias)
+    return _channel_affine(y, weight, bias)
 
 
 def group_norm(
@@ -186,8 +193,7 @@ def group_norm(
             )
     grouped = (shape[0], num_groups, prod(shape[1:]) // num_groups)
     y = xp.standardize(xp.reshape(input, shape=grouped), axis=(2,), eps=eps)[0]
-    weight, bias = (v if v is None else along_channels(v, len(shape)) for v in (weight, bias))
-    return _affine(xp.reshape(y, shape=shape), weight, bias)
+    return _channel_affine(xp.reshape(y, shape=shape), weight, bias)
 
 
 def rms_norm(

@@ -9,7 +9,7 @@ import numpy as np
 
 from chainrule.core.namespaces import recorded as xp
 from chainrule.core.tensor import wrap
-from chainrule.nn.functional.common import require_tensor
+from chainrule.nn.functional.common import raw_dtype, require_tensor
 from chainrule.ops.api import export
 from chainrule.ops.window import Ints, Pads, span
 
@@ -191,7 +191,7 @@ def _divisor(
         if not include_pad:
             start, end = np.maximum(start, 0), np.minimum(end, size)
         total = total * (end - start).reshape(-1, *(1,) * (len(kernel) - 1 - i))
-    return total.astype(input.array.dtype)
+    return total.astype(raw_dtype(input))
 
 
 @export(method=False)

@@ -319,7 +319,9 @@ def svd(A: Any, full_matrices: bool = True, *, driver: str | None = None) -> Any
     """The factors of A = U diag(S) Vh, S falling and not negative: named `U`, `S`, `Vh`.
 
     Singular vectors are unique up to a sign (a phase) only, and where singular values coincide not
-    even that; gradients are right for functions that do not depend on the choice.
+    even that.  Gradients are right for functions of the matrix alone, which do not depend on the
+    choice; where values coincide exactly, a sum of several such functions that weigh the values
+    differently keeps too little to tell their parts from each other: differentiate them apart.
 
     Args:
         A: (..., m, n).
@@ -385,6 +387,8 @@ def _check_eigh(A: Any) -> None:
 
 def eigh(A: Any, UPLO: str | None = None) -> Any:
     """Eigenvalues, rising, and orthonormal eigenvectors of Hermitian matrices.
+
+    What `svd` says about gradients where values coincide holds here too.
 
     Args:
         A: (..., n, n); a matrix that is not Hermitian counts as its Hermitian part.
