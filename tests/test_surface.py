@@ -342,11 +342,17 @@ def test_unknown_names():
 def test_submodules_are_imported_on_first_use():
     code = (
         "import sys, chainrule as cr; before = set(sys.modules); "
-        "lazy = [m for m in ('chainrule.optim', 'chainrule.serialization', 'numpy.random') "
-        "if m in before]; cr.optim, cr.nn.Linear, cr.linalg, cr.save; print(lazy)"
+        "lazy = [m for m in ('chainrule.nn', 'chainrule.optim', 'chainrule.serialization', "
+        "'numpy.random') if m in before]; cr.optim, cr.nn.Linear, cr.linalg, cr.save; print(lazy)"
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"
+
+
+def test_methods_of_networks_work_before_their_module_is_imported():
+    code = "import chainrule as cr; print(cr.tensor([0.1, 2.0]).hardshrink().tolist(), cr.conv2d)"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.startswith("[0.0, 2.0] <function conv2d")
 
 
 def test_programs_written_for_pytorch_run():

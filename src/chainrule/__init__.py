@@ -10,7 +10,6 @@ from typing import Any as _Any
 from chainrule import autograd
 from chainrule import conversion as conversion
 from chainrule import interop as interop
-from chainrule import nn as nn
 from chainrule import ops as ops
 from chainrule import return_types as return_types
 from chainrule import special as special

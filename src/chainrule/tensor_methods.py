@@ -294,6 +294,19 @@ def _format(self: Tensor, spec: str) -> str:
     return object.__format__(self, spec)
 
 
+def _of_networks(name: str) -> Any:
+    """A method that `chainrule.nn.functional` replaces with its own when it is first imported."""
+
+    def method(self: Tensor, *args: Any, **kwargs: Any) -> Any:
+        from chainrule.nn import functional
+
+        return getattr(functional, name)(self, *args, **kwargs)
+
+    method.__name__ = method.__qualname__ = name
+    method.__doc__ = f"See `chainrule.nn.functional.{name}`."
+    return method
+
+
 # ---------------------------------------------------------------- copying
 
 
@@ -338,6 +351,7 @@ def _dlpack(self: Tensor, **kwargs: Any) -> Any:
 
 
 _METHODS: dict[str, Any] = {
+    "hardshrink": _of_networks("hardshrink"), "prelu": _of_networks("prelu"),
     "detach": detach, "detach_": detach_, "requires_grad_": requires_grad_, "item": item,
     "tolist": tolist, "numpy": numpy,
     "__len__": _len, "__bool__": _bool, "__float__": _float, "__int__": _int,

@@ -13,6 +13,7 @@ from chainrule.nn import functional as F
 from chainrule.nn import init
 from chainrule.nn.linear import empty_parameter
 from chainrule.nn.module import Module
+from chainrule.nn.recurrent_steps import lstm_step
 from chainrule.ops.api import FUNCTIONS
 
 # A step takes the input's part of the gates, the state and the weights, and returns the new state:
@@ -28,10 +29,7 @@ def _simple_step(activation: str) -> Callable[..., State]:
 
 
 def _lstm_step(gates: Any, state: State, w_hh: Any, b_hh: Any, w_hr: Any) -> State:
-    h, c = state
-    i, f, g, o = FUNCTIONS["chunk"](gates + F.linear(h, w_hh, b_hh), 4, -1)
-    c = f.sigmoid() * c + i.sigmoid() * g.tanh()
-    h = o.sigmoid() * c.tanh()
+    h, c = lstm_step(gates + F.linear(state[0], w_hh, b_hh), state[1])
     return (h if w_hr is None else F.linear(h, w_hr), c)
 
 
