@@ -168,7 +168,6 @@ def bind(prim: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Any:
     result = new(Tensor)
     result.array = out if type(out) is ndarray else as_array(out)
     result.node = None if node is None or not is_inexact(node.dtype) else node
-    result._grad = result._view = result._views = None
     if prim.view and isinstance(args[0], Tensor):
         note_view(result, args[0], prim, params)
     return result

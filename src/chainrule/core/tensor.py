@@ -103,6 +103,27 @@ class Tensor:
         return self.node is None or type(self.node) is Leaf
 
 
+def _none_until_set(name: str) -> None:
+    """Let a slot read as None before anything is stored in it.
+
+    The fast paths leave these slots empty: setting them would cost more than all readers together.
+    """
+    slot = Tensor.__dict__[name]
+
+    def read(self: Tensor) -> Any:
+        try:
+            return slot.__get__(self)
+        except AttributeError:
+            slot.__set__(self, None)
+            return None
+
+    setattr(Tensor, name, property(read, slot.__set__))
+
+
+for _name in ("_grad", "_view", "_views"):
+    _none_until_set(_name)
+
+
 class Parameter(Tensor):
     """A tensor that a module learns: it requires grad and registers itself on assignment.
 
@@ -171,9 +192,6 @@ def wrap(array: Any, node: Node | None = None, cls: Any = Tensor) -> Any:
     t = new(cls)
     t.array = array if type(array) is ndarray else as_array(array)
     t.node = node
-    t._grad = None
-    t._view = None
-    t._views = None
     return t
 
 

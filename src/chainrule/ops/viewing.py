@@ -54,7 +54,7 @@ def copy_of(x: Tensor, found: Any, prim: Primitive, params: dict[str, Any], mode
     """The array `found` as the result of `prim`, whose rules need no more than the shape of `x`."""
     t: Tensor = new(Tensor)
     t.array = found
-    t.node = t._grad = t._view = t._views = None
+    t.node = None
     parent = x.node
     if parent is not None and mode:
         node = t.node = Node()
