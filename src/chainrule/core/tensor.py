@@ -25,10 +25,9 @@ class ViewOf:
 
     __slots__ = ("params", "parent", "prim")
 
-    def __init__(self, parent: Tensor, prim: Any, params: dict[str, Any]) -> None:
-        self.parent = parent
-        self.prim = prim
-        self.params = params
+    parent: Tensor
+    prim: Any
+    params: dict[str, Any]
 
 
 class Tensor:
@@ -101,6 +100,25 @@ class Tensor:
     def is_leaf(self) -> bool:
         """Whether the tensor was made by the user rather than by a recorded operation."""
         return self.node is None or type(self.node) is Leaf
+
+
+put_view = Tensor.__dict__["_view"].__set__  # puts a ViewOf into the slot of a tensor
+
+
+def note_view(view: Tensor, parent: Tensor, prim: Any, params: dict[str, Any]) -> None:
+    """Remember that `view` shares the memory of `parent`, so that writes to either reach both."""
+    made = ViewOf()
+    made.parent = parent
+    made.prim = prim
+    made.params = params
+    put_view(view, made)
+    views = parent._views
+    if views is None:
+        parent._views = [ref(view)]
+        return
+    views.append(ref(view))
+    if len(views) & (len(views) - 1) == 0:  # at every power of two: amortised constant
+        views[:] = [weak for weak in views if weak() is not None]
 
 
 def _none_until_set(name: str) -> None:
