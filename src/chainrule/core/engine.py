@@ -99,7 +99,7 @@ def check_alive(order: Sequence[Node], ends: Collection[Node] = ()) -> None:
         if type(args) is Freed:
             if node not in ends:
                 raise freed_error(node, args)
-        elif node.seq < last and args is not None and node not in ends:
+        elif node.seq < last and node.prim.saves and args is not None and node not in ends:
             mutation.check_saved(node)
 
 
