@@ -157,6 +157,8 @@ def test_distances():
     compare("cosine_similarity", X, Y, dim=0)
     compare("pairwise_distance", X, Y)
     compare("pairwise_distance", X, Y, p=1.0, keepdim=True)
+    compare("pdist", X)
+    compare("pdist", X, p=1.0)
     compare("normalize", X)
     compare("normalize", X, p=1.0, dim=0)
 

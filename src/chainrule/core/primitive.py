@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Any
-from weakref import ref
 
 import numpy as np
 
@@ -14,7 +13,7 @@ from chainrule.core.mutation import shares_owner
 from chainrule.core.node import Aval, Leaf, Node, next_seq
 from chainrule.core.source import caller
 from chainrule.core.special_modes import after_record
-from chainrule.core.tensor import Tensor, ViewOf, as_array, ndarray, wrap
+from chainrule.core.tensor import Parameter, Tensor, as_array, ndarray, new, note_view, wrap
 
 REGISTRY: dict[str, Primitive] = {}
 
@@ -144,25 +143,31 @@ def bind(prim: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Any:
     parents = []
     recording = False
     for x in args:
-        if type(x) is Tensor:
-            value, node = x.array, x.node
+        if type(x) is Tensor or type(x) is Parameter:
+            values.append(x.array)
+            node = x.node
+            parents.append(node)
+            if node is not None:
+                recording = True
         elif getattr(x, "_box", None) is not None:
             return x._box.process(prim, args, params)
         else:
             value, node = unbox(x)
-        values.append(value)
-        parents.append(node)
-        recording = recording or node is not None
+            values.append(value)
+            parents.append(node)
+            recording = recording or node is not None
     out = prim.eval(*values, **params)
-    mode = get_mode() if recording else False
-    if mode is False or not prim.differentiable:
-        node = None
-    else:
-        node = record(prim, values, params, parents, out, mode, caller(2))
+    node = None
+    if recording and prim.differentiable:
+        mode = get_mode()
+        if mode is not False:
+            node = record(prim, values, params, parents, out, mode, caller(2))
     if type(out) is tuple:
-        return tuple(pick(node, i, o) for i, o in enumerate(out))
-    result = wrap(out, node if node is None or is_inexact(node.dtype) else None)
-    if prim.view and isinstance(args[0], Tensor):
+        return tuple([pick(node, i, o) for i, o in enumerate(out)])
+    result = new(Tensor)
+    result.array = out if type(out) is ndarray else as_array(out)
+    result.node = None if node is None or not is_inexact(node.dtype) else node
+    if prim.view and isinstance(args[0], Tensor) and shares_owner(result.array, values[0]):
         note_view(result, args[0], prim, params)
     return result
 
@@ -208,14 +213,16 @@ def record(
         keep_all = mode.keep_all
     wanted = tuple([p is not None for p in parents])
     keep_args, keep_out = prim._kept.get(wanted) or prim.kept(wanted)
-    args = tuple(
-        [
-            v if k or keep_all or not hasattr(v, "dtype") else Aval(v.shape, v.dtype)
-            for v, k in zip(values, keep_args)  # noqa: B905 - hot
-        ]
-    )
+    args = []
+    for v, keep in zip(values, keep_args):  # noqa: B905 - hot
+        if not keep and not keep_all and hasattr(v, "dtype"):
+            aval = new(Aval)
+            aval.shape = v.shape
+            aval.dtype = v.dtype
+            v = aval
+        args.append(v)
     kept_out = out if keep_out or keep_all else None
-    n = make_node(prim, args, kept_out, params, tuple(parents), place)
+    n = make_node(prim, tuple(args), kept_out, params, tuple(parents), place)
     if type(out) is tuple:
         n.shape, n.dtype = None, out[0].dtype
         if n.out is None:
@@ -228,22 +235,3 @@ def record(
     if mode is not True:
         after_record(n, out, mode, values)
     return n
-
-
-def note_view(view: Tensor, parent: Any, prim: Primitive, params: dict[str, Any]) -> None:
-    """Remember that `view` shares the memory of `parent`, so that writes to either reach both."""
-    if not shares_owner(view.array, parent.array):
-        return
-    view._view = ViewOf(parent, prim, params)
-    children = parent._views
-    if children is None:
-        parent._views = [ref(view)]
-        return
-    children.append(ref(view))
-    if len(children) & (len(children) - 1) == 0:  # at every power of two: amortised constant
-        prune_views(children)
-
-
-def prune_views(views: list[Any]) -> None:
-    """Forget the views that are no longer alive."""
-    views[:] = [view for view in views if view() is not None]

@@ -69,6 +69,7 @@ from chainrule.nn.functional.distances import (
     cosine_similarity,
     normalize,
     pairwise_distance,
+    pdist,
 )
 from chainrule.nn.functional.dropout import (
     alpha_dropout,
@@ -136,6 +137,8 @@ from chainrule.nn.functional.vision import (
     pixel_unshuffle,
     unfold,
     upsample,
+    upsample_bilinear,
+    upsample_nearest,
 )
 
 __all__ = [
@@ -221,6 +224,7 @@ __all__ = [
     "one_hot",
     "pad",
     "pairwise_distance",
+    "pdist",
     "pixel_shuffle",
     "pixel_unshuffle",
     "poisson_nll_loss",
@@ -251,4 +255,6 @@ __all__ = [
     "triplet_margin_with_distance_loss",
     "unfold",
     "upsample",
+    "upsample_bilinear",
+    "upsample_nearest",
 ]

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from chainrule.core.kinds import promote
 from chainrule.core.namespaces import recorded as xp
+from chainrule.core.tensor import wrap
 from chainrule.nn.functional.common import require_tensor
 from chainrule.ops.api import export
 from chainrule.ops.axes import normalize_dim
@@ -54,3 +57,21 @@ def pairwise_distance(
     require_tensor(x1, "pairwise_distance", "x1")
     require_tensor(x2, "pairwise_distance", "x2", 2)
     return vector_norm(x1 - x2 + eps, p, -1, keepdim)
+
+
+@export("pdist", method=False)
+def pdist(input: Any, p: float = 2.0) -> Any:
+    """The p-norm distances between all pairs of rows: (0, 1), (0, 2), ..., (1, 2), ...
+
+    Raises:
+        RuntimeError: if the input is not a matrix.
+
+    >>> import chainrule as cr
+    >>> cr.pdist(cr.tensor([[0.0], [1.0], [3.0]]))
+    tensor([1., 3., 2.])
+    """
+    require_tensor(input, "pdist")
+    if len(input.shape) != 2:
+        raise RuntimeError(f"pdist only supports 2D tensors, got: {len(input.shape)}D")
+    first, second = np.triu_indices(input.shape[0], 1)
+    return vector_norm(input[wrap(first)] - input[wrap(second)], p, -1)

@@ -207,7 +207,7 @@ def _bce_logits(x: Any, t: Any) -> Any:
 
 bce_logits_prim = elementwise(
     "binary_cross_entropy_with_logits", _bce_logits,
-    lambda xp, x, y: 1 / (1 + xp.exp(-x)) - y, lambda x: -x, result="float",
+    lambda xp, x, y: xp.sigmoid(x) - y, lambda x: -x, result="float",
     doc="Minus the log-likelihood of the outcome y under the probability sigmoid(x).",
 )  # fmt: skip
 

@@ -257,6 +257,26 @@ def upsample(
     return interpolate(input, size, scale_factor, mode, align_corners)
 
 
+def upsample_nearest(input: Any, size: Any = None, scale_factor: Any = None) -> Any:
+    """The old name of `interpolate` with mode "nearest".
+
+    >>> import chainrule as cr
+    >>> cr.nn.functional.upsample_nearest(cr.tensor([[[1.0, 3.0]]]), scale_factor=2)
+    tensor([[[1., 1., 3., 3.]]])
+    """
+    return interpolate(input, size, scale_factor, "nearest")
+
+
+def upsample_bilinear(input: Any, size: Any = None, scale_factor: Any = None) -> Any:
+    """The old name of `interpolate` with mode "bilinear" and aligned corners.
+
+    >>> import chainrule as cr
+    >>> cr.nn.functional.upsample_bilinear(cr.tensor([[[[1.0, 3.0]]]]), size=(1, 3))
+    tensor([[[[1., 2., 3.]]]])
+    """
+    return interpolate(input, size, scale_factor, "bilinear", align_corners=True)
+
+
 @export(method=False)
 def pixel_shuffle(input: Any, upscale_factor: int) -> Any:
     """Channels into pixels: (..., C·r², H, W) gives (..., C, H·r, W·r).
