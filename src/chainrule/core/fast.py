@@ -53,10 +53,13 @@ _of_f32 = _constants[_F32]
 
 def function_of(prim: Any, slow: Slow) -> Callable[..., Any]:
     """The function that applies an elementwise primitive: the fastest that fits its kind."""
-    makers: dict[int, Callable[[Any, Slow], Any]] = {1: _unary, 2: _binary}
-    if prim.result == "bool":
-        makers = {2: _comparison}
-    maker = makers.get(prim.arity) if not prim.has_params else None
+    maker: Callable[[Any, Slow], Any] | None = None
+    if prim.has_params:
+        pass
+    elif prim.result == "bool":
+        maker = _comparison if prim.arity == 2 else None
+    elif prim.differentiable:
+        maker = {1: _unary, 2: _binary if prim.result != "real" else None}.get(prim.arity)
     if maker is None:
 
         def function(*args: Any, **params: Any) -> Any:
@@ -77,7 +80,6 @@ def place_of(frame: Any) -> tuple[Any, int]:
 def _unary(prim: Any, slow: Slow) -> Callable[..., Any]:
     ev = prim.eval
     (keep_x,), keep_out = prim.kept((True,))
-    differentiable = prim.differentiable
     same = prim.result != "real"
     user_code = None
 
@@ -97,7 +99,7 @@ def _unary(prim: Any, slow: Slow) -> Callable[..., Any]:
             v = v[...]
         node = None
         xn = x.node
-        if xn is not None and differentiable:
+        if xn is not None:
             mode = get_mode()
             if mode is True:
                 node = Node()
@@ -123,7 +125,6 @@ def _unary(prim: Any, slow: Slow) -> Callable[..., Any]:
         t = new(Tensor)
         t.array = v
         t.node = node
-        t._grad = t._view = t._views = None
         return t
 
     return op
@@ -153,7 +154,7 @@ def _comparison(prim: Any, slow: Slow) -> Callable[..., Any]:
             return slow(prim, (input, other), _NO_PARAMS)
         t = new(Tensor)
         t.array = v if type(v) is ndarray else np.asarray(v)
-        t.node = t._grad = t._view = t._views = None
+        t.node = None
         return t
 
     return op
@@ -167,8 +168,6 @@ def _binary(prim: Any, slow: Slow) -> Callable[..., Any]:
         (True, False),
         False,
     )
-    differentiable = prim.differentiable
-    same = prim.result != "real"
     user_code = None
 
     def op(input: Any, other: Any) -> Any:
@@ -206,7 +205,7 @@ def _binary(prim: Any, slow: Slow) -> Callable[..., Any]:
         if type(v) is not ndarray:
             v = v[...]
         node = None
-        if (xn is not None or yn is not None) and differentiable:
+        if xn is not None or yn is not None:
             mode = get_mode()
             if mode is True:
                 node = Node()
@@ -226,7 +225,7 @@ def _binary(prim: Any, slow: Slow) -> Callable[..., Any]:
                 node.parents = (xn, yn)
                 node.seq = next_seq()
                 node.shape = v.shape
-                node.dtype = dt if same else v.dtype
+                node.dtype = dt
                 frame = _frame(1)
                 code = frame.f_code
                 if code is user_code:  # the code that called last time: known to be the user's
@@ -241,7 +240,6 @@ def _binary(prim: Any, slow: Slow) -> Callable[..., Any]:
         t = new(Tensor)
         t.array = v
         t.node = node
-        t._grad = t._view = t._views = None
         return t
 
     return op

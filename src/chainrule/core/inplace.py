@@ -170,9 +170,10 @@ def apply(x: Tensor, op: Callable[..., Any], *args: Any, **kwargs: Any) -> Tenso
         args = tuple(old if a is x else a for a in args)
     result = op(old, *args, **kwargs)
     node = result.node if isinstance(result, Tensor) else None
-    if node is not None:
+    prim = getattr(op, "prim", None)
+    if node is not None and (prim is None or prim.saves):
         keep_copies(node, since, x.array)
-    return assign(x, result, f"{getattr(op, '__name__', 'operation').rstrip('_')}_", since)
+    return assign(x, result, op, since)
 
 
 def keep_copies(node: Node, since: int, array: Any) -> None:
@@ -199,20 +200,23 @@ def _detached_from(owner: Any, value: Any, copies: dict[int, Any]) -> Any:
     return copies[id(value)]
 
 
-def assign(x: Tensor, result: Any, what: str, since: int | None = None) -> Tensor:
-    """Write `result`, a tensor or number computed elsewhere, into all of `x`.
+def assign(x: Tensor, result: Any, op: Any, since: int | None = None) -> Tensor:
+    """Write `result`, a tensor or number that `op` computed elsewhere, into all of `x`.
 
     If the result's node is younger than `since`, it is nobody else's and becomes that of `x`.
     """
+    target = x.array
     value = result.array if isinstance(result, Tensor) else as_array(result)
-    check_fits(x, value, what)
+    if value.dtype is not target.dtype or value.shape != target.shape:
+        name = op if isinstance(op, str) else getattr(op, "__name__", "operation")
+        check_fits(x, value, name.rstrip("_") + "_")
     node = result.node if isinstance(result, Tensor) else None
     fresh = (
         node is not None
         and since is not None
         and node.seq > since
-        and node.shape == x.array.shape
-        and node.dtype == x.array.dtype
+        and node.shape == target.shape
+        and node.dtype == target.dtype
     )
     return store(x, result, node if fresh else None)
 

@@ -73,20 +73,27 @@ def shares_owner(a: Any, b: Any) -> bool:
 
 def check_saved(node: Node) -> None:
     """Raise RuntimeError if an array that `node` kept for backward was overwritten since."""
-    if isinstance(node.args, Freed):
+    args, out = node.args, node.out
+    if type(args) is Freed:
         return
-    for saved in (*(node.args or ()), *(node.out if isinstance(node.out, tuple) else (node.out,))):
-        if not isinstance(saved, np.ndarray):
-            continue
-        write = LOG.get(id(owner_of(saved)))
-        if write is not None and write.seq > node.seq:
-            raise RuntimeError(
-                "one of the variables needed for gradient computation has been modified by an "
-                f"inplace operation: {node.prim.name} at {node.where} needs the value of a tensor "
-                f"of shape {list(saved.shape)} that was overwritten at "
-                f"{describe(write.code, write.lasti)}. Write to a copy (x = x.clone()), or use the "
-                "operation that returns a new tensor."
-            )
+    for saved in args or ():
+        if type(saved) is ndarray:
+            _check(node, saved)
+    for saved in out if type(out) is tuple else (out,):
+        if type(saved) is ndarray:
+            _check(node, saved)
+
+
+def _check(node: Node, saved: Any) -> None:
+    write = LOG.get(id(owner_of(saved)))
+    if write is not None and write.seq > node.seq:
+        raise RuntimeError(
+            "one of the variables needed for gradient computation has been modified by an "
+            f"inplace operation: {node.prim.name} at {node.where} needs the value of a tensor "
+            f"of shape {list(saved.shape)} that was overwritten at "
+            f"{describe(write.code, write.lasti)}. Write to a copy (x = x.clone()), or use the "
+            "operation that returns a new tensor."
+        )
 
 
 def last_seq() -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Any
-from weakref import ref
 
 import numpy as np
 
@@ -14,7 +13,7 @@ from chainrule.core.mutation import shares_owner
 from chainrule.core.node import Aval, Leaf, Node, next_seq
 from chainrule.core.source import caller
 from chainrule.core.special_modes import after_record
-from chainrule.core.tensor import Parameter, Tensor, ViewOf, as_array, ndarray, new, wrap
+from chainrule.core.tensor import Parameter, Tensor, as_array, ndarray, new, note_view, wrap
 
 REGISTRY: dict[str, Primitive] = {}
 
@@ -168,8 +167,7 @@ def bind(prim: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Any:
     result = new(Tensor)
     result.array = out if type(out) is ndarray else as_array(out)
     result.node = None if node is None or not is_inexact(node.dtype) else node
-    result._grad = result._view = result._views = None
-    if prim.view and isinstance(args[0], Tensor):
+    if prim.view and isinstance(args[0], Tensor) and shares_owner(result.array, values[0]):
         note_view(result, args[0], prim, params)
     return result
 
@@ -237,22 +235,3 @@ def record(
     if mode is not True:
         after_record(n, out, mode, values)
     return n
-
-
-def note_view(view: Tensor, parent: Any, prim: Primitive, params: dict[str, Any]) -> None:
-    """Remember that `view` shares the memory of `parent`, so that writes to either reach both."""
-    if not shares_owner(view.array, parent.array):
-        return
-    view._view = ViewOf(parent, prim, params)
-    children = parent._views
-    if children is None:
-        parent._views = [ref(view)]
-        return
-    children.append(ref(view))
-    if len(children) & (len(children) - 1) == 0:  # at every power of two: amortised constant
-        prune_views(children)
-
-
-def prune_views(views: list[Any]) -> None:
-    """Forget the views that are no longer alive."""
-    views[:] = [view for view in views if view() is not None]

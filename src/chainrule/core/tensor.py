@@ -25,10 +25,9 @@ class ViewOf:
 
     __slots__ = ("params", "parent", "prim")
 
-    def __init__(self, parent: Tensor, prim: Any, params: dict[str, Any]) -> None:
-        self.parent = parent
-        self.prim = prim
-        self.params = params
+    parent: Tensor
+    prim: Any
+    params: dict[str, Any]
 
 
 class Tensor:
@@ -103,6 +102,46 @@ class Tensor:
         return self.node is None or type(self.node) is Leaf
 
 
+put_view = Tensor.__dict__["_view"].__set__  # puts a ViewOf into the slot of a tensor
+
+
+def note_view(view: Tensor, parent: Tensor, prim: Any, params: dict[str, Any]) -> None:
+    """Remember that `view` shares the memory of `parent`, so that writes to either reach both."""
+    made = ViewOf()
+    made.parent = parent
+    made.prim = prim
+    made.params = params
+    put_view(view, made)
+    views = parent._views
+    if views is None:
+        parent._views = [ref(view)]
+        return
+    views.append(ref(view))
+    if len(views) & (len(views) - 1) == 0:  # at every power of two: amortised constant
+        views[:] = [weak for weak in views if weak() is not None]
+
+
+def _none_until_set(name: str) -> None:
+    """Let a slot read as None before anything is stored in it.
+
+    The fast paths leave these slots empty: setting them would cost more than all readers together.
+    """
+    slot = Tensor.__dict__[name]
+
+    def read(self: Tensor) -> Any:
+        try:
+            return slot.__get__(self)
+        except AttributeError:
+            slot.__set__(self, None)
+            return None
+
+    setattr(Tensor, name, property(read, slot.__set__))
+
+
+for _name in ("_grad", "_view", "_views"):
+    _none_until_set(_name)
+
+
 class Parameter(Tensor):
     """A tensor that a module learns: it requires grad and registers itself on assignment.
 
@@ -171,9 +210,6 @@ def wrap(array: Any, node: Node | None = None, cls: Any = Tensor) -> Any:
     t = new(cls)
     t.array = array if type(array) is ndarray else as_array(array)
     t.node = node
-    t._grad = None
-    t._view = None
-    t._views = None
     return t
 
 

@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import sys
 from typing import Any
-from weakref import ref
 
 import numpy as np
 
 from chainrule.core.fast import place_of
 from chainrule.core.modes import get_mode
 from chainrule.core.node import Aval, Node, next_seq
-from chainrule.core.primitive import Primitive, bind, prune_views
-from chainrule.core.tensor import Parameter, Tensor, ViewOf, new
+from chainrule.core.primitive import Primitive, bind
+from chainrule.core.tensor import Parameter, Tensor, new, note_view
 
 _last: tuple[Any, ...] = (Aval((), np.dtype(float)),)
 
@@ -39,14 +38,7 @@ def is_plain(x: Any, mode: Any) -> bool:
 def view_of(x: Tensor, found: Any, prim: Primitive, params: dict[str, Any], mode: Any) -> Tensor:
     """The array `found`, which shares the memory of `x`, as the view `prim` with `params` of it."""
     t = copy_of(x, found, prim, params, mode)
-    t._view = ViewOf(x, prim, params)
-    views = x._views
-    if views is None:
-        x._views = [ref(t)]
-    else:
-        views.append(ref(t))
-        if len(views) & (len(views) - 1) == 0:
-            prune_views(views)
+    note_view(t, x, prim, params)
     return t
 
 
@@ -54,7 +46,7 @@ def copy_of(x: Tensor, found: Any, prim: Primitive, params: dict[str, Any], mode
     """The array `found` as the result of `prim`, whose rules need no more than the shape of `x`."""
     t: Tensor = new(Tensor)
     t.array = found
-    t.node = t._grad = t._view = t._views = None
+    t.node = None
     parent = x.node
     if parent is not None and mode:
         node = t.node = Node()
