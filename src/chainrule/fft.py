@@ -5,9 +5,9 @@
 tensor([1., 1., 1.])
 """
 
-from chainrule.ops.api import with_keywords
+from chainrule.ops.api import with_keywords as _with_keywords
 from chainrule.ops.fourier import FOURIER
 
-_ALL = {name: with_keywords(f) for name, f in FOURIER.items()}
+_ALL = {name: _with_keywords(f, name) for name, f in FOURIER.items()}
 globals().update(_ALL)
 __all__ = sorted(_ALL)

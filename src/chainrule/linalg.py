@@ -6,13 +6,13 @@ tensor(6.)
 """
 
 from chainrule.ops import contract, norms
-from chainrule.ops.api import with_keywords
+from chainrule.ops.api import with_keywords as _with_keywords
 from chainrule.ops.linalg import determinant, factor, functions, lu, pinv, solve, spectral
 from chainrule.ops.linalg import norms as matrices
 from chainrule.ops.linalg.common import LinAlgError as LinAlgError
 
 _ALL = {
-    f.__name__: with_keywords(f)
+    f.__name__: _with_keywords(f)
     for f in (
         determinant.det, determinant.slogdet,
         factor.cholesky, factor.cholesky_ex, factor.qr,

@@ -16,6 +16,7 @@ from chainrule.core.modes import is_recording
 from chainrule.core.node import Leaf
 from chainrule.core.tensor import Tensor, set_requires_grad, wrap
 from chainrule.ops.api import FUNCTIONS, attach
+from chainrule.ops.explain import guarded
 from chainrule.printing import tensor_text
 
 # PyTorch's words
@@ -363,4 +364,4 @@ _METHODS: dict[str, Any] = {
 }  # fmt: skip
 for _name, _method in _METHODS.items():
     attach(_name, _method)
-FUNCTIONS |= {"detach": detach, "detach_": detach_}
+FUNCTIONS |= {"detach": guarded(detach), "detach_": guarded(detach_)}

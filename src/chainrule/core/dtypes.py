@@ -61,7 +61,7 @@ class dtype:  # noqa: N801 - PyTorch's name
             return self is other
         try:
             return self.dtype == np.dtype(other)  # type: ignore[call-overload, no-any-return]
-        except TypeError:
+        except (TypeError, ValueError):
             return False
 
     def __hash__(self) -> int:
@@ -146,7 +146,7 @@ def as_numpy(dt: Any) -> np.dtype[Any]:
         dt = _ALIASES.get(dt, dt)
     try:
         found = np.dtype(dt)
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         raise TypeError(f"{dt!r} is not a dtype; pass one such as chainrule.float32") from error
     category(found)
     return found if found.isnative else found.newbyteorder("=")

@@ -328,6 +328,10 @@ def mismatch(prim: Primitive, values: Sequence[Any], error: Exception) -> Except
                         f"{prim.name}() got shapes {list(a)} and {list(b)}, which do not broadcast"
                     )
         return RuntimeError(f"{prim.name}() got shapes {shapes}, which do not broadcast")
+    if "broadcast" in str(error):
+        return RuntimeError(
+            f"{prim.name}() got a parameter that does not fit shapes {shapes}; pass one number"
+        )
     return RuntimeError(str(error))
 
 

@@ -10,6 +10,7 @@ from chainrule.core.kinds import general
 from chainrule.core.node import extra_of
 from chainrule.core.samples import Sample, uniform
 from chainrule.core.tensor import Tensor
+from chainrule.ops.explain import explained
 
 # The identity on several tensors at once: one node that all gradients entering or leaving a module
 # pass together.  It copies, so that writing to the result in place does not reach the arguments.
@@ -57,9 +58,15 @@ class Hookable:
         )
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if self._hooks is None:
-            return self.forward(*args, **kwargs)
-        return _call_with_hooks(self, self._hooks, args, kwargs)
+        try:
+            if self._hooks is None:
+                return self.forward(*args, **kwargs)
+            return _call_with_hooks(self, self._hooks, args, kwargs)
+        except Exception as error:
+            better = explained(error, self.forward, type(self).__name__, args, kwargs)
+            if better is None:
+                raise
+            raise better from error
 
     def _hook_table(self) -> HookTable:
         if self._hooks is None:

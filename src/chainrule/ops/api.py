@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from types import FunctionType
 from typing import Any
 
 from chainrule.core import inplace
 from chainrule.core.mutation import note_write
 from chainrule.core.tensor import Tensor
 from chainrule.ops.examples import EXAMPLES
+from chainrule.ops.explain import explained, guarded
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {}
 SPECIAL: dict[str, Callable[..., Any]] = {}  # what only `chainrule.special` offers
@@ -22,6 +24,8 @@ _NUMPY_NAMES = {"axis": "dim", "keepdims": "keepdim", "axes": "dims"}
 
 def attach(name: str, method: Callable[..., Any]) -> None:
     """Make a function a method (or operator) of tensors."""
+    if isinstance(method, FunctionType) and not hasattr(method, "prim") and name[:2] != "__":
+        method = guarded(method, name)
     setattr(Tensor, name, method)
 
 
@@ -35,7 +39,7 @@ def export(
     """
 
     def decorate(f: Callable[..., Any]) -> Callable[..., Any]:
-        public = with_keywords(f)
+        public = with_keywords(f, (names or (f.__name__,))[0])
         for name in names or (f.__name__,):
             if function:
                 FUNCTIONS[name] = public
@@ -49,24 +53,31 @@ def export(
     return decorate
 
 
-def with_keywords(f: Any) -> Any:
+def with_keywords(f: Any, name: str | None = None) -> Any:
     """`f`, also taking `out=` and NumPy's names for the keywords it has."""
+    name = name or f.__name__
     code = f.__wrapped__.__code__ if hasattr(f, "__wrapped__") else f.__code__
     has = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
     renames = {a: b for a, b in _NUMPY_NAMES.items() if a not in has and b in has}
 
     @functools.wraps(f)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
-        if not kwargs:
-            return f(*args)
-        for numpy_name, name in renames.items():
-            if numpy_name in kwargs:
-                if name in kwargs:
-                    raise TypeError(f"{f.__name__}() got both {name!r} and {numpy_name!r}")
-                kwargs[name] = kwargs.pop(numpy_name)
-        out = kwargs.pop("out", None)
-        result = f(*args, **kwargs)
-        return result if out is None else write_out(out, result, f.__name__)
+        try:
+            if not kwargs:
+                return f(*args)
+            for numpy_name, ours in renames.items():
+                if numpy_name in kwargs:
+                    if ours in kwargs:
+                        raise TypeError(f"{name}() got both {ours!r} and {numpy_name!r}")
+                    kwargs[ours] = kwargs.pop(numpy_name)
+            out = kwargs.pop("out", None)
+            result = f(*args, **kwargs)
+            return result if out is None else write_out(out, result, name)
+        except Exception as error:
+            better = explained(error, f, name, args, kwargs)
+            if better is None:
+                raise
+            raise better from error
 
     public: Any = wrapper
     if hasattr(f, "prim"):
@@ -96,7 +107,13 @@ def in_place_method(f: Callable[..., Any], name: str) -> Callable[..., Any]:
     """The method that does `f` in place."""
 
     def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        return inplace.apply(self, f, *args, **kwargs)
+        try:
+            return inplace.apply(self, f, *args, **kwargs)
+        except Exception as error:
+            better = explained(error, f, name, (self, *args), kwargs)
+            if better is None:
+                raise
+            raise better from error
 
     method.__name__ = method.__qualname__ = name
     method.__doc__ = f"In-place version of `{name[:-1]}`."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 
@@ -9,11 +10,14 @@ def normalize_dim(dim: Any, ndim: int) -> int:
     """A dimension in 0..ndim-1.
 
     Raises:
+        TypeError: if it is not an integer.
         IndexError: if it is out of range (a 0-d tensor takes 0 and -1).
     """
     low, high = -max(ndim, 1), max(ndim, 1) - 1
     if not isinstance(dim, int):
-        dim = dim.__index__()
+        if not hasattr(dim, "__index__"):
+            raise TypeError(f"a dimension must be int, not {type(dim).__name__}")
+        dim = operator.index(dim)
     if not low <= dim <= high:
         raise IndexError(
             f"Dimension out of range (expected to be in range of [{low}, {high}], but got {dim})"

@@ -151,7 +151,7 @@ def isclose(
     for name, value in (("rtol", rtol), ("atol", atol)):
         if value < 0:
             raise RuntimeError(f"{name} must be greater than or equal to zero, but got {value}")
-    return wrap(np.isclose(x, y, rtol=rtol, atol=atol, equal_nan=equal_nan))
+    return wrap(np.isclose(x, y, rtol=float(rtol), atol=float(atol), equal_nan=bool(equal_nan)))
 
 
 @export()

@@ -140,6 +140,7 @@ from chainrule.nn.functional.vision import (
     upsample_bilinear,
     upsample_nearest,
 )
+from chainrule.ops.explain import guarded as _guarded
 
 __all__ = [
     "adaptive_avg_pool1d",
@@ -258,3 +259,5 @@ __all__ = [
     "upsample_bilinear",
     "upsample_nearest",
 ]
+
+globals().update({name: _guarded(globals()[name]) for name in __all__})
