@@ -26,7 +26,7 @@ from chainrule.core.partials import (
     contribution,
     selection,
 )
-from chainrule.core.primitive import Primitive, bind, record, register, unbox
+from chainrule.core.primitive import Primitive, bind, check_real, record, register, unbox
 from chainrule.core.rules import Rule
 from chainrule.core.samples import Sample, uniform
 from chainrule.core.source import caller
@@ -256,6 +256,8 @@ def bind_elementwise(prim: Elementwise, args: Sequence[Any], params: dict[str, A
             f"{prim.name}() takes tensors, arrays and numbers, got "
             f"({', '.join(type(x).__name__ for x in args)}); wrap sequences in chainrule.tensor()"
         ) from None
+    if prim.real:
+        check_real(prim, values)
     values = [cast(v, dt, prim.result != "bool") for v in values]
     try:
         out = prim.eval(*values, **(params or {}))

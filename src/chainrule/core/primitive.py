@@ -24,7 +24,8 @@ class Primitive:
     `eval` computes on raw arrays.  `pull` turns a cotangent of the output into cotangents of the
     arguments, `push` tangents of the arguments into one of the output; both come from the declared
     rules (see `chainrule.core.kinds`).  `aval` predicts shape and dtype, `samples` yields inputs
-    for the tests, `symbol` is the operation's written form.
+    for the tests, `symbol` is the operation's written form.  With `real`, complex tensors are
+    refused: the operation orders numbers, or its rules hold for real ones only.
     """
 
     kind = "general"
@@ -48,6 +49,7 @@ class Primitive:
         view: bool = False,
         grad_name: str | None = None,
         doc: str | None = None,
+        real: bool = False,
     ) -> None:
         self.name = name
         self.eval = eval
@@ -57,6 +59,7 @@ class Primitive:
         self.view = view
         self.grad_name = grad_name or "".join(part.capitalize() for part in name.split("_"))
         self.doc = doc
+        self.real = real
         self._kept: dict[Any, tuple[tuple[bool, ...], bool]] = {}
 
     def grad_fn_name(self, params: dict[str, Any] | None) -> str:
@@ -156,6 +159,8 @@ def bind(prim: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Any:
             values.append(value)
             parents.append(node)
             recording = recording or node is not None
+    if prim.real:
+        check_real(prim, values)
     out = prim.eval(*values, **params)
     node = None
     if recording and prim.differentiable:
@@ -170,6 +175,23 @@ def bind(prim: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Any:
     if prim.view and isinstance(args[0], Tensor) and shares_owner(result.array, values[0]):
         note_view(result, args[0], prim, params)
     return result
+
+
+def check_real(prim: Primitive, values: Sequence[Any]) -> None:
+    """Raise if a value is complex.
+
+    Raises:
+        NotImplementedError: in PyTorch's words.
+    """
+    for v in values:
+        if getattr(v, "dtype", None) in _COMPLEX or type(v) is complex:
+            raise NotImplementedError(
+                f'"{prim.name}" not implemented for complex tensors; apply it to their .real, '
+                ".imag or .abs()"
+            )
+
+
+_COMPLEX = frozenset(map(np.dtype, (np.complex64, np.complex128)))
 
 
 def pick(node: Node | None, index: int, out: Any) -> Tensor:

@@ -36,14 +36,14 @@ fmax = elementwise(
     "fmax", np.fmax,
     selection(lambda xp, x, y: (x >= y) | xp.isnan(y)),
     selection(lambda xp, x, y: xp.logical_not((x >= y) | xp.isnan(y))),
-    symbol="fmax({}, {})", domain=[(-2, 2), (-2.1, 1.9)],
+    real=True, symbol="fmax({}, {})", domain=[(-2, 2), (-2.1, 1.9)],
     doc="The larger of two entries; the other one if one is nan. Ties give the gradient to input.",
 )  # fmt: skip
 fmin = elementwise(
     "fmin", np.fmin,
     selection(lambda xp, x, y: (x <= y) | xp.isnan(y)),
     selection(lambda xp, x, y: xp.logical_not((x <= y) | xp.isnan(y))),
-    symbol="fmin({}, {})", domain=[(-2, 2), (-2.1, 1.9)],
+    real=True, symbol="fmin({}, {})", domain=[(-2, 2), (-2.1, 1.9)],
     doc="The smaller of two entries; the other one if one is nan. Ties give the gradient to input.",
 )  # fmt: skip
 for _op in (maximum, minimum, fmax, fmin):
@@ -63,7 +63,7 @@ clamp_prim = elementwise(
     selection(lambda x, y, z: (x >= y) & (x <= z)),
     selection(lambda x, y, z: (x < y) & (y < z)),
     selection(lambda x, y, z: (x > z) | (z < y)),
-    domain=[(-2, 2), (-1.6, 0), (0.1, 1.6)], symbol="clamp({}, {}, {})",
+    real=True, domain=[(-2, 2), (-1.6, 0), (0.1, 1.6)], symbol="clamp({}, {}, {})",
 )  # fmt: skip
 
 

@@ -61,7 +61,9 @@ SQRT_2PI = math.sqrt(2 * math.pi)
 
 def _function(name: str, *partials: Any, scipy: str = "", **declared: Any) -> Any:
     """A function of `scipy.special` as an elementwise operation."""
-    return elementwise(name, from_scipy(scipy or name), *partials, result="float", **declared)
+    return elementwise(
+        name, from_scipy(scipy or name), *partials, result="float", real=True, **declared
+    )
 
 
 def _unknown(what: str) -> Callable[..., Any]:

@@ -196,7 +196,7 @@ bce_prim = elementwise(
     "binary_cross_entropy", _bce,
     lambda xp, x, y: (x - y) / xp.where(x * (1 - x) < 1e-12, 1e-12, x * (1 - x)),
     lambda xp, x: xp.log(1 - x) - xp.log(x),
-    result="float", domain=[(0.1, 0.9), (0.1, 0.9)],
+    real=True, result="float", domain=[(0.1, 0.9), (0.1, 0.9)],
     doc="Minus the log-likelihood of the outcome y under the probability x.",
 )  # fmt: skip
 
@@ -207,7 +207,7 @@ def _bce_logits(x: Any, t: Any) -> Any:
 
 bce_logits_prim = elementwise(
     "binary_cross_entropy_with_logits", _bce_logits,
-    lambda xp, x, y: xp.sigmoid(x) - y, lambda x: -x, result="float",
+    lambda xp, x, y: xp.sigmoid(x) - y, lambda x: -x, real=True, result="float",
     doc="Minus the log-likelihood of the outcome y under the probability sigmoid(x).",
 )  # fmt: skip
 

@@ -67,7 +67,7 @@ def _clipped(xp: Any, x: Any, y: Any, delta: float) -> Any:
 # The derivative of the Huber loss is the difference, limited to [-delta, delta].
 huber = elementwise(
     "huber", _huber, lambda xp, x, y, delta: _clipped(xp, x, y, delta),
-    lambda xp, x, y, delta: -_clipped(xp, x, y, delta), result="float", has_params=True,
+    lambda xp, x, y, delta: -_clipped(xp, x, y, delta), real=True, result="float", has_params=True,
     samples=_pairs(delta=0.7), doc="d²/2 up to delta, and a tangent line from there on.",
 )  # fmt: skip
 
