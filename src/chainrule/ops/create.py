@@ -214,7 +214,11 @@ def frombuffer(
     >>> cr.frombuffer(bytearray([1, 2]), dtype=cr.uint8)
     tensor([1, 2], dtype=chainrule.uint8)
     """
-    return made(np.frombuffer(buffer, as_numpy(dtype), count, offset), requires_grad)
+    try:
+        array = np.frombuffer(buffer, as_numpy(dtype), count, offset)
+    except ValueError as error:
+        raise ValueError(f"frombuffer(): {error}") from None
+    return made(array, requires_grad)
 
 
 def _of_size(name: str, make: Any, doc: str) -> None:
