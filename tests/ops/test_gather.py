@@ -228,3 +228,15 @@ def test_layout_is_told():
         assert f(x).is_contiguous() == f(z).is_contiguous()
     assert x.contiguous() is x
     assert x.T.stride(0) == 1
+
+
+def test_second_derivatives_of_scattered_products_with_two_zeros():
+    """d²(x·y₀·y₁·y₂)/dy₀dy₁ at y₀ = y₁ = 0 is x·y₂, not 0."""
+    y = cr.tensor([0.0, 0.0, 3.0])
+    set_requires_grad(y, True)
+    product = FUNCTIONS["scatter_reduce"](cr.tensor([2.0, 5.0]), 0, cr.tensor([0, 0, 0]), y, "prod")
+    (first,) = grad(product.sum(), y, create_graph=True)
+    (second,) = grad(first[0], y, create_graph=True)
+    np.testing.assert_array_equal(second.array, [0, 6, 0])
+    (third,) = grad(second[1], y)
+    np.testing.assert_array_equal(third.array, [0, 0, 2])

@@ -107,12 +107,12 @@ def _details(node: Node) -> tuple[FunctionCtx, tuple[int, ...], int]:
 
 
 def _fits(shape: tuple[int, ...], target: tuple[int, ...] | None) -> bool:
-    """Whether a gradient can be summed or broadcast to the shape it belongs to."""
+    """Whether a gradient has the shape it belongs to, or can be summed to it."""
+    target = target or ()
     try:
-        both = np.broadcast_shapes(shape, target or ())
+        return np.broadcast_shapes(shape, target) == shape
     except ValueError:
         return False
-    return both in (shape, target)
 
 
 class Delayed(Primitive):

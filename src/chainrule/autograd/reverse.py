@@ -248,8 +248,8 @@ def grad(
     missing = [i for i, n in enumerate(nodes) if n not in found]
     if missing and not (allow_unused or materialize_grads):
         raise RuntimeError(
-            "One of the differentiated Tensors appears to not have been used in the graph: input "
-            f"{missing[0]}. Set allow_unused=True if this is the desired behavior."
+            f"The differentiated Tensor at index {missing[0]} appears to not have been used in the "
+            "graph. Set allow_unused=True if this is the desired behavior."
         )
     _deposit(retained, create_graph)
     if not (create_graph if retain_graph is None else retain_graph):

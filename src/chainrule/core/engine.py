@@ -99,7 +99,7 @@ def check_alive(order: Sequence[Node], ends: Collection[Node] = ()) -> None:
         if type(args) is Freed:
             if node not in ends:
                 raise freed_error(node, args)
-        elif node.seq < last and args is not None and node not in ends:
+        elif node.seq < last and node.prim.saves and args is not None and node not in ends:
             mutation.check_saved(node)
 
 
@@ -209,9 +209,23 @@ def free(order: Iterable[Node], ends: Collection[Node] = ()) -> None:
     for node in order:
         if node in ends:
             continue
-        if node.prim.saves and node.args is not None:
+        if node.prim.saves and node.args is not None and not keeps_number(node):
             node.args = freed
             node.out = None
+
+
+def keeps_number(node: Node) -> bool:
+    """Whether all that an operation of two arguments keeps is a number: nothing worth freeing.
+
+    So `2 * x` can be differentiated again, as in PyTorch.
+    """
+    args = node.args
+    if type(args) is not tuple or len(args) != 2 or node.out is not None:
+        return False
+    a, b = args
+    if a is None:
+        return node.parents[1] is None and type(b) is np.ndarray and b.ndim == 0
+    return b is None and node.parents[0] is None and type(a) is np.ndarray and a.ndim == 0
 
 
 def leaf_of(node: Node) -> Tensor | None:

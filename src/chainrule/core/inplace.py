@@ -15,10 +15,10 @@ import numpy as np
 from chainrule.core import mutation
 from chainrule.core.dtypes import category, is_inexact
 from chainrule.core.kinds import general
-from chainrule.core.modes import get_mode, is_recording
+from chainrule.core.modes import Mode, get_mode, is_recording
 from chainrule.core.namespaces import raw
 from chainrule.core.node import Leaf, Node, extra_of, next_seq
-from chainrule.core.primitive import REGISTRY, Primitive, record
+from chainrule.core.primitive import REGISTRY, Primitive, make_node, record
 from chainrule.core.source import caller
 from chainrule.core.sweep import Owned
 from chainrule.core.tensor import Tensor, as_array, wrap
@@ -161,8 +161,11 @@ def apply(x: Tensor, op: Callable[..., Any], *args: Any, **kwargs: Any) -> Tenso
         RuntimeError: see `check_writable` and `check_fits`.
     """
     check_writable(x)
-    since = next_seq()
     mode = get_mode()
+    prim = getattr(op, "prim", None)
+    if len(args) == 1 and not kwargs and _is_direct(x, prim, args[0], mode):
+        return _apply_directly(x, prim, args[0], mode)
+    since = next_seq()
     old = x
     if mode is not True and mode is not False and mode.pack is not None:
         # What a pack hook is given cannot be exchanged later.
@@ -170,10 +173,30 @@ def apply(x: Tensor, op: Callable[..., Any], *args: Any, **kwargs: Any) -> Tenso
         args = tuple(old if a is x else a for a in args)
     result = op(old, *args, **kwargs)
     node = result.node if isinstance(result, Tensor) else None
-    prim = getattr(op, "prim", None)
     if node is not None and (prim is None or prim.saves):
         keep_copies(node, since, x.array)
     return assign(x, result, op, since)
+
+
+def _is_direct(x: Tensor, prim: Any, y: Any, mode: Any) -> bool:
+    """Whether NumPy may write the result itself: like tensors, of which no rule keeps anything."""
+    if prim is None or prim.saves or type(prim.eval) is not np.ufunc or type(y) is not Tensor:
+        return False
+    a, b = x.array, y.array
+    plain = mode is True or mode is False
+    return plain and a.dtype is b.dtype and is_inexact(a.dtype) and a.shape == b.shape
+
+
+def _apply_directly(x: Tensor, prim: Any, y: Tensor, mode: bool | Mode) -> Tensor:
+    a, b = x.array, y.array
+    prim.eval(a, b, out=a)
+    place = caller(2)
+    mutation.note_write(a, place)
+    if mode and (x.node is not None or y.node is not None):
+        node = make_node(prim, (None, None), None, None, (x.node, y.node), place)
+        node.shape, node.dtype = a.shape, a.dtype
+        rebind(x, node)
+    return x
 
 
 def keep_copies(node: Node, since: int, array: Any) -> None:
@@ -262,8 +285,10 @@ def rebind(x: Tensor, node: Node | None, written_to: Any = None) -> None:
     Views that show none of the written memory (`written_to`, an array; all of `x` if None) keep
     their nodes.
     """
-    memory = x.array if written_to is None else written_to
     _renew(x, node)
+    if x._view is None and not x._views:
+        return
+    memory = x.array if written_to is None else written_to
     written = {id(x)}
     while x._view is not None:
         view, parent = x._view, x._view.parent

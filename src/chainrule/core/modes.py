@@ -36,7 +36,9 @@ get_mode = current.get
 def is_recording() -> bool:
     """Whether an operation on a tensor that requires grad would be recorded now."""
     mode = get_mode()
-    return mode if isinstance(mode, bool) else mode.grad and not mode.inference
+    if mode is True or mode is False:
+        return mode
+    return mode.grad and not mode.inference
 
 
 def as_mode(mode: bool | Mode) -> Mode:

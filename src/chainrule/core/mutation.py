@@ -48,8 +48,8 @@ def owner_of(array: Any) -> Any:
     return array
 
 
-def note_write(array: Any) -> None:
-    """Log that the memory of `array` has been written by the user's current line."""
+def note_write(array: Any, place: tuple[CodeType | None, int] | None = None) -> None:
+    """Log that the memory of `array` has been written: at `place`, or the user's current line."""
     owner = owner_of(array)
     key = id(owner)
     write = LOG.get(key)
@@ -57,7 +57,7 @@ def note_write(array: Any) -> None:
         write = LOG[key] = Write(ref(owner, lambda _: LOG.pop(key, None)))
     write.count += 1
     write.seq = Log.last = next_seq()
-    write.code, write.lasti = caller(2)
+    write.code, write.lasti = caller(2) if place is None else place
 
 
 def version_of(array: Any) -> int:

@@ -188,6 +188,17 @@ def split(tensor: Any, split_size_or_sections: Any, dim: int = 0) -> tuple[Any, 
     return _slices(tensor, d, [int(s) for s in np.cumsum(sizes)])
 
 
+@export()
+def split_with_sizes(input: Any, split_sizes: Any, dim: int = 0) -> tuple[Any, ...]:
+    """Views of consecutive pieces of the given sizes; see `split`.
+
+    >>> import chainrule as cr
+    >>> cr.split_with_sizes(cr.arange(3), [2, 1])
+    (tensor([0, 1]), tensor([2]))
+    """
+    return split(input, tuple(split_sizes), dim)
+
+
 attach("split_with_sizes", split)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -56,24 +57,52 @@ scatter_extreme = general(
 )  # fmt: skip
 
 
-def _partials(xp: Any, x: Any, y: Any, tail: Any, index: Spec) -> tuple[Any, Any]:
-    """The product of all other factors, for each factor; right also where factors are zero.
+def _neighbours(xp: Any, factors: Any, cells: np.ndarray, step: int) -> Any:
+    """For factors sorted by cell, the product of all before (step 1) or after (-1) in the cell.
 
-    Let P be the product of the factors that are not zero and Z the number of those that are. Then
-    the others multiply to P/factor if none of them is zero, that is if Z minus "this one is zero"
-    is zero, and to 0 otherwise.
+    By doubling: with width w, every entry holds the product of the w factors next to it.
     """
-    dt = getattr(x, "array", x).dtype
-    zero_x, zero_y = xp.equal(x, 0), xp.equal(y, 0)
-    safe_x, safe_y = xp.where(zero_x, 1, x), xp.where(zero_y, 1, y)
-    count_x, count_y = xp.astype(zero_x, dtype=dt), xp.astype(zero_y, dtype=dt)
-    zeros = xp.index_add(count_x, count_y, *tail, index=index)
-    product = xp.scatter_prod(safe_x, safe_y, *tail, index=index)
-    at_y = xp.getitem(product, *tail, index=index)
-    others = xp.equal(xp.getitem(zeros, *tail, index=index) - count_y, 0)
+    place = np.arange(cells.size)
+
+    def shifted(values: Any, width: int) -> Any:
+        beside = place - step * width
+        same = (beside >= 0) & (beside < cells.size)
+        beside = np.where(same, beside, place)
+        found = xp.getitem(values, beside, index=(ARRAY,))
+        return xp.where(same & (cells[beside] == cells), found, 1)
+
+    out = shifted(factors, 1)
+    width, longest = 1, int(np.bincount(cells).max(initial=0))
+    while width < longest - 1:
+        out = out * shifted(out, width)
+        width *= 2
+    return out
+
+
+def _partials(xp: Any, x: Any, y: Any, tail: Any, index: Spec) -> tuple[Any, Any]:
+    """The product of all other factors, for each factor.
+
+    It is made of products alone, without division, so it is right also where factors are zero, and
+    so are its own derivatives.
+    """
+    shape = tuple(x.shape)
+    size = prod(shape)
+    key = join_index(index, [getattr(a, "array", a) for a in tail])
+    into = np.arange(size).reshape(shape)[key]
+    cells = np.append(np.arange(size), into)
+    order = np.argsort(cells, kind="stable")
+    cells = cells[order]
+    spread = xp.broadcast_to(y, shape=into.shape)
+    factors = xp.concat(
+        xp.reshape(x, shape=(size,)), xp.reshape(spread, shape=(into.size,)), axis=0
+    )
+    factors = xp.getitem(factors, order, index=(ARRAY,))
+    others = _neighbours(xp, factors, cells, 1) * _neighbours(xp, factors, cells, -1)
+    back = np.argsort(order)
+    of_x, of_y = back[:size].reshape(shape), back[size:].reshape(into.shape)
     return (
-        xp.where(xp.equal(zeros - count_x, 0), product / safe_x, 0),
-        xp.where(others, at_y / safe_y, 0),
+        xp.getitem(others, of_x, index=(ARRAY,)),
+        xp.getitem(others, of_y, index=(ARRAY,)),
     )
 
 
@@ -94,6 +123,10 @@ scatter_prod = general(
     grad_name="ScatterReduce",
     samples=lambda: [
         Sample(uniform(4), uniform(5, seed=1), np.array([0, 1, 1, 1, 3]), index=(ARRAY,)),
+        Sample(
+            np.array([0.0, 0.0, 2.0, 1.5]), np.array([0.5, 0.0, 3.0, 0.0, 2.0]),
+            np.array([0, 1, 1, 0, 1]), index=(ARRAY,),
+        ),
     ],
 )  # fmt: skip
 

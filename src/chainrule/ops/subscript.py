@@ -77,7 +77,8 @@ def explained(error: IndexError, x: Any, spec: Spec, arrays: Any) -> IndexError:
     if text.startswith("boolean index did not match"):
         masks = ", ".join(str(list(a.shape)) for a in arrays if a.dtype.kind == "b")
         return IndexError(
-            f"The shape of the mask {masks} does not match the shape of the indexed tensor {shape}"
+            f"The shape of the mask {masks} at index 0 does not match the shape of the indexed "
+            f"tensor {shape} at index 0"
         )
     if text.startswith("shape mismatch"):
         shapes = ", ".join(str(list(a.shape)) for a in arrays)
