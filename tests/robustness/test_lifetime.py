@@ -249,7 +249,7 @@ def test_optimizers_survive_pickling():
 
 def test_a_tensor_on_the_tape_says_that_it_cannot_be_copied():
     y = leaf([1.0]) * 2
-    with pytest.raises(RuntimeError, match="deepcopy protocol|graph leaves|detach"):
+    with pytest.raises(RuntimeError, match=r"deepcopy|graph leaves|detach"):
         copy.deepcopy(y)
 
 

@@ -251,10 +251,11 @@ def bind_elementwise(prim: Elementwise, args: Sequence[Any], params: dict[str, A
         recording = recording or node is not None
     try:
         dt = prim.common_dtype(values)
-    except TypeError:
+    except TypeError as error:
         raise TypeError(
             f"{prim.name}() takes tensors, arrays and numbers, got "
-            f"({', '.join(type(x).__name__ for x in args)}); wrap sequences in chainrule.tensor()"
+            f"({', '.join(type(x).__name__ for x in args)}); wrap sequences in chainrule.tensor() "
+            f"({error})"
         ) from None
     if prim.real:
         check_real(prim, values)
