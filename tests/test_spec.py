@@ -195,6 +195,23 @@ def test_grad_fn_is_named_and_has_next_functions_and_metadata() -> None:
                 x.relu(), x.log(),
                 x.unsqueeze(0).T, x.tanh(), x.sigmoid(), x.softmax(0), x.abs(), x.max(), x.min(),
                 x.norm(), x.expand(2, 3), x.reshape(1, 3), torch.where(x > 0, x, x)]  # fmt: skip
+        loss = torch.nn.functional.mse_loss(x, x.detach())
+        made += [
+            1 - x,
+            x.clamp(0),
+            x.clamp(0, 2),
+            x.expand(2, 3).sum(0),
+            x.expand(2, 3).mean(1),
+            x.prod(),
+            loss,
+        ]
+        made += [
+            x.gather(0, torch.tensor([0])),
+            x.masked_fill(x > 2, 0.0),
+            *x.unbind(),
+            *x.split(1),
+        ]
+        made += [made[-1].unsqueeze(0).t(), x.unsqueeze(0).transpose(0, 1), *x.unsqueeze(0)]
         y = (x * 2).sum()
         y.grad_fn.metadata["note"] = 3
         assert y.grad_fn.metadata == {"note": 3}

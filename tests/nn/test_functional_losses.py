@@ -193,3 +193,24 @@ def test_ctc_loss_of_what_cannot_be_aligned():
     loss.backward()
     assert loss.item() == 0
     assert not x.grad.numpy().any()
+
+
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+def test_margins_of_a_single_score(reduction):
+    one, two, zero = np.array(2.0), np.array([2.0]), np.array(0)
+    for x in (one, two):
+        for target in (zero, np.array([0])):
+            compare("multi_margin_loss", x, target, reduction=reduction)
+    for target in (zero, np.array(-1), np.array([0])):
+        compare("multilabel_margin_loss", one, target, reduction=reduction)
+    compare("multi_margin_loss", one, zero, weight=np.array([3.0]), reduction=reduction)
+    compare_errors("multi_margin_loss", one, np.array(1), start=20)
+    compare_errors("multilabel_margin_loss", one, np.array(1))
+
+
+def test_cosine_similarity_of_numbers_and_of_shapes_that_broadcast():
+    for dim in (0, -1):
+        compare("cosine_similarity", np.array(2.0), np.array(-3.0), dim=dim)
+    compare("cosine_similarity", np.array(2.0), np.array([-3.0, 1.0]), dim=0)
+    compare("cosine_similarity", X[:, :1], Y, dim=1)
+    compare("cosine_similarity", X[0], Y, dim=0)

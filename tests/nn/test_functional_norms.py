@@ -175,3 +175,14 @@ def test_attention_with_grouped_heads():
 def test_bilinear():
     compare("bilinear", normal(4, 3), normal(4, 2), normal(5, 3, 2), normal(5))
     compare("bilinear", normal(2, 4, 3), normal(2, 4, 2), normal(5, 3, 2))
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("shape", [(0,), (0, 2), (2, 0)])
+def test_batch_norm_of_nothing(training, shape):
+    x, channels = np.zeros(shape), shape[-1]
+    compare("batch_norm", x, np.zeros(channels), np.ones(channels), training=training)
+    mean, variance = cr.zeros(channels), cr.ones(channels)
+    F.batch_norm(cr.tensor(x), mean, variance, training=training)
+    assert mean.tolist() == [0.0] * channels
+    assert variance.tolist() == [1.0] * channels

@@ -123,3 +123,8 @@ def test_second_order():
         (g,) = library.autograd.grad(out, leaf, create_graph=True)
         found.append(library.autograd.grad((g**2).sum(), leaf)[0].numpy())
     np.testing.assert_allclose(*found)
+
+
+@pytest.mark.parametrize("p", [1, 1.5, 2, 3])
+def test_lp_pool_of_negative_entries(p):
+    compare("lp_pool1d", np.array([[-1.0, 2, -3, 4, -5, -6]]), p, 2)

@@ -380,7 +380,8 @@ def test_det_of_a_singular_matrix_has_a_hessian():
 def test_svd_gradient_at_equal_singular_values():
     x = leaf(np.eye(2))
     U, S, Vh = L.svd(x)
-    (g,) = grad(((U * S) @ Vh).sum(), x)
+    with pytest.warns(UserWarning, match="singular values 1 and 1 are equal"):
+        (g,) = grad(((U * S) @ Vh).sum(), x)
     np.testing.assert_allclose(g.array, np.ones((2, 2)), atol=1e-14)
 
 
@@ -406,7 +407,8 @@ def test_spectral_function_at_equal_eigenvalues():
     w, v = L.eigh(x)
     b = matrix(3, 3)
     b = b + b.T
-    (g,) = grad(((v * w**2) @ v.mT * wrap(b)).sum(), x)
+    with pytest.warns(UserWarning, match="eigenvalues 2 and 2 are equal"):
+        (g,) = grad(((v * w**2) @ v.mT * wrap(b)).sum(), x)
     np.testing.assert_allclose(g.array, 4 * b, atol=1e-12)
 
 
@@ -533,3 +535,50 @@ def test_ex_variants_report_instead_of_raising():
     assert (
         L.solve_triangular(wrap(SINGULAR), wrap(np.ones((2, 1))), upper=True).array[1, 0] == np.inf
     )
+
+
+def _gradient_at(f, a):
+    x = cr.tensor(a, requires_grad=True)
+    f(x).backward()
+    return x.grad.array
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_gradient_that_rests_on_an_assumption_at_equal_values_warns():
+    eye, weights = np.eye(3), cr.tensor(np.array([[0.0, 1, 0], [1, 0, 0], [0, 0, 0]]))
+
+    def whole(x):
+        U, S, Vh = L.svd(x)
+        return U @ cr.diag(S) @ Vh
+
+    with pytest.warns(UserWarning, match="singular values 1 and 1 are equal.*[Pp]erturb"):
+        np.testing.assert_allclose(_gradient_at(lambda x: whole(x).sum(), eye), np.ones((3, 3)))
+    with pytest.warns(UserWarning, match="are equal"):
+        _gradient_at(lambda x: (whole(x) * weights).sum(), eye)
+
+    def square(x):
+        w, v = L.eigh(x)
+        return (v * w**2) @ v.mT
+
+    with pytest.warns(UserWarning, match="eigenvalues 1 and 1 are equal"):
+        found = _gradient_at(lambda x: square(x).sum(), eye)
+    np.testing.assert_allclose(found, 2 * np.ones((3, 3)))
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("f", [
+    lambda x: L.svdvals(x).sum(),
+    lambda x: L.svd(x).S.prod(),
+    lambda x: L.eigvalsh(x).exp().sum(),
+    lambda x: L.eigh(x).eigenvalues.square().sum(),
+    lambda x: ((v := L.eigh(x).eigenvectors[:, :2]) @ v.mT).sum(),
+    lambda x: ((p := L.svd(x)).U @ p.Vh).sum(),
+    lambda x: ((p := L.eigh(x)).eigenvectors * p.eigenvalues @ p.eigenvectors.mT).trace(),
+])  # fmt: skip
+def test_other_gradients_at_equal_values_are_silent(f):
+    assert np.isfinite(_gradient_at(f, np.diag([2.0, 2.0, 5.0]))).all()
+
+
+@pytest.mark.filterwarnings("error")
+def test_distinct_values_are_silent():
+    _gradient_at(lambda x: L.svd(x).U.sum() + L.svd(x).S.sum(), np.diag([1.0, 2.0, 5.0]))

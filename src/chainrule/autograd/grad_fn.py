@@ -134,7 +134,7 @@ _held: WeakValueDictionary[int, GradFn] = WeakValueDictionary()
 
 def class_of(node: Node) -> type[GradFn]:
     """The class of grad_fn for an operation, made on first use."""
-    name = node.prim.grad_fn_name(node.params)
+    name = node.prim.grad_fn_name(node)
     found = _classes.get(name)
     if found is None:
         found = _classes[name] = type(name, (GradFn,), {"__slots__": (), "__module__": __name__})

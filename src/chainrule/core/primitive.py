@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -36,6 +37,7 @@ class Primitive:
         None  # the name in `grad_fn` by the parameters, if it varies
     )
     reuses = False  # whether the rule takes an `Owned` cotangent and may write to it
+    overloads = False  # whether a result with dimensions has the number 1 in `grad_fn`
     side_effects = False  # user code runs inside `pull`: it must run once per sweep
 
     def __init__(
@@ -61,12 +63,22 @@ class Primitive:
         self.doc = doc
         self.real = real
         self._kept: dict[Any, tuple[tuple[bool, ...], bool]] = {}
+        self._titled: dict[str, Primitive] = {}
 
-    def grad_fn_name(self, params: dict[str, Any] | None) -> str:
-        """What `grad_fn` calls a node of this primitive with these parameters: `MulBackward0`."""
+    def grad_fn_name(self, node: Node) -> str:
+        """What `grad_fn` calls a node of this primitive: `MulBackward0`."""
         if self.namer is not None:
-            return self.namer(params)
-        return self.grad_name if self.side_effects else f"{self.grad_name}Backward0"
+            return self.namer(node.params)
+        overload = 1 if self.overloads and node.shape else 0
+        return self.grad_name if self.side_effects else f"{self.grad_name}Backward{overload}"
+
+    def titled(self, title: str) -> Primitive:
+        """This primitive under another name in `grad_fn`."""
+        found = self._titled.get(title)
+        if found is None:
+            found = self._titled[title] = copy(self)
+            found.namer = lambda params: title
+        return found
 
     def keeps(self, position: int, wanted: Sequence[bool]) -> bool:
         """Whether the tape keeps the argument at `position` when `wanted` arguments need grad."""
@@ -257,3 +269,16 @@ def record(
     if mode is not True:
         after_record(n, out, mode, values)
     return n
+
+
+def titled(made: Any, title: str) -> Any:
+    """A tensor that was just computed, its node called `title` in `grad_fn`.
+
+    For operations that are composed here and one node in PyTorch, whose users know its name.
+    """
+    node = made.node
+    if node is not None and node.prim is PICK:
+        node = node.parents[0]
+    if node is not None and type(node) is Node:
+        node.prim = node.prim.titled(title)
+    return made

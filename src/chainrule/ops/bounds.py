@@ -65,6 +65,8 @@ clamp_prim = elementwise(
     selection(lambda x, y, z: (x > z) | (z < y)),
     real=True, domain=[(-2, 2), (-1.6, 0), (0.1, 1.6)], symbol="clamp({}, {}, {})",
 )  # fmt: skip
+for _op in (clamp_min_prim, clamp_max_prim, clamp_prim):
+    _op.prim.namer = lambda params: "ClampBackward1"
 
 
 @export("clamp", "clip", in_place=True)

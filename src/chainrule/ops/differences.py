@@ -14,12 +14,12 @@ from chainrule.ops.inputs import as_input, axes_of
 
 @export(method=False)
 def gradient(
-    input: Any, *, spacing: Any = 1, dim: Any = None, edge_order: int = 1
+    input: Any, *, spacing: Any = None, dim: Any = None, edge_order: int = 1
 ) -> tuple[Any, ...]:
     """The derivatives of sampled values along each dimension, by differences of second order.
 
     Args:
-        spacing: the distance of neighbours, one for each dimension, or their coordinates.
+        spacing: the distance of neighbours (1 by default), one for each dimension, or coordinates.
         dim: the dimension or dimensions to differentiate along; all by default.
         edge_order: 1 or 2, the order at the ends.
 
@@ -43,7 +43,7 @@ def gradient(
                 f"length {len(axes)}, one for each dimension, but got a list of {len(spacings)}"
             )
     else:
-        spacings = [spacing] * len(axes)
+        spacings = [1 if spacing is None else spacing] * len(axes)
     return tuple(
         _along(x, axis, step, edge_order) for axis, step in zip(axes, spacings, strict=True)
     )

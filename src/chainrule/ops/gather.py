@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.core.primitive import bind
+from chainrule.core.primitive import bind, titled
 from chainrule.ops.api import export
 from chainrule.ops.axes import normalize_dim
 from chainrule.ops.expand import common_shape
@@ -93,7 +93,8 @@ def gather(input: Any, dim: int, index: Any, *, sparse_grad: bool = False) -> An
     spec, arrays = along(index, dim, tuple(x.shape), "gather")
     found = bind(getitem.prim, (x, *arrays), {"index": spec})
     shape = np.shape(getattr(index, "array", index))
-    return found if tuple(found.shape) == shape else reshape_prim(found, shape=shape)
+    found = found if tuple(found.shape) == shape else reshape_prim(found, shape=shape)
+    return titled(found, "GatherBackward0")
 
 
 @export()
@@ -115,7 +116,8 @@ def index_select(input: Any, dim: int, index: Any) -> Any:
     check_range(positions, d, shape[d] if shape else 1, IndexError)
     if not shape:
         return bind(getitem.prim, (input,), {"index": ()})
-    return bind(getitem.prim, (input, positions.reshape(-1)), {"index": (*[FULL] * d, ARRAY)})
+    found = bind(getitem.prim, (input, positions.reshape(-1)), {"index": (*[FULL] * d, ARRAY)})
+    return titled(found, "IndexSelectBackward0")
 
 
 @export()

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.core.kinds import general, promote
-from chainrule.core.primitive import bind
+from chainrule.core.primitive import bind, titled
 from chainrule.core.samples import Sample, uniform
 from chainrule.core.tensor import Tensor
 from chainrule.ops.api import attach, export
@@ -142,7 +142,10 @@ def _slices(x: Any, d: int, stops: Sequence[int]) -> tuple[Any, ...]:
     before = (FULL,) * d
     starts = (0, *stops[:-1])
     return tuple(
-        bind(getitem.prim, (x,), {"index": (*before, ("slice", a, max(a, b), None))})
+        titled(
+            bind(getitem.prim, (x,), {"index": (*before, ("slice", a, max(a, b), None))}),
+            "SplitBackward0",
+        )
         for a, b in zip(starts, stops, strict=True)
     )
 
@@ -257,7 +260,10 @@ def unbind(input: Any, dim: int = 0) -> tuple[Any, ...]:
     """
     shape, d = _splittable(input, dim, "unbind")
     before = (FULL,) * d
-    return tuple(bind(getitem.prim, (input,), {"index": (*before, i)}) for i in range(shape[d]))
+    return tuple(
+        titled(bind(getitem.prim, (input,), {"index": (*before, i)}), "UnbindBackward0")
+        for i in range(shape[d])
+    )
 
 
 def _iterate(self: Tensor) -> Any:

@@ -90,7 +90,12 @@ def set_default_tensor_type(t: Any) -> None:
     >>> import chainrule as cr
     >>> cr.set_default_tensor_type(cr.FloatTensor)
     """
-    set_default_dtype(dtype_named(t) if isinstance(t, str) else getattr(t, "dtype", t))
+    if not isinstance(t, (str, TensorType)):
+        raise TypeError(
+            f"invalid type object: {type(t).__name__} is not a typed constructor such as "
+            "chainrule.FloatTensor; for a dtype call set_default_dtype()"
+        )
+    set_default_dtype(dtype_named(t) if isinstance(t, str) else t.dtype)
 
 
 @export("range", method=False)

@@ -27,7 +27,7 @@ def sum_kept(xp: Any, x: Any, axis: tuple[int, ...]) -> Any:
 
 def _standardize(x: Any, axis: tuple[int, ...], eps: float) -> tuple[Any, Any, Any]:
     """(x - mean) / sqrt(variance + eps), the mean, and 1 / sqrt(variance + eps)."""
-    n = _count(x.shape, axis)
+    n = _count(x.shape, axis) or np.nan  # nothing has no mean: nan, as in PyTorch
     mean = raw.sum_kept(x, axis) / n
     y = x - mean
     scale = 1 / np.sqrt(raw.sum_kept(y * y, axis) / n + eps)

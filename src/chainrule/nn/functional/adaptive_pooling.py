@@ -167,9 +167,11 @@ def _power_mean(n: int, input: Any, norm_type: float, kernel_size: Any, stride: 
     require_tensor(input, f"lp_pool{n}d")
     pool = (avg_pool1d, avg_pool2d, avg_pool3d)[n - 1]
     entries = kernel_size**n if isinstance(kernel_size, int) else prod(kernel_size)
-    mean = pool(xp.pow(input, norm_type), kernel_size, stride, 0, ceil_mode)
-    # PyTorch's form, whose gradient at 0 is 0.
-    return xp.pow(xp.sign(mean) * xp.relu(xp.abs(mean)) * entries, 1.0 / norm_type)
+    # As in PyTorch, nan wherever a power has no real value: that is no cause for a warning.
+    with np.errstate(invalid="ignore"):
+        mean = pool(xp.pow(input, norm_type), kernel_size, stride, 0, ceil_mode)
+        # PyTorch's form, whose gradient at 0 is 0.
+        return xp.pow(xp.sign(mean) * xp.relu(xp.abs(mean)) * entries, 1.0 / norm_type)
 
 
 def lp_pool1d(

@@ -11,7 +11,8 @@ from chainrule.core.namespaces import recorded as xp
 from chainrule.core.tensor import wrap
 from chainrule.nn.functional.common import require_tensor
 from chainrule.ops.api import export
-from chainrule.ops.axes import normalize_dim
+from chainrule.ops.axes import normalize_dims
+from chainrule.ops.expand import common_shape
 from chainrule.ops.norms import vector_norm
 
 
@@ -38,10 +39,12 @@ def cosine_similarity(x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8) -> Any:
     require_tensor(x1, "cosine_similarity", "x1")
     require_tensor(x2, "cosine_similarity", "x2", 2)
     x1, x2 = promote(x1, x2)
+    if x1.shape != x2.shape:
+        shape = common_shape(tuple(x1.shape), tuple(x2.shape))
+        x1, x2 = (xp.broadcast_to(x, shape=shape) for x in (x1, x2))
     norms = [xp.clamp_min(vector_norm(x, 2, dim, True), eps) for x in (x1, x2)]
     product = (x1 / norms[0]) * (x2 / norms[1])
-    axis = normalize_dim(dim, len(product.shape))
-    return xp.sum(product, axis=(axis,), keepdims=False)
+    return xp.sum(product, axis=normalize_dims(dim, len(product.shape)), keepdims=False)
 
 
 @export("pairwise_distance", method=False)

@@ -10,6 +10,7 @@ import numpy as np
 from chainrule.core.dtypes import category
 from chainrule.core.kinds import elementwise
 from chainrule.core.namespaces import recorded as xp
+from chainrule.core.primitive import titled
 from chainrule.core.tensor import wrap
 from chainrule.nn.functional.common import (
     check_reduction,
@@ -245,7 +246,8 @@ def binary_cross_entropy(
             "binary_cross_entropy_with_logits"
         )
     loss = bce_prim(input, target)
-    return reduced(loss if weight is None else loss * weight, reduction)
+    loss = reduced(loss if weight is None else loss * weight, reduction)
+    return titled(loss, "BinaryCrossEntropyBackward0")
 
 
 def binary_cross_entropy_with_logits(
@@ -278,4 +280,5 @@ def binary_cross_entropy_with_logits(
         loss = bce_logits_prim(input, target)
     else:
         loss = (1 - target) * input - (1 + (pos_weight - 1) * target) * log_sigmoid(input)
-    return reduced(loss if weight is None else loss * weight, reduction)
+    loss = reduced(loss if weight is None else loss * weight, reduction)
+    return titled(loss, "BinaryCrossEntropyWithLogitsBackward0")

@@ -218,17 +218,20 @@ def multilabel_soft_margin_loss(
 
 
 def _batch(input: Any, target: Any, function: str) -> tuple[Any, Any, bool]:
-    """Scores (N, C) and integer targets with a batch dimension, and whether there was none."""
+    """Scores (N, C) and integer targets with a batch dimension, and whether there was none.
+
+    A single score counts as those of one class.
+    """
     require_tensor(input, function)
     require_tensor(target, function, "target", 2)
-    if len(input.shape) not in (1, 2) or category(raw_dtype(target)) != 1:
+    if len(input.shape) > 2 or category(raw_dtype(target)) != 1:
         raise RuntimeError(
-            f"{function}() takes scores (N, C) or (C,) and integer targets, got an input of shape "
+            f"{function}() takes scores (N, C), (C,) or () and integer targets, got an input of shape "
             f"{list(input.shape)} and a target of dtype {raw_dtype(target).name}"
         )
-    single = len(input.shape) == 1
+    single = len(input.shape) < 2
     if single:
-        input = xp.reshape(input, shape=(1, *input.shape))
+        input = xp.reshape(input, shape=(1, input.shape[0] if len(input.shape) else 1))
     return input, target.array, single
 
 
@@ -239,7 +242,7 @@ def multi_margin_loss(
     """The mean over the other classes i of max(0, margin - x[target] + x[i])ᵖ.
 
     Args:
-        input: scores (N, C) or (C,).
+        input: scores (N, C) or (C,); a 0-d tensor is one class.
         target: class indices (N,) or ().
         p: 1 or 2.
         weight: a weight per target class.
@@ -271,7 +274,7 @@ def multi_margin_loss(
         loss = loss * xp.reshape(weight[wrap(index)], shape=(n, 1))
     others = index[:, None] != np.arange(classes)
     loss = xp.sum(xp.where(wrap(others), loss, 0.0), axis=(1,), keepdims=False) / classes
-    return reduced(xp.reshape(loss, shape=()) if single else loss, reduction)
+    return reduced(xp.reshape(loss, shape=tuple(target.shape)) if single else loss, reduction)
 
 
 def multilabel_margin_loss(
@@ -281,7 +284,7 @@ def multilabel_margin_loss(
     """The sum over labels j and other classes i of max(0, 1 - x[j] + x[i]) / C.
 
     Args:
-        input: scores (N, C) or (C,).
+        input: scores (N, C) or (C,); a 0-d tensor is one class.
         target: of the same shape: class indices, ended by the first -1.
 
     Raises:
@@ -293,7 +296,8 @@ def multilabel_margin_loss(
     tensor(0.2500)
     """
     reduction = legacy(size_average, reduce, reduction)
-    if tuple(input.shape) != tuple(target.shape):
+    shapes = {tuple(input.shape), tuple(target.shape)}
+    if len(shapes) > 1 and shapes != {(), (1,)}:
         raise RuntimeError(
             f"inconsistent target size: {list(target.shape)} for input of size: {list(input.shape)}"
         )

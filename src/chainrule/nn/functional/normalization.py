@@ -94,6 +94,10 @@ def batch_norm(
     """
     require_tensor(input, "batch_norm")
     shape, ndim = tuple(input.shape), len(input.shape)
+    if shape == (0,):  # without a value there is no channel either: PyTorch lets it through
+        flat = xp.reshape(input, shape=(0, 0))
+        y = batch_norm(flat, running_mean, running_var, weight, bias, training, momentum, eps)
+        return xp.reshape(y, shape=(0,))
     if ndim < 2:
         raise RuntimeError(f"batch_norm() takes (N, C, ...), got a tensor of shape {list(shape)}")
     for name, v in (("running_mean", running_mean), ("running_var", running_var),
@@ -113,9 +117,9 @@ def batch_norm(
         )
     axis = (0, *range(2, ndim))
     y, mean, scale = xp.standardize(input, axis=axis, eps=eps)
-    if running_mean is not None:
+    if running_mean is not None and count:
         _blend(running_mean, mean.array.reshape(-1), momentum)
-    if running_var is not None:
+    if running_var is not None and count:
         variance = 1 / np.square(scale.array.reshape(-1)) - eps
         _blend(running_var, variance * (count / (count - 1)), momentum)
     return _channel_affine(y, weight, bias)

@@ -7,11 +7,13 @@ not on the choice of vectors, has numerators that vanish together with the diffe
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
 
 from chainrule.core.kinds import general
+from chainrule.core.namespaces import raw
 from chainrule.core.samples import Sample
 from chainrule.core.tensor import wrap
 from chainrule.ops.api import export
@@ -80,6 +82,37 @@ def _slope_limit(xp: Any, inner: Any, slope: Any) -> Any:
     return ratio * hermitian(xp, inner)
 
 
+def _warn_assumed(xp: Any, inner: Any, values: Any, slope: Any, what: str) -> None:
+    """Warn where a gradient rests on `_slope_limit`: at equal values whose vectors mattered.
+
+    The assumption is void unless a function used both the values and the vectors, and `inner` has a
+    Hermitian part at the equal pair: only then is there a slope φ' to be guessed.
+    """
+    if xp is not raw or slope is None or values.shape[-1] < 2:
+        return
+    eps = 16 * values.shape[-1] * float(np.finfo(values.dtype).eps)
+    size = np.abs(values).max(-1, keepdims=True)
+    equal = np.triu(np.abs(values[..., None, :] - values[..., None]) <= eps * size[..., None], 1)
+    if not equal.any():
+        return
+    part = np.abs(inner + inner.conj().swapaxes(-1, -2)) * 0.5
+    skew = np.abs(inner - inner.conj().swapaxes(-1, -2)) * 0.5
+    noise = eps * np.maximum(np.abs(inner).max((-2, -1)), np.abs(slope).max(-1))[..., None, None]
+    guessed = np.argwhere(equal & (part > noise) & (skew <= noise))
+    if guessed.size:
+        *batch, i, j = guessed[0]
+        first, second = values[(*batch, i)], values[(*batch, j)]
+        warnings.warn(
+            f"{what} {first:.6g} and {second:.6g} are equal, and there the gradient of a function "
+            "of both values and vectors cannot be found from the vectors alone. It was taken to be "
+            "one function of the matrix, the sum over i of f(value i) weighed by vector i; if it "
+            "is anything else, the gradient is wrong. Perturb the matrix so that its values "
+            "differ, or write the function through the values or the matrix itself.",
+            UserWarning,
+            stacklevel=2,
+        )
+
+
 def _finite(x: Any, name: str) -> None:
     if not np.isfinite(x).all():
         raise LinAlgError(
@@ -102,6 +135,7 @@ def _eigh_vjp(xp: Any, g: Any, out: Any) -> tuple[Any]:
     if gv is not None:
         k = xp.bmm(vh, gv)
         skew = (k - adjoint(xp, k)) * 0.5
+        _warn_assumed(xp, k, w, gw, "eigh: the eigenvalues")
         inner = inner + over_gaps(xp, skew, w, k, _slope_limit(xp, k, gw))
     return (xp.bmm(xp.bmm(v, inner), vh) if gv is not None else xp.bmm(v * as_row(xp, gw), vh),)
 
@@ -229,7 +263,9 @@ def _svd_vjp(xp: Any, g: Any, out: Any) -> tuple[Any]:
     kv = xp.zeros_like(ku) if gvh is None else xp.bmm(vh, adjoint(xp, gvh))
     a, b = ku - adjoint(xp, ku), kv - adjoint(xp, kv)
     total = as_row(xp, s) + as_column(xp, s)
-    limit = _slope_limit(xp, (ku + kv) * 0.5, gs)
+    mean = (ku + kv) * 0.5
+    _warn_assumed(xp, mean, s, gs, "svd: the singular values")
+    limit = _slope_limit(xp, mean, gs)
     size = xp.abs(ku) + xp.abs(kv)
     inner = over_gaps(xp, (a + b) * 0.5, s, size, limit) + _unless_zero(xp, (a - b) * 0.5, total)
     if gs is not None:
