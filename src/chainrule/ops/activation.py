@@ -27,9 +27,8 @@ def _log_sigmoid(x: Any) -> Any:
     return np.minimum(x, 0) - np.log1p(np.exp(-np.abs(x)))
 
 
-# The derivative is sigmoid(-x) = sigmoid(x)·exp(-x), which this form gives without cancellation.
 log_sigmoid = elementwise(
-    "log_sigmoid", _log_sigmoid, lambda xp, x, out: xp.exp(out - x), real=True, result="float",
+    "log_sigmoid", _log_sigmoid, lambda xp, x: xp.sigmoid(-x), real=True, result="float",
     symbol="logsigmoid({})", doc="The logarithm of the sigmoid of each entry.",
 )  # fmt: skip
 
@@ -50,9 +49,10 @@ def is_positive(xp: Any, x: Any) -> Any:
 
 
 def _leaky_relu(x: Any, negative_slope: float) -> Any:
-    if 0 <= negative_slope <= 1:
+    if 0 < negative_slope <= 1:  # 0·inf would be nan
         return np.maximum(x, negative_slope * x)
-    return np.maximum(x, 0) + negative_slope * np.minimum(x, 0)
+    positive = np.maximum(x, 0)
+    return positive + negative_slope * np.minimum(x, 0) if negative_slope else positive
 
 
 leaky_relu = elementwise(
