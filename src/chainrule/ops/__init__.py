@@ -38,6 +38,7 @@ from chainrule.ops import pooling as pooling
 from chainrule.ops import quantiles as quantiles
 from chainrule.ops import random as random
 from chainrule.ops import random_fill as random_fill
+from chainrule.ops import ranges as ranges
 from chainrule.ops import reduce as reduce
 from chainrule.ops import reshape_inplace as reshape_inplace
 from chainrule.ops import resize as resize
