@@ -214,3 +214,20 @@ def test_cosine_similarity_of_numbers_and_of_shapes_that_broadcast():
     compare("cosine_similarity", np.array(2.0), np.array([-3.0, 1.0]), dim=0)
     compare("cosine_similarity", X[:, :1], Y, dim=1)
     compare("cosine_similarity", X[0], Y, dim=0)
+
+
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+def test_cross_entropy_in_other_layouts_and_with_nothing_that_counts(reduction):
+    wide = normal(5, 80)
+    compare("cross_entropy", wide, np.array([0, 79, 3, 40, 7]), reduction=reduction)
+    compare("cross_entropy", np.asfortranarray(X), LABELS, reduction=reduction)
+    deep = normal(2, 2, 3, 4).transpose(0, 2, 1, 3)
+    compare("cross_entropy", deep, np.arange(16).reshape(2, 2, 4) % 3, reduction=reduction)
+    compare("cross_entropy", X, LABELS, ignore_index=1, reduction=reduction)
+    compare("cross_entropy", np.zeros((0, 3)), np.zeros(0, int), reduction=reduction)
+    hopeless = np.where(np.arange(12).reshape(4, 3) == 5, -np.inf, X)
+    compare("cross_entropy", hopeless, LABELS, ignore_index=2, reduction=reduction)
+    compare("cross_entropy", X, LABELS.astype(np.uint8), reduction=reduction)
+    compare_float32("cross_entropy", X, LABELS, weight=None, reduction=reduction)
+    if reduction != "mean":
+        compare("cross_entropy", X, LABELS * 0 - 100, reduction=reduction)

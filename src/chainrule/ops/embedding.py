@@ -110,10 +110,20 @@ def class_weights(
     return (used if weight is None else weight[index] * used).astype(dtype, copy=False), index
 
 
+def class_places(index: Any, classes: int) -> Any:
+    """Where the classes `index` (N, ...) lie in a flattened array (N, classes, ...)."""
+    n = index.shape[0]
+    if index.ndim == 1:
+        return np.arange(0, n * classes, classes) + index
+    each = index.size // max(n, 1)
+    rows = np.arange(n).reshape(n, *(1,) * (index.ndim - 1)) * (classes * each)
+    return rows + index * each + np.arange(each).reshape(index.shape[1:])
+
+
 def _nll(x: Any, target: Any, weight: Any, ignore_index: int, reduction: str) -> Any:
     """Minus the weighted entry of x (N, C, P) at the target class (N, P)."""
     c, index = class_weights(target, weight, x.shape[1], x.dtype, ignore_index)
-    picked = np.take_along_axis(x, index[:, None], 1)[:, 0]
+    picked = x.reshape(-1)[class_places(index, x.shape[1])]
     loss = np.where(c == 0, 0, -picked * c)
     if reduction == "none":
         return loss
@@ -132,8 +142,8 @@ def _nll_spread(
     if reduction == "mean":
         total = np.add.reduce(c, None)
         g = g / total if total else g * 0
-    out = np.zeros((target.shape[0], classes, target.shape[1]), g.dtype)
-    np.put_along_axis(out, index[:, None], (-g * c)[:, None], 1)
+    out = np.zeros((target.shape[0], classes, *target.shape[1:]), g.dtype)
+    out.reshape(-1)[class_places(index, classes)] = -g * c
     return out
 
 

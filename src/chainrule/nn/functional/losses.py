@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.core.dtypes import category
 from chainrule.core.kinds import elementwise
 from chainrule.core.namespaces import recorded as xp
 from chainrule.core.primitive import titled
@@ -22,11 +21,15 @@ from chainrule.nn.functional.common import (
 )
 from chainrule.ops.activation import log_sigmoid, log_softmax_prim
 from chainrule.ops.embedding import class_weights, nll
+from chainrule.ops.softmax_nll import places_of, softmax_nll
 
 
 def _check_batch(input: Any, target: Any) -> None:
     """Raise ValueError unless the target has one entry per prediction."""
-    n, ndim = input.shape[0], len(input.shape)
+    sizes = input.array.shape
+    n, ndim = sizes[0], len(sizes)
+    if ndim > 1 and target.array.shape == (n, *sizes[2:]):
+        return
     if ndim == 1 and prod(target.shape) == 1 and len(target.shape) < 2:
         return
     if ndim == 1:
@@ -70,14 +73,7 @@ def nll_loss(
     check_reduction(reduction)
     if len(input.shape) == 0:
         raise ValueError("Expected 1 or more dimensions (got 0)")
-    _check_batch(input, target)
-    if category(raw_dtype(target)) != 1:
-        raise RuntimeError(
-            f"expected target dtype to be Long or Byte, but got {raw_dtype(target).name}: class "
-            "indices are integers; convert the target with target.long()"
-        )
-    classes = input.shape[1 if len(input.shape) > 1 else 0]
-    _check_weight(weight, classes)
+    classes = _check_classes(input, target, weight)
     shape = tuple(target.shape)
     single = len(input.shape) == 1
     n = 1 if single else input.shape[0]
@@ -87,6 +83,20 @@ def nll_loss(
         ignore_index=int(ignore_index), reduction=reduction,
     )  # fmt: skip
     return xp.reshape(loss, shape=shape) if reduction == "none" else loss
+
+
+def _check_classes(input: Any, target: Any, weight: Any) -> int:
+    """The number of classes, if scores, class indices and class weights fit each other."""
+    _check_batch(input, target)
+    if target.array.dtype.kind not in "iu":
+        raise RuntimeError(
+            f"expected target dtype to be Long or Byte, but got {raw_dtype(target).name}: class "
+            "indices are integers; convert the target with target.long()"
+        )
+    sizes = input.array.shape
+    classes: int = sizes[1 if len(sizes) > 1 else 0]
+    _check_weight(weight, classes)
+    return classes
 
 
 def _check_weight(weight: Any, classes: int) -> None:
@@ -126,12 +136,15 @@ def cross_entropy(
     check_reduction(reduction)
     if not 0.0 <= label_smoothing <= 1.0:
         raise RuntimeError(f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing}")
-    if len(input.shape) == 0:
+    if input.array.ndim == 0:
         raise RuntimeError(
             "cross_entropy_loss() takes logits of at least one dimension, the classes; got none"
         )
+    by_index = target.array.dtype.kind in "iub"
+    if by_index and label_smoothing == 0.0:
+        return _softmax_nll(input, target, weight, ignore_index, reduction)
     logp = log_softmax_prim(input, axis=1 if len(input.shape) > 1 else 0)
-    if category(raw_dtype(target)) >= 2:
+    if not by_index:
         if tuple(target.shape) != tuple(input.shape):
             if len(target.shape) == len(input.shape) - 1:
                 raise RuntimeError(
@@ -143,9 +156,25 @@ def cross_entropy(
                 f"input {list(input.shape)} and target {list(target.shape)}"
             )
         return _against_probabilities(logp, target, weight, reduction, label_smoothing)
-    if label_smoothing == 0.0:
-        return nll_loss(logp, target, weight, ignore_index=ignore_index, reduction=reduction)
     return _smoothed(logp, target, weight, ignore_index, reduction, label_smoothing)
+
+
+def _softmax_nll(input: Any, target: Any, weight: Any, ignore_index: int, reduction: str) -> Any:
+    """Cross entropy with a class per prediction."""
+    classes = _check_classes(input, target, weight)
+    index, logits, single = target.array, input, input.array.ndim == 1
+    if single:
+        index, logits = index.reshape(1), xp.reshape(input, shape=(1, classes))
+    weights = None if weight is None else np.asarray(getattr(weight, "array", weight))
+    places, weights = places_of(index, weights, classes, logits.array.dtype, ignore_index)
+    count = 1.0
+    if reduction == "mean":
+        count = float(index.size if weights is None else np.add.reduce(weights, None))
+    summed = reduction != "none"
+    loss = softmax_nll(logits, places, weights, divisor=count or 1.0, summed=summed)[0]
+    if not count:  # the mean over nothing is nan, and its gradient 0
+        return loss + float("nan")
+    return xp.reshape(loss, shape=tuple(target.shape)) if single and not summed else loss
 
 
 def _against_probabilities(
