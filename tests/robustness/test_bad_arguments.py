@@ -118,3 +118,10 @@ def test_negative_sizes(name):
 
 def test_tolerances_may_be_tensors():
     assert cr.allclose(cr.ones(2), cr.ones(2), cr.tensor(1e-5))
+
+
+def test_constants_that_require_grad_are_refused():
+    beta = cr.tensor(2.0, requires_grad=True)
+    for f in (cr.nn.functional.softplus, cr.nn.functional.elu, cr.nn.functional.leaky_relu):
+        with pytest.raises(TypeError, match="gets no gradient"):
+            f(cr.ones(2), beta)

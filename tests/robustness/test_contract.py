@@ -230,8 +230,10 @@ def test_big_endian_operands_and_parameters(kind):
     assert y.array.dtype.isnative
     assert x.grad.array.dtype.isnative
     assert x.grad.tolist() == [0, 1, 2, 3]
-    p = cr.nn.Parameter(cr.as_tensor(a))
-    assert p.array.dtype.isnative
+    for data in (a, cr.as_tensor(a)):
+        assert cr.nn.Parameter(data).array.dtype.isnative
+    with pytest.raises(TypeError, match="numbers"):
+        cr.nn.Parameter(np.array(["a"]), requires_grad=False)
 
 
 @pytest.mark.parametrize("make", [cr.tensor, cr.as_tensor, cr.from_numpy])

@@ -259,6 +259,12 @@ def bind_elementwise(prim: Elementwise, args: Sequence[Any], params: dict[str, A
         ) from None
     if prim.real:
         check_real(prim, values)
+    for key, value in (params or {}).items():
+        if getattr(value, "node", None) is not None:
+            raise TypeError(
+                f"{prim.name}(): parameter '{key}' is a constant and gets no gradient, but the "
+                "tensor given requires grad; pass a number, for example with .item()"
+            )
     values = [cast(v, dt, prim.result != "bool") for v in values]
     try:
         out = prim.eval(*values, **(params or {}))

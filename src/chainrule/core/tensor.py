@@ -12,7 +12,7 @@ from weakref import ref
 
 import numpy as np
 
-from chainrule.core.dtypes import OF_NUMPY, as_dtype, dtype, is_inexact
+from chainrule.core.dtypes import OF_NUMPY, as_dtype, as_numpy, dtype, is_inexact
 from chainrule.core.node import Leaf, Node, next_seq
 from chainrule.core.source import caller
 
@@ -155,9 +155,10 @@ class Parameter(Tensor):
     def __new__(cls, data: Any = None, requires_grad: bool = True) -> Parameter:
         if data is None:
             data = wrap(np.empty(0, np.float32))
-        made: Parameter = wrap(
-            data.array if isinstance(data, Tensor) else np.asarray(data), None, cls
-        )
+        array = data.array if isinstance(data, Tensor) else np.asarray(data)
+        if not isinstance(data, Tensor):
+            array = array.astype(as_numpy(array.dtype), copy=False)  # numbers, in native order
+        made: Parameter = wrap(array, None, cls)
         if requires_grad:
             set_requires_grad(made, True)
         return made

@@ -12,7 +12,7 @@ from chainrule.core.dtypes import as_numpy, category, default_dtype, python_dtyp
 from chainrule.core.namespaces import publish
 from chainrule.core.tensor import Tensor, set_requires_grad, wrap
 from chainrule.ops.api import export
-from chainrule.ops.data import array_of, fill_of
+from chainrule.ops.data import array_of, check_buffer, fill_of
 
 
 def _zeros_like(x: Any) -> Any:
@@ -215,18 +215,7 @@ def frombuffer(
     tensor([1, 2], dtype=chainrule.uint8)
     """
     dt = as_numpy(dtype)
-    length = memoryview(buffer).nbytes
-    rest = length - offset
-    if not 0 <= offset < length or rest < max(count, 1) * dt.itemsize:
-        raise ValueError(
-            f"a buffer of {length} bytes, read from byte {offset}, is too small for "
-            f"{max(count, 1)} entries of {dt.name}"
-        )
-    if count < 0 and rest % dt.itemsize:
-        raise ValueError(
-            f"buffer length ({length} bytes) after offset ({offset} bytes) must be a multiple of "
-            f"element size ({dt.itemsize})"
-        )
+    check_buffer(buffer, dt, count, offset)
     return made(np.frombuffer(buffer, dt, count, offset), requires_grad)
 
 

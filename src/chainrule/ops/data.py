@@ -221,3 +221,23 @@ def check_regular(data: Any) -> None:
                 f"'{type(x).__name__}' object cannot be interpreted as a number: entry {x!r} is "
                 f"nested deeper than the first one, at dim {len(shape)}"
             )
+
+
+def check_buffer(buffer: Any, dt: np.dtype[Any], count: int, offset: int) -> None:
+    """Raise if a bytes-like object does not hold `count` entries (-1: all) from byte `offset` on.
+
+    Raises:
+        ValueError: if it is too small, or its size is not a multiple of the dtype's.
+    """
+    length = memoryview(buffer).nbytes
+    rest = length - offset
+    if not 0 <= offset < length or rest < max(count, 1) * dt.itemsize:
+        raise ValueError(
+            f"a buffer of {length} bytes, read from byte {offset}, is too small for "
+            f"{max(count, 1)} entries of {dt.name}"
+        )
+    if count < 0 and rest % dt.itemsize:
+        raise ValueError(
+            f"buffer length ({length} bytes) after offset ({offset} bytes) must be a multiple of "
+            f"element size ({dt.itemsize})"
+        )

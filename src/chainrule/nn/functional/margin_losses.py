@@ -226,8 +226,8 @@ def _batch(input: Any, target: Any, function: str) -> tuple[Any, Any, bool]:
     require_tensor(target, function, "target", 2)
     if len(input.shape) > 2 or category(raw_dtype(target)) != 1:
         raise RuntimeError(
-            f"{function}() takes scores (N, C), (C,) or () and integer targets, got an input "
-            f"of shape {list(input.shape)} and a target of dtype {raw_dtype(target).name}"
+            f"{function}() takes scores (N, C), (C,) or () and integer targets, got an input of "
+            f"shape {list(input.shape)} and a target of dtype {raw_dtype(target).name}"
         )
     single = len(input.shape) < 2
     if single:
