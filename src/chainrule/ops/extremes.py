@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 
 from chainrule.core.kinds import general
+from chainrule.core.modes import get_mode
 from chainrule.core.namespaces import raw, recorded
 from chainrule.core.node import Aval
 from chainrule.core.samples import Sample, uniform
-from chainrule.core.tensor import Tensor
+from chainrule.core.tensor import Tensor, wrap
 from chainrule.ops.api import FUNCTIONS, export
+from chainrule.ops.direct import along_axis, aval_of, recorded_result
 from chainrule.ops.inputs import (
     as_input,
     axes_of,
@@ -27,6 +29,7 @@ from chainrule.ops.inputs import (
 from chainrule.ops.reduce import expand, reduced
 from chainrule.ops.results import result_type
 from chainrule.ops.selection import selection, without
+from chainrule.ops.viewing import is_plain
 
 _Max = result_type("max", "values", "indices")
 _Min = result_type("min", "values", "indices")
@@ -161,10 +164,37 @@ def amin(input: Any, dim: Any = (), keepdim: bool = False) -> Any:
     return _over_axes(amin_prim, "amin", input, dim, keepdim)
 
 
+def _along_directly(x: Any, dim: int, keepdim: bool, prim: Any, name: str) -> Any:
+    """Values and indices of a plain tensor along `dim`; None if that takes a closer look."""
+    mode = get_mode()
+    if not is_plain(x, mode):
+        return None
+    array = x.array
+    ndim, shape = array.ndim, array.shape
+    if array.dtype.char not in "fd" or not array.size or not -ndim <= dim < ndim:
+        return None
+    axis = dim % ndim
+    index = getattr(array, name)(axis, keepdims=True)
+    out = array[along_axis(index, axis)]
+    indices = index
+    if not keepdim:
+        kept = shape[:axis] + shape[axis + 1 :]
+        out, indices = out.reshape(kept), index.reshape(kept)
+    if x.node is None or not mode:
+        return wrap(out), wrap(indices)
+    params = {"axis": axis, "keepdims": keepdim}
+    args = (aval_of(array), index)
+    return recorded_result(out, prim, args, params, (x.node, None)), wrap(indices)
+
+
 def _max_or_min(
     name: str, input: Any, dim: Any, keepdim: bool, other: Any, everything: Any, along: Any,
     search: Any, result: Any,
 ) -> Any:  # fmt: skip
+    if type(dim) is int and other is None and type(keepdim) is bool:
+        found = _along_directly(input, dim, keepdim, along.prim, f"arg{name}")
+        if found is not None:
+            return result(*found)
     if isinstance(dim, (Tensor, np.ndarray)):
         dim, other = None, dim
     if other is not None:

@@ -10,12 +10,18 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.core.modes import get_mode
 from chainrule.core.primitive import bind, titled
+from chainrule.core.tensor import Tensor, wrap
 from chainrule.ops.api import export
 from chainrule.ops.axes import normalize_dim
+from chainrule.ops.direct import along_axis, aval_of, recorded_result
 from chainrule.ops.expand import common_shape
 from chainrule.ops.index import ARRAY, FULL, Spec, getitem
 from chainrule.ops.shape import broadcast_to_prim, reshape_prim, tensor_arg
+from chainrule.ops.viewing import is_plain
+
+_INT64 = np.dtype(np.int64)
 
 
 def index_array(index: Any, name: str) -> np.ndarray:
@@ -68,11 +74,38 @@ def along(index: Any, dim: int, shape: tuple[int, ...], name: str) -> tuple[Spec
         return (), ()
     if not positions.ndim:
         positions = positions.reshape((1,) * len(shape))
-    arrays = [
-        positions if i == d else np.arange(n).reshape((n,) + (1,) * (len(shape) - i - 1))
-        for i, n in enumerate(positions.shape)
-    ]
-    return (ARRAY,) * len(shape), arrays
+    return (ARRAY,) * len(shape), along_axis(positions, d)
+
+
+def _directly(x: Any, dim: Any, index: Any) -> Any:
+    """`gather` of plain tensors with an index that is in range; None if not known to be so."""
+    mode = get_mode()
+    if type(dim) is not int or not is_plain(x, mode) or type(index) is not Tensor:
+        return None
+    array, positions = x.array, index.array
+    ndim = array.ndim
+    if positions.dtype != _INT64 or not positions.size or not -ndim <= dim < ndim:
+        return None
+    axis = dim % ndim
+    if array.shape != positions.shape and (
+        positions.ndim != ndim
+        or any(
+            n > m for i, (n, m) in enumerate(zip(positions.shape, array.shape, strict=True))
+            if i != axis
+        )
+    ):  # fmt: skip
+        return None
+    # Negative positions are huge ones when read as unsigned.
+    if np.maximum.reduce(positions.view(np.uint64), None) >= array.shape[axis]:
+        return None
+    where = along_axis(positions, axis)
+    out = array[where]
+    if x.node is None or not mode:
+        return wrap(out)
+    return recorded_result(
+        out, getitem.prim, (aval_of(array), *where), {"index": (ARRAY,) * ndim},
+        (x.node,) + (None,) * ndim,
+    )  # fmt: skip
 
 
 @export()
@@ -87,6 +120,9 @@ def gather(input: Any, dim: int, index: Any, *, sparse_grad: bool = False) -> An
     tensor([[2],
             [3]])
     """
+    found = _directly(input, dim, index)
+    if found is not None:
+        return titled(found, "GatherBackward0")
     x = tensor_arg(input, "gather")
     if not len(x.shape) and len(np.shape(getattr(index, "array", index))):
         x = reshape_prim(x, shape=(1,))

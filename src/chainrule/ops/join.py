@@ -8,13 +8,16 @@ from typing import Any
 import numpy as np
 
 from chainrule.core.kinds import general, promote
+from chainrule.core.modes import get_mode
 from chainrule.core.primitive import bind, titled
 from chainrule.core.samples import Sample, uniform
-from chainrule.core.tensor import Tensor
+from chainrule.core.tensor import Tensor, wrap
 from chainrule.ops.api import attach, export
 from chainrule.ops.axes import normalize_dim
+from chainrule.ops.direct import aval_of, recorded_result
 from chainrule.ops.index import FULL, getitem
 from chainrule.ops.shape import integers, reshape_prim, tensor_arg
+from chainrule.ops.viewing import is_plain
 
 
 def _concat_vjp(xp: Any, g: Any, xs_aval: Any, need: Any, axis: int) -> tuple[Any, ...]:
@@ -56,8 +59,16 @@ def _stack_vjp(xp: Any, g: Any, need: Any, axis: int) -> tuple[Any, ...]:
     )
 
 
+def _stack(*xs: Any, axis: int) -> Any:
+    """`np.stack` of arrays of one shape, which is slow where one concatenation would do."""
+    shape = xs[0].shape
+    if axis == len(shape):
+        return np.stack(xs, axis)
+    return np.concatenate(xs, axis).reshape((*shape[:axis], len(xs), *shape[axis:]))
+
+
 stack_prim = general(
-    "stack", lambda *xs, axis: np.stack(xs, axis), vjp=_stack_vjp, jvp=_joined_tangents("stack"),
+    "stack", _stack, vjp=_stack_vjp, jvp=_joined_tangents("stack"),
     samples=lambda: [
         Sample(uniform(2, 3), uniform(2, 3, seed=1), axis=1),
         Sample(uniform(), uniform(seed=1), axis=0),
@@ -81,6 +92,44 @@ def _several(tensors: Any, name: str) -> list[Any]:
     return promote(*tensors)
 
 
+def _directly(prim: Any, tensors: Any, dim: Any) -> Any:
+    """The tensors joined, if they are plain and fit each other; None if that takes a closer look.
+
+    `prim` is `concat` along an existing dimension, or `stack` along a new one.
+    """
+    mode = get_mode()
+    if type(dim) is not int or type(tensors) not in (list, tuple) or not tensors:
+        return None
+    arrays = []
+    parents = []
+    recording = False
+    for x in tensors:
+        if not is_plain(x, mode):
+            return None
+        arrays.append(x.array)
+        parents.append(x.node)
+        recording = recording or x.node is not None
+    first = arrays[0]
+    shape, dtype = first.shape, first.dtype
+    new = prim is stack_prim.prim
+    axis = dim + len(shape) + new if dim < 0 else dim
+    if not first.size or not 0 <= axis < len(shape) + new:
+        return None
+    before, after = shape[:axis], shape[axis + 1 :]
+    for a in arrays:
+        if a.dtype is not dtype:
+            return None
+        if a.shape != shape and (
+            new or a.ndim != len(shape) or a.shape[:axis] != before or a.shape[axis + 1 :] != after
+        ):
+            return None
+    out = prim.eval(*arrays, axis=axis)
+    if not recording or not mode:
+        return wrap(out)
+    args = tuple([aval_of(a) for a in arrays])
+    return recorded_result(out, prim, args, {"axis": axis}, tuple(parents))
+
+
 @export("cat", "concat", "concatenate", method=False)
 def cat(tensors: Any, dim: int = 0) -> Any:
     """The tensors one after another along an existing dimension.
@@ -92,6 +141,9 @@ def cat(tensors: Any, dim: int = 0) -> Any:
     >>> cr.cat([cr.tensor([1, 2]), cr.tensor([3])])
     tensor([1, 2, 3])
     """
+    joined = _directly(concat.prim, tensors, dim)
+    if joined is not None:
+        return joined
     xs = _several(tensors, "cat")
     # Empty vectors join anything: torch.cat's rule for the start value of an accumulation.
     xs = [x for x in xs if tuple(x.shape) != (0,)] or xs[:1]
@@ -126,6 +178,9 @@ def stack(tensors: Any, dim: int = 0) -> Any:
     tensor([[1, 2],
             [3, 4]])
     """
+    joined = _directly(stack_prim.prim, tensors, dim)
+    if joined is not None:
+        return joined
     xs = _several(tensors, "stack")
     first = tuple(xs[0].shape)
     for i, x in enumerate(xs):

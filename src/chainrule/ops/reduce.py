@@ -105,6 +105,9 @@ def in_float32(f: Any) -> Any:
 
 
 def _mean_of(x: Any, axis: tuple[int, ...], keepdims: bool = False) -> Any:
+    size = x.size
+    if size and not keepdims and len(axis) == x.ndim and x.dtype.char in "fd":
+        return _add(x, None) / size
     if x.dtype.itemsize == 2:
         return _mean_of(x.astype(_FLOAT32), axis, keepdims).astype(x.dtype)
     return np.true_divide(_sum_of(x, axis, keepdims), count_of(x.shape, axis), dtype=x.dtype)

@@ -12,13 +12,14 @@ import numpy as np
 
 from chainrule.core.kinds import general
 from chainrule.core.samples import Sample, uniform
+from chainrule.ops.direct import along_axis
 from chainrule.ops.shape import reshape_prim
 
 
 def _select(x: Any, index: Any, axis: int, keepdims: bool = True) -> Any:
     if x.ndim == 0:
         return x.copy()
-    found = np.take_along_axis(x, index, axis)
+    found = x[along_axis(index, axis)]
     return found if keepdims else found.squeeze(axis)
 
 
@@ -31,11 +32,9 @@ def _spread(
     g = g if keepdims else np.expand_dims(g, axis)
     out = np.zeros(shape, g.dtype)
     if repeats:
-        where = list(np.ogrid[tuple(map(slice, index.shape))])
-        where[axis] = index
-        np.add.at(out, tuple(where), g)
+        np.add.at(out, along_axis(index, axis), g)
     else:
-        np.put_along_axis(out, index, g, axis)
+        out[along_axis(index, axis)] = g
     return out
 
 

@@ -62,6 +62,18 @@ def copy_of(x: Tensor, found: Any, prim: Primitive, params: dict[str, Any], mode
     return t
 
 
+def view_or_copy(
+    x: Tensor, found: Any, prim: Primitive, params: dict[str, Any], mode: Any
+) -> Tensor:
+    """The array `found` as the result of `prim` for `x`, whose memory it shares or not."""
+    t = copy_of(x, found, prim, params, mode)
+    array = x.array
+    # NumPy gives some views that change nothing, such as squeeze(()), as the array itself.
+    if found is array or (found.base is not None and np.may_share_memory(found, array)):
+        note_view(t, x, prim, params)
+    return t
+
+
 def viewing(function: Any) -> Any:
     """The function of a one-argument view primitive, taking the short way where it is open."""
     prim = function.prim
@@ -70,12 +82,7 @@ def viewing(function: Any) -> Any:
         mode = get_mode()
         if not is_plain(x, mode):
             return bind(prim, (x,), params)
-        array = x.array
-        found = prim.eval(array, **params)
-        # NumPy gives some views that change nothing, such as squeeze(()), as the array itself.
-        if found is array or (found.base is not None and np.may_share_memory(found, array)):
-            return view_of(x, found, prim, params, mode)
-        return copy_of(x, found, prim, params, mode)
+        return view_or_copy(x, prim.eval(x.array, **params), prim, params, mode)
 
     take.__name__ = take.__qualname__ = prim.name
     take.prim = prim  # type: ignore[attr-defined]
