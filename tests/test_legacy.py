@@ -50,6 +50,8 @@ def test_set_default_tensor_type() -> None:
         assert cr.zeros(1).dtype is cr.float64
         with pytest.raises(TypeError, match="only floating-point types are supported"):
             cr.set_default_tensor_type(cr.LongTensor)
+        with pytest.raises(TypeError, match="invalid type object"):
+            cr.set_default_tensor_type(cr.zeros(2))
     finally:
         cr.set_default_dtype(cr.float32)
 

@@ -14,6 +14,7 @@ from chainrule import ops as ops
 from chainrule import return_types as return_types
 from chainrule import special as special
 from chainrule import tensor_methods as tensor_methods
+from chainrule.autograd.anomaly import is_anomaly_check_nan_enabled, is_anomaly_enabled
 from chainrule.autograd.grad_mode import (
     enable_grad,
     inference_mode,
@@ -37,6 +38,13 @@ from chainrule.core.tensor import Size, Tensor
 from chainrule.core.typeinfo import can_cast, finfo, iinfo, promote_types, result_type
 from chainrule.ops.api import FUNCTIONS as _FUNCTIONS
 from chainrule.printing import set_printoptions
+from chainrule.settings import (
+    are_deterministic_algorithms_enabled,
+    get_float32_matmul_precision,
+    is_deterministic_algorithms_warn_only_enabled,
+    set_float32_matmul_precision,
+    use_deterministic_algorithms,
+)
 
 __version__ = "0.1.0"
 newaxis = None
@@ -49,6 +57,7 @@ __all__ = [
     "Generator",
     "Size",
     "Tensor",
+    "are_deterministic_algorithms_enabled",
     "autograd",
     "can_cast",
     "default_generator",
@@ -59,9 +68,13 @@ __all__ = [
     "finfo",
     "get_default_device",
     "get_default_dtype",
+    "get_float32_matmul_precision",
     "iinfo",
     "inf",
     "inference_mode",
+    "is_anomaly_check_nan_enabled",
+    "is_anomaly_enabled",
+    "is_deterministic_algorithms_warn_only_enabled",
     "is_grad_enabled",
     "is_inference_mode_enabled",
     "layout",
@@ -76,8 +89,10 @@ __all__ = [
     "save",
     "set_default_device",
     "set_default_dtype",
+    "set_float32_matmul_precision",
     "set_grad_enabled",
     "set_printoptions",
+    "use_deterministic_algorithms",
 ]
 __all__ += sorted(_FUNCTIONS.keys() | _dtypes.NAMED.keys() | _device.CONSTANTS.keys())
 

@@ -13,6 +13,7 @@ from chainrule.ops.convert import astype, clone
 from chainrule.ops.create import made
 from chainrule.ops.data import array_of
 from chainrule.ops.inquire import dtype_named, type_name
+from chainrule.ops.legacy import TensorType
 
 
 def size(self: Tensor, dim: int | None = None) -> Any:
@@ -100,6 +101,8 @@ def type_(self: Tensor, dtype: Any = None, non_blocking: bool = False) -> Any:
         return type_name(self)
     if isinstance(dtype, str):
         dtype = dtype_named(dtype)
+    elif isinstance(dtype, TensorType):
+        dtype = dtype.dtype
     return converted(self, dtype)
 
 

@@ -124,7 +124,7 @@ def grad_fn_name(node: Node) -> str:
         parent = node.parents[0]
         assert parent is not None
         node = parent
-    return node.prim.grad_fn_name(node.params)
+    return node.prim.grad_fn_name(node)
 
 
 def _with_suffixes(text: str, suffixes: list[str], indent: int, width: int) -> str:

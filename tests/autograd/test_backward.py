@@ -373,3 +373,19 @@ def test_version_counts_writes():
     x[0] = 5
     assert x._version == 2
     assert x[1:]._version == 2
+
+
+def test_a_graph_that_keeps_only_numbers_can_be_swept_again():
+    x = cr.ones(2, requires_grad=True)
+    y = 2 * x + 1
+    y.sum().backward()
+    y.sum().backward()
+    assert x.grad.tolist() == [4.0, 4.0]
+    z = x * x
+    z.sum().backward()
+    with pytest.raises(RuntimeError, match="a second time"):
+        z.sum().backward()
+    w = x * cr.tensor(3.0, requires_grad=True)
+    w.sum().backward()
+    with pytest.raises(RuntimeError, match="a second time"):
+        w.sum().backward()

@@ -219,7 +219,7 @@ def test_view_of_the_input_returned():
     np.testing.assert_array_equal(x.detach().numpy(), [[1, 2]])
 
 
-def test_broadcast_and_mixed_dtypes_of_gradients():
+def test_summed_and_mixed_dtypes_of_gradients():
     class Sum(Function):
         @staticmethod
         def forward(ctx, x):
@@ -227,12 +227,12 @@ def test_broadcast_and_mixed_dtypes_of_gradients():
 
         @staticmethod
         def backward(ctx, g):
-            return g.double()  # the engine expands and casts
+            return g.double().expand(3, 2)  # the engine sums and casts
 
     x = leaf([1.0, 2.0], cr.float32)
     Sum.apply(x).backward()
     assert x.grad.dtype == cr.float32
-    np.testing.assert_array_equal(x.grad.numpy(), [1, 1])
+    np.testing.assert_array_equal(x.grad.numpy(), [3, 3])
 
 
 def make(returned):
@@ -437,3 +437,19 @@ def test_agrees_with_torch():
 
     for a, b in zip(run(cr), run(torch), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (3,)])
+def test_a_gradient_that_would_have_to_be_repeated_is_refused(shape):
+    class Wrong(cr.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x * 2
+
+        @staticmethod
+        def backward(ctx, g):
+            return cr.ones(shape)
+
+    x = cr.ones(2, requires_grad=True)
+    with pytest.raises(RuntimeError, match=r"expected shape compatible with \[2\]"):
+        Wrong.apply(x).sum().backward()

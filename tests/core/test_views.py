@@ -310,7 +310,7 @@ NAMES = {
 @pytest.mark.parametrize("name", NAMES)
 def test_nodes_are_named_as_in_pytorch(name):
     y = NAMES[name](leaf([1.0, 2.0], [3.0, 4.0]) * 1)
-    assert y.node.prim.grad_fn_name(y.node.params) == name
+    assert y.node.prim.grad_fn_name(y.node) == name
 
 
 def test_written_tensors_are_named_as_in_pytorch():
@@ -321,3 +321,17 @@ def test_written_tensors_are_named_as_in_pytorch():
     assert "grad_fn=<CopyBackwards>" in repr(x)
     x[[1]] = 3.0
     assert "grad_fn=<IndexPutBackward0>" in repr(x)
+
+
+def test_a_refused_change_of_shape_leaves_the_family_as_it_was():
+    x = leaf([1.0, 2.0], [3.0, 4.0])
+    y = x * 1
+    z = y[None]
+    with pytest.raises(RuntimeError, match=r"t\(\) expects"):
+        z.t_()
+    with pytest.raises(IndexError):
+        y.unsqueeze_(7)
+    y.fill_(0.5)
+    assert z.tolist() == [[[0.5, 0.5], [0.5, 0.5]]]
+    (z * z).sum().backward()
+    assert x.grad.tolist() == [[0.0, 0.0], [0.0, 0.0]]

@@ -20,6 +20,8 @@ from chainrule.core import engine
 # Operations where the record is not followed, and why.
 DIFFERENCES: dict[str, str] = {
     "nn.functional.poisson_nll_loss": "the record differs from PyTorch, whose values ours are",
+    "chalf": "NumPy has no complex numbers of half precision",
+    "linalg.norm/subgradients_at_zero": "at the kink the record's second derivative is nan, ours 0",
 }
 FOLDER = Path(__file__).resolve().parents[3] / "shared" / "oracle"
 PACK = FOLDER / "opinfo_float64.npz"

@@ -18,6 +18,7 @@ def have(op):
     return True
 
 
+@pytest.mark.filterwarnings("ignore")  # the records call functions in deprecated ways, too
 @pytest.mark.parametrize("key", [key for key, (op, _) in OPERATIONS.items() if have(op)])
 def test_agreement(key):
     if key in agreement.DIFFERENCES:

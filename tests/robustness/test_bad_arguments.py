@@ -108,3 +108,13 @@ def test_every_function_of_numbers_refuses_text_and_none():
             with pytest.raises(TypeError) as caught:
                 f(*args)
             assert calls.on_purpose(caught.value), name
+
+
+@pytest.mark.parametrize("name", ["adaptive_max_pool1d", "adaptive_avg_pool1d"])
+def test_negative_sizes(name):
+    with pytest.raises(RuntimeError, match="greater than or equal to 0"):
+        getattr(cr.nn.functional, name)(cr.ones(2, 2, 4), -7)
+
+
+def test_tolerances_may_be_tensors():
+    assert cr.allclose(cr.ones(2), cr.ones(2), cr.tensor(1e-5))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -121,7 +122,7 @@ def test_character_model_with_cells_and_teacher_forcing() -> None:
         codes = torch.tensor([0, 3, 1, 4, 2, 0, 1])
         h, s = torch.zeros(1, 7), torch.zeros(1, 7)
         loss = torch.zeros(())
-        for now, after in zip(codes[:-1], codes[1:], strict=True):
+        for now, after in pairwise(codes):
             x = F.one_hot(now, 5).float().unsqueeze(0)
             h, s = cell(x, (h, s))
             loss += F.cross_entropy(head(h), after.view(1))
@@ -226,7 +227,8 @@ def test_text_classifier_with_an_embedding_bag() -> None:
 def test_word_embeddings_by_n_grams() -> None:
     def program(c: Course) -> Any:
         torch, nn, F = c.torch, c.nn, c.F
-        words = "when forty winters shall besiege thy brow and dig deep trenches in thy".split()
+        text = "when forty winters shall besiege thy brow and dig deep trenches in thy"
+        words = text.split()
         vocab = {w: i for i, w in enumerate(dict.fromkeys(words))}
         grams = [(words[i - 2 : i], words[i]) for i in range(2, len(words))]
         emb = c.initialise(nn.Embedding(len(vocab), 5))

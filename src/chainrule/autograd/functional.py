@@ -309,7 +309,9 @@ def _columns(outs: Tensors, xs: Tensors, j: int, create_graph: bool) -> list[Any
     return blocks
 
 
-def _scalar_gradient(func: Function, name: str, strict: bool) -> Function:
+def _scalar_gradient(
+    func: Function, name: str, strict: bool, values: list[Tensor] | None = None
+) -> Function:
     """The gradient of a function with one single-entry output, itself on the tape."""
 
     def gradient(*xs: Tensor) -> Any:
@@ -320,7 +322,8 @@ def _scalar_gradient(func: Function, name: str, strict: bool) -> Function:
                 f"element, got {[list(o.array.shape) for o in outs]}"
             )
         seed = (wrap(np.ones_like(outs[0].array)),)
-        gradient.output = outs[0]  # type: ignore[attr-defined]
+        if values is not None:
+            values.append(outs[0])
         return tuple(_pull(outs, xs, seed, True, strict, name))
 
     return gradient
@@ -359,7 +362,8 @@ def _second(
     """The value of `func` and the product of its Hessian with `v`."""
     several, xs = _inputs(inputs, name, create_graph)
     vs = _vector(v, xs, "takes", name)
-    gradient = _scalar_gradient(func, name, strict)
+    values: list[Tensor] = []
+    gradient = _scalar_gradient(func, name, strict, values)
     with enable_grad():
         gs = gradient(*xs)
         found = (
@@ -367,8 +371,7 @@ def _second(
             if name == "hvp"
             else _pull(gs, xs, vs, create_graph, strict, name)
         )
-    output = gradient.output  # type: ignore[attr-defined]
-    return _result(False, [output], create_graph), _result(several, found, create_graph)
+    return _result(False, values, create_graph), _result(several, found, create_graph)
 
 
 def hvp(

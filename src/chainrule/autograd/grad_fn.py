@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from weakref import WeakValueDictionary
 
 from chainrule.core.engine import check_alive
 from chainrule.core.hooks import RemovableHandle, add_hook
@@ -22,7 +23,7 @@ class GradFn:
     Views of the same node are equal; each class is named after its operation (`MulBackward0`).
     """
 
-    __slots__ = ("node",)
+    __slots__ = ("__weakref__", "node")
 
     def __init__(self, node: Node) -> None:
         self.node = node
@@ -127,11 +128,13 @@ class AccumulateGrad(GradFn):
 
 
 _classes: dict[str, type[GradFn]] = {"AccumulateGrad": AccumulateGrad}
+# As in PyTorch, a function that somebody holds is the same object wherever it is met again.
+_held: WeakValueDictionary[int, GradFn] = WeakValueDictionary()
 
 
 def class_of(node: Node) -> type[GradFn]:
     """The class of grad_fn for an operation, made on first use."""
-    name = node.prim.grad_fn_name(node.params)
+    name = node.prim.grad_fn_name(node)
     found = _classes.get(name)
     if found is None:
         found = _classes[name] = type(name, (GradFn,), {"__slots__": (), "__module__": __name__})
@@ -140,12 +143,14 @@ def class_of(node: Node) -> type[GradFn]:
 
 def grad_fn_of(node: Node) -> GradFn:
     """The view of a node; a pick shows the operation that it picks from."""
-    if isinstance(node, Leaf):
-        return AccumulateGrad(node)
     if node.prim is PICK:
         assert node.parents[0] is not None
         node = node.parents[0]
-    return class_of(node)(node)
+    found = _held.get(id(node))
+    if found is None:  # a held one keeps its node alive, so its id is not another's
+        cls = AccumulateGrad if isinstance(node, Leaf) else class_of(node)
+        found = _held[id(node)] = cls(node)
+    return found
 
 
 def output_number(node: Node | None) -> int:

@@ -101,6 +101,12 @@ def category(dt: np.dtype[Any]) -> int:
         kinds = {"b": 0, "i": 1, "u": 1, "f": 2, "V": 2, "c": 3}
         if dt.kind not in kinds or (dt.kind == "V" and dt.names is not None):
             raise TypeError(f"tensors hold numbers and booleans, not {dt}; convert the data first")
+        if dt.itemsize > (16 if dt.kind == "c" else 8):
+            double = "complex128" if dt.kind == "c" else "float64"
+            raise TypeError(
+                f"can't make a tensor of {dt}: nothing more precise than {double} is supported; "
+                f"convert the data with .astype({double!r})"
+            )
         known = _CATEGORY[dt] = kinds[dt.kind]
     return known
 

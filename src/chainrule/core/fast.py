@@ -49,6 +49,7 @@ _F64 = np.dtype(np.float64)
 _INEXACT = frozenset(np.dtype(c) for c in "efdFD")
 _constants = {dt: _Constants(dt) for dt in _INEXACT}
 _of_f32 = _constants[_F32]
+_REAL = frozenset(np.dtype(c) for c in "efd")
 
 
 def function_of(prim: Any, slow: Slow) -> Callable[..., Any]:
@@ -81,6 +82,7 @@ def _unary(prim: Any, slow: Slow) -> Callable[..., Any]:
     ev = prim.eval
     (keep_x,), keep_out = prim.kept((True,))
     same = prim.result != "real"
+    fast = _REAL if prim.real else _INEXACT
     user_code = None
 
     def op(x: Any) -> Any:
@@ -89,7 +91,7 @@ def _unary(prim: Any, slow: Slow) -> Callable[..., Any]:
             return slow(prim, (x,), _NO_PARAMS)
         xv = x.array
         dt = xv.dtype
-        if dt is not _F32 and dt is not _F64 and dt not in _INEXACT:
+        if dt is not _F32 and dt is not _F64 and dt not in fast:
             return slow(prim, (x,), _NO_PARAMS)
         try:
             v = ev(xv)
@@ -168,6 +170,7 @@ def _binary(prim: Any, slow: Slow) -> Callable[..., Any]:
         (True, False),
         False,
     )
+    fast = _REAL if prim.real else _INEXACT
     user_code = None
 
     def op(input: Any, other: Any) -> Any:
@@ -181,9 +184,9 @@ def _binary(prim: Any, slow: Slow) -> Callable[..., Any]:
             if ty is Tensor or ty is Parameter:
                 yv = other.array
                 yn = other.node
-                if yv.dtype is not dt or (dt is not _F32 and dt is not _F64 and dt not in _INEXACT):
+                if yv.dtype is not dt or (dt is not _F32 and dt is not _F64 and dt not in fast):
                     return slow(prim, (input, other), _NO_PARAMS)
-            elif (ty is float or ty is int) and (dt is _F32 or dt is _F64 or dt in _INEXACT):
+            elif (ty is float or ty is int) and (dt is _F32 or dt is _F64 or dt in fast):
                 yv = (_of_f32 if dt is _F32 else _constants[dt])[other]
                 yn = None
             else:
@@ -192,7 +195,7 @@ def _binary(prim: Any, slow: Slow) -> Callable[..., Any]:
             yv = other.array
             yn = other.node
             dt = yv.dtype
-            if dt is not _F32 and dt is not _F64 and dt not in _INEXACT:
+            if dt is not _F32 and dt is not _F64 and dt not in fast:
                 return slow(prim, (input, other), _NO_PARAMS)
             xv = (_of_f32 if dt is _F32 else _constants[dt])[input]
             xn = None

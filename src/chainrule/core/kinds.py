@@ -26,7 +26,7 @@ from chainrule.core.partials import (
     contribution,
     selection,
 )
-from chainrule.core.primitive import Primitive, bind, record, register, unbox
+from chainrule.core.primitive import Primitive, bind, check_real, record, register, unbox
 from chainrule.core.rules import Rule
 from chainrule.core.samples import Sample, uniform
 from chainrule.core.source import caller
@@ -251,11 +251,14 @@ def bind_elementwise(prim: Elementwise, args: Sequence[Any], params: dict[str, A
         recording = recording or node is not None
     try:
         dt = prim.common_dtype(values)
-    except TypeError:
+    except TypeError as error:
         raise TypeError(
             f"{prim.name}() takes tensors, arrays and numbers, got "
-            f"({', '.join(type(x).__name__ for x in args)}); wrap sequences in chainrule.tensor()"
+            f"({', '.join(type(x).__name__ for x in args)}); wrap sequences in chainrule.tensor() "
+            f"({error})"
         ) from None
+    if prim.real:
+        check_real(prim, values)
     values = [cast(v, dt, prim.result != "bool") for v in values]
     try:
         out = prim.eval(*values, **(params or {}))

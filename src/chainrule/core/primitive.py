@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,8 @@ class Primitive:
     `eval` computes on raw arrays.  `pull` turns a cotangent of the output into cotangents of the
     arguments, `push` tangents of the arguments into one of the output; both come from the declared
     rules (see `chainrule.core.kinds`).  `aval` predicts shape and dtype, `samples` yields inputs
-    for the tests, `symbol` is the operation's written form.
+    for the tests, `symbol` is the operation's written form.  With `real`, complex tensors are
+    refused: the operation orders numbers, or its rules hold for real ones only.
     """
 
     kind = "general"
@@ -35,6 +37,7 @@ class Primitive:
         None  # the name in `grad_fn` by the parameters, if it varies
     )
     reuses = False  # whether the rule takes an `Owned` cotangent and may write to it
+    overloads = False  # whether a result with dimensions has the number 1 in `grad_fn`
     side_effects = False  # user code runs inside `pull`: it must run once per sweep
 
     def __init__(
@@ -48,6 +51,7 @@ class Primitive:
         view: bool = False,
         grad_name: str | None = None,
         doc: str | None = None,
+        real: bool = False,
     ) -> None:
         self.name = name
         self.eval = eval
@@ -57,13 +61,24 @@ class Primitive:
         self.view = view
         self.grad_name = grad_name or "".join(part.capitalize() for part in name.split("_"))
         self.doc = doc
+        self.real = real
         self._kept: dict[Any, tuple[tuple[bool, ...], bool]] = {}
+        self._titled: dict[str, Primitive] = {}
 
-    def grad_fn_name(self, params: dict[str, Any] | None) -> str:
-        """What `grad_fn` calls a node of this primitive with these parameters: `MulBackward0`."""
+    def grad_fn_name(self, node: Node) -> str:
+        """What `grad_fn` calls a node of this primitive: `MulBackward0`."""
         if self.namer is not None:
-            return self.namer(params)
-        return self.grad_name if self.side_effects else f"{self.grad_name}Backward0"
+            return self.namer(node.params)
+        overload = 1 if self.overloads and node.shape else 0
+        return self.grad_name if self.side_effects else f"{self.grad_name}Backward{overload}"
+
+    def titled(self, title: str) -> Primitive:
+        """This primitive under another name in `grad_fn`."""
+        found = self._titled.get(title)
+        if found is None:
+            found = self._titled[title] = copy(self)
+            found.namer = lambda params: title
+        return found
 
     def keeps(self, position: int, wanted: Sequence[bool]) -> bool:
         """Whether the tape keeps the argument at `position` when `wanted` arguments need grad."""
@@ -156,6 +171,8 @@ def bind(prim: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Any:
             values.append(value)
             parents.append(node)
             recording = recording or node is not None
+    if prim.real:
+        check_real(prim, values)
     out = prim.eval(*values, **params)
     node = None
     if recording and prim.differentiable:
@@ -170,6 +187,23 @@ def bind(prim: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Any:
     if prim.view and isinstance(args[0], Tensor) and shares_owner(result.array, values[0]):
         note_view(result, args[0], prim, params)
     return result
+
+
+def check_real(prim: Primitive, values: Sequence[Any]) -> None:
+    """Raise if a value is complex.
+
+    Raises:
+        NotImplementedError: in PyTorch's words.
+    """
+    for v in values:
+        if getattr(v, "dtype", None) in _COMPLEX or type(v) is complex:
+            raise NotImplementedError(
+                f'"{prim.name}" not implemented for complex tensors; apply it to their .real, '
+                ".imag or .abs()"
+            )
+
+
+_COMPLEX = frozenset(map(np.dtype, (np.complex64, np.complex128)))
 
 
 def pick(node: Node | None, index: int, out: Any) -> Tensor:
@@ -235,3 +269,16 @@ def record(
     if mode is not True:
         after_record(n, out, mode, values)
     return n
+
+
+def titled(made: Any, title: str) -> Any:
+    """A tensor that was just computed, its node called `title` in `grad_fn`.
+
+    For operations that are composed here and one node in PyTorch, whose users know its name.
+    """
+    node = made.node
+    if node is not None and node.prim is PICK:
+        node = node.parents[0]
+    if node is not None and type(node) is Node:
+        node.prim = node.prim.titled(title)
+    return made

@@ -10,7 +10,7 @@ from chainrule.core.kinds import general
 from chainrule.core.node import extra_of
 from chainrule.core.samples import Sample, uniform
 from chainrule.core.tensor import Tensor
-from chainrule.ops.explain import explained
+from chainrule.ops.explain import explain
 
 # The identity on several tensors at once: one node that all gradients entering or leaving a module
 # pass together.  It copies, so that writing to the result in place does not reach the arguments.
@@ -63,10 +63,8 @@ class Hookable:
                 return self.forward(*args, **kwargs)
             return _call_with_hooks(self, self._hooks, args, kwargs)
         except Exception as error:
-            better = explained(error, self.forward, type(self).__name__, args, kwargs)
-            if better is None:
-                raise
-            raise better from error
+            explain(error, self.forward, type(self).__name__, args, kwargs)
+            raise
 
     def _hook_table(self) -> HookTable:
         if self._hooks is None:

@@ -15,6 +15,7 @@ from chainrule.ops import counting as counting
 from chainrule.ops import create as create
 from chainrule.ops import cumulative as cumulative
 from chainrule.ops import diagonal as diagonal
+from chainrule.ops import differences as differences
 from chainrule.ops import embedding as embedding
 from chainrule.ops import expand as expand
 from chainrule.ops import exponential as exponential
@@ -39,6 +40,7 @@ from chainrule.ops import random as random
 from chainrule.ops import random_fill as random_fill
 from chainrule.ops import reduce as reduce
 from chainrule.ops import reshape_inplace as reshape_inplace
+from chainrule.ops import resize as resize
 from chainrule.ops import rounding as rounding
 from chainrule.ops import scatter as scatter
 from chainrule.ops import scatter_reduce as scatter_reduce

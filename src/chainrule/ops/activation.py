@@ -17,7 +17,7 @@ from chainrule.ops.api import export, export_elementwise
 from chainrule.ops.axes import normalize_dim
 
 relu = elementwise(
-    "relu", lambda x: np.maximum(x, 0), selection(lambda out: out > 0), grad_name="Relu",
+    "relu", lambda x: np.maximum(x, 0), selection(lambda out: out > 0), real=True, grad_name="Relu",
     symbol="relu({})", doc="Each entry if it is positive, else 0.",
 )  # fmt: skip
 export_elementwise(relu)
@@ -27,9 +27,8 @@ def _log_sigmoid(x: Any) -> Any:
     return np.minimum(x, 0) - np.log1p(np.exp(-np.abs(x)))
 
 
-# The derivative is sigmoid(-x) = sigmoid(x)·exp(-x), which this form gives without cancellation.
 log_sigmoid = elementwise(
-    "log_sigmoid", _log_sigmoid, lambda xp, x, out: xp.exp(out - x), result="float",
+    "log_sigmoid", _log_sigmoid, lambda xp, x: xp.sigmoid(-x), real=True, result="float",
     symbol="logsigmoid({})", doc="The logarithm of the sigmoid of each entry.",
 )  # fmt: skip
 
@@ -50,20 +49,22 @@ def is_positive(xp: Any, x: Any) -> Any:
 
 
 def _leaky_relu(x: Any, negative_slope: float) -> Any:
-    if 0 <= negative_slope <= 1:
+    if 0 < negative_slope <= 1:  # 0·inf would be nan
         return np.maximum(x, negative_slope * x)
-    return np.maximum(x, 0) + negative_slope * np.minimum(x, 0)
+    positive = np.maximum(x, 0)
+    return positive + negative_slope * np.minimum(x, 0) if negative_slope else positive
 
 
 leaky_relu = elementwise(
     "leaky_relu", _leaky_relu,
     lambda xp, x, negative_slope: (1 - negative_slope) * xp.is_positive(x) + negative_slope,
-    has_params=True, samples=_cases(negative_slope=0.1), doc="x where positive, else slope·x.",
+    real=True, has_params=True, samples=_cases(negative_slope=0.1),
+    doc="x where positive, else slope·x.",
 )  # fmt: skip
 prelu = elementwise(
     "prelu", lambda x, w: np.maximum(x, 0) + w * np.minimum(x, 0),
     lambda xp, x, y: xp.where(x > 0, xp.ones_like(x), y), lambda xp, x: xp.minimum(x, 0),
-    doc="x where positive, else weight·x.",
+    real=True, doc="x where positive, else weight·x.",
 )  # fmt: skip
 
 
@@ -78,7 +79,7 @@ def _elu_slope(xp: Any, x: Any, alpha: float, scale: float, rate: float) -> Any:
 
 # The family of elu, selu and celu.  Exponents are cut off at 0, where the other branch begins.
 elu = elementwise(
-    "elu", _elu, _elu_slope, result="float", has_params=True,
+    "elu", _elu, _elu_slope, real=True, result="float", has_params=True,
     samples=_cases(alpha=1.3, scale=1.1, rate=0.7),
     doc="scale·x where positive, else scale·alpha·(exp(rate·x) - 1).",
 )  # fmt: skip
@@ -92,7 +93,7 @@ def _softplus(x: Any, beta: float, threshold: float) -> Any:
 softplus = elementwise(
     "softplus", _softplus,
     lambda xp, x, beta, threshold: xp.where(beta * x > threshold, 1, xp.sigmoid(beta * x)),
-    result="float", has_params=True, samples=_cases(beta=1.5, threshold=2.0),
+    real=True, result="float", has_params=True, samples=_cases(beta=1.5, threshold=2.0),
     doc="log(1 + exp(beta·x)) / beta, and x itself beyond the threshold.",
 )  # fmt: skip
 
@@ -126,7 +127,7 @@ def _gelu_jvp(xp: Any, t: Any, x: Any, out: Any) -> tuple[Any, Any]:
 
 
 gelu_prim = general(
-    "gelu", _gelu, vjp=_gelu_vjp, jvp=_gelu_jvp,
+    "gelu", _gelu, real=True, vjp=_gelu_vjp, jvp=_gelu_jvp,
     samples=lambda: [Sample(uniform(2, 3)), Sample(uniform(1))],
     doc="x·Φ(x), with the normal distribution function Φ.",
 )  # fmt: skip
@@ -151,7 +152,7 @@ def _gelu_tanh_slope(xp: Any, x: Any) -> Any:
 
 
 gelu_tanh = elementwise(
-    "gelu_tanh", _gelu_tanh, _gelu_tanh_slope, result="float", grad_name="Gelu",
+    "gelu_tanh", _gelu_tanh, _gelu_tanh_slope, real=True, result="float", grad_name="Gelu",
     doc="gelu, with Φ approximated by a hyperbolic tangent.",
 )  # fmt: skip
 
@@ -172,38 +173,41 @@ def _mish_slope(xp: Any, x: Any) -> Any:
 
 
 mish = elementwise(
-    "mish", lambda x: x * np.tanh(-_log_sigmoid(-x)), _mish_slope, result="float",
+    "mish", lambda x: x * np.tanh(-_log_sigmoid(-x)), _mish_slope, real=True, result="float",
     doc="x·tanh(log(1 + exp(x))).",
 )  # fmt: skip
 softsign = elementwise(
     "softsign", lambda x: x / (1 + np.abs(x)), lambda xp, out: xp.square(1 - xp.abs(out)),
-    result="float", doc="x / (1 + |x|).",
+    real=True, result="float", doc="x / (1 + |x|).",
 )  # fmt: skip
 # Unlike `clamp`, PyTorch's hardtanh passes nothing at the bounds themselves.
 hardtanh = elementwise(
     "hardtanh", lambda x, low, high: np.minimum(np.maximum(x, low), high),
     selection(lambda x, low, high: (x > low) & (x < high)),
-    has_params=True, samples=_cases(low=-1.0, high=0.5), doc="x, limited to [low, high].",
+    real=True, has_params=True, samples=_cases(low=-1.0, high=0.5),
+    doc="x, limited to [low, high].",
 )  # fmt: skip
 hardswish = elementwise(
     "hardswish", lambda x: x * np.minimum(np.maximum(x + 3, 0), 6) / 6,
     lambda xp, x: xp.where(xp.abs(x) < 3, x / 3 + 0.5, xp.where(x > 0, xp.ones_like(x), 0)),
-    result="float", domain=[(-5, 5)], doc="x·min(max(x + 3, 0), 6) / 6.",
+    real=True, result="float", domain=[(-5, 5)], doc="x·min(max(x + 3, 0), 6) / 6.",
 )  # fmt: skip
 softshrink = elementwise(
     "softshrink", lambda x, lambd: x - np.minimum(np.maximum(x, -lambd), lambd),
     selection(lambda xp, x, lambd: xp.abs(x) > lambd),
-    has_params=True, samples=_cases(lambd=0.8), doc="x moved towards 0 by lambd, at most to 0.",
+    real=True, has_params=True, samples=_cases(lambd=0.8),
+    doc="x moved towards 0 by lambd, at most to 0.",
 )  # fmt: skip
 hardshrink = elementwise(
     "hardshrink", lambda x, lambd: np.where(np.abs(x) <= lambd, 0, x),
     selection(lambda xp, x, lambd: xp.abs(x) > lambd),
-    has_params=True, samples=_cases(lambd=0.8), doc="x, but 0 where |x| is at most lambd.",
+    real=True, has_params=True, samples=_cases(lambd=0.8),
+    doc="x, but 0 where |x| is at most lambd.",
 )  # fmt: skip
 threshold = elementwise(
     "threshold", lambda x, threshold, value: np.where(x > threshold, x, value),
     selection(lambda x, threshold: x > threshold),
-    has_params=True, samples=_cases(threshold=0.4, value=-1.5),
+    real=True, has_params=True, samples=_cases(threshold=0.4, value=-1.5),
     doc="x where it exceeds the threshold, else the value.",
 )  # fmt: skip
 
@@ -227,7 +231,7 @@ def softmax_rule(xp: Any, g: Any, out: Any, axis: int) -> Any:
 
 softmax_prim = general(
     "softmax", _softmax,
-    vjps=(lambda xp, g, out, axis: xp.softmax_rule(g, out, axis),),
+    real=True, vjps=(lambda xp, g, out, axis: xp.softmax_rule(g, out, axis),),
     jvps=(lambda xp, t, out, axis: xp.softmax_rule(t, out, axis),),
     samples=lambda: [
         Sample(uniform(2, 3), axis=1), Sample(uniform(3, 2, 2), axis=0), Sample(uniform(), axis=0),
@@ -256,7 +260,7 @@ def _log_softmax_jvp(xp: Any, t: Any, out: Any, axis: int) -> Any:
 
 
 log_softmax_prim = general(
-    "log_softmax", _log_softmax, vjps=(_log_softmax_vjp,), jvps=(_log_softmax_jvp,),
+    "log_softmax", _log_softmax, real=True, vjps=(_log_softmax_vjp,), jvps=(_log_softmax_jvp,),
     samples=lambda: [
         Sample(uniform(2, 3), axis=1), Sample(uniform(3, 2, 2), axis=0), Sample(uniform(), axis=0),
     ],

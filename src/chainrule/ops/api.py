@@ -15,7 +15,7 @@ from chainrule.core import inplace
 from chainrule.core.mutation import note_write
 from chainrule.core.tensor import Tensor
 from chainrule.ops.examples import EXAMPLES
-from chainrule.ops.explain import explained, guarded
+from chainrule.ops.explain import explain, guarded
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {}
 SPECIAL: dict[str, Callable[..., Any]] = {}  # what only `chainrule.special` offers
@@ -74,10 +74,8 @@ def with_keywords(f: Any, name: str | None = None) -> Any:
             result = f(*args, **kwargs)
             return result if out is None else write_out(out, result, name)
         except Exception as error:
-            better = explained(error, f, name, args, kwargs)
-            if better is None:
-                raise
-            raise better from error
+            explain(error, f, name, args, kwargs)
+            raise
 
     public: Any = wrapper
     if hasattr(f, "prim"):
@@ -110,10 +108,8 @@ def in_place_method(f: Callable[..., Any], name: str) -> Callable[..., Any]:
         try:
             return inplace.apply(self, f, *args, **kwargs)
         except Exception as error:
-            better = explained(error, f, name, (self, *args), kwargs)
-            if better is None:
-                raise
-            raise better from error
+            explain(error, f, name, (self, *args), kwargs)
+            raise
 
     method.__name__ = method.__qualname__ = name
     method.__doc__ = f"In-place version of `{name[:-1]}`."

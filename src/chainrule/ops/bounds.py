@@ -36,14 +36,14 @@ fmax = elementwise(
     "fmax", np.fmax,
     selection(lambda xp, x, y: (x >= y) | xp.isnan(y)),
     selection(lambda xp, x, y: xp.logical_not((x >= y) | xp.isnan(y))),
-    symbol="fmax({}, {})", domain=[(-2, 2), (-2.1, 1.9)],
+    real=True, symbol="fmax({}, {})", domain=[(-2, 2), (-2.1, 1.9)],
     doc="The larger of two entries; the other one if one is nan. Ties give the gradient to input.",
 )  # fmt: skip
 fmin = elementwise(
     "fmin", np.fmin,
     selection(lambda xp, x, y: (x <= y) | xp.isnan(y)),
     selection(lambda xp, x, y: xp.logical_not((x <= y) | xp.isnan(y))),
-    symbol="fmin({}, {})", domain=[(-2, 2), (-2.1, 1.9)],
+    real=True, symbol="fmin({}, {})", domain=[(-2, 2), (-2.1, 1.9)],
     doc="The smaller of two entries; the other one if one is nan. Ties give the gradient to input.",
 )  # fmt: skip
 for _op in (maximum, minimum, fmax, fmin):
@@ -63,8 +63,10 @@ clamp_prim = elementwise(
     selection(lambda x, y, z: (x >= y) & (x <= z)),
     selection(lambda x, y, z: (x < y) & (y < z)),
     selection(lambda x, y, z: (x > z) | (z < y)),
-    domain=[(-2, 2), (-1.6, 0), (0.1, 1.6)], symbol="clamp({}, {}, {})",
+    real=True, domain=[(-2, 2), (-1.6, 0), (0.1, 1.6)], symbol="clamp({}, {}, {})",
 )  # fmt: skip
+for _op in (clamp_min_prim, clamp_max_prim, clamp_prim):
+    _op.prim.namer = lambda params: "ClampBackward1"
 
 
 @export("clamp", "clip", in_place=True)

@@ -18,6 +18,7 @@ from chainrule.ops.contract_checks import (
     check_batches,
     check_bmm,
     check_dot,
+    check_linear,
     check_mm,
     check_mv,
     operand,
@@ -219,7 +220,7 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Any:
         product = matmul(input, weight)
         return product if bias is None else arithmetic.add(product, bias)
     if x.shape[-1] != w.shape[1] or x.dtype != w.dtype or x.dtype == NUMPY_BOOL:
-        check_mm(x if x.ndim > 1 else x.reshape(1, -1), w.T)
+        check_linear(x if x.ndim > 1 else x.reshape(1, -1), w)
     if bias is not None:
         check_addend(
             operand(bias, "linear", "bias", 3), (*x.shape[:-1], w.shape[0]), numpy_dtype(x)

@@ -46,12 +46,16 @@ def _shape_text(a: Any) -> str:
     return "x".join(map(str, a.shape))
 
 
-def check_mm(x: Any, y: Any) -> None:
+def check_columns(x: Any, y: Any) -> None:
     if x.shape[-1] != y.shape[0]:
         raise RuntimeError(
             "mat1 and mat2 shapes cannot be multiplied "
             f"({prod(x.shape[:-1])}x{x.shape[-1]} and {_shape_text(y)})"
         )
+
+
+def check_mm(x: Any, y: Any) -> None:
+    check_columns(x, y)
     if x.dtype != y.dtype:
         raise _mixed(x, y)
     if x.dtype == NUMPY_BOOL:
@@ -61,6 +65,17 @@ def check_mm(x: Any, y: Any) -> None:
 def _mixed(x: Any, y: Any) -> RuntimeError:
     a, b = (_C_NAMES.get(numpy_dtype(v).name, numpy_dtype(v).name) for v in (x, y))
     return RuntimeError(f"expected m1 and m2 to have the same dtype, but got: {a} != {b}")
+
+
+def check_linear(x: Any, weight: Any) -> None:
+    """Raise RuntimeError if a layer's input and its weight (n, k) do not fit."""
+    check_columns(x, weight.T)
+    if x.dtype != weight.dtype:
+        raise RuntimeError(
+            "mat1 and mat2 must have the same dtype, but got "
+            f"{scalar_name(x)} and {scalar_name(weight)}; convert the input with .to(weight.dtype)"
+        )
+    check_mm(x, weight.T)
 
 
 def check_mv(x: Any, y: Any) -> None:

@@ -94,3 +94,14 @@ def zero_(self: Tensor) -> Tensor:
     """
     inplace.check_writable(self)
     return inplace.store(self, 0, title="ZeroBackward0")
+
+
+@export(method=False)
+def fill(input: Any, value: Any) -> Any:
+    """A tensor like `input` with the number `value` in all entries, which does not depend on it.
+
+    >>> import chainrule as cr
+    >>> cr.fill(cr.zeros(2), 3.0)
+    tensor([3., 3.])
+    """
+    return fill_(clone(input), value)

@@ -214,7 +214,20 @@ def frombuffer(
     >>> cr.frombuffer(bytearray([1, 2]), dtype=cr.uint8)
     tensor([1, 2], dtype=chainrule.uint8)
     """
-    return made(np.frombuffer(buffer, as_numpy(dtype), count, offset), requires_grad)
+    dt = as_numpy(dtype)
+    length = memoryview(buffer).nbytes
+    rest = length - offset
+    if not 0 <= offset < length or rest < max(count, 1) * dt.itemsize:
+        raise ValueError(
+            f"a buffer of {length} bytes, read from byte {offset}, is too small for "
+            f"{max(count, 1)} entries of {dt.name}"
+        )
+    if count < 0 and rest % dt.itemsize:
+        raise ValueError(
+            f"buffer length ({length} bytes) after offset ({offset} bytes) must be a multiple of "
+            f"element size ({dt.itemsize})"
+        )
+    return made(np.frombuffer(buffer, dt, count, offset), requires_grad)
 
 
 def _of_size(name: str, make: Any, doc: str) -> None:

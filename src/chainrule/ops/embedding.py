@@ -167,7 +167,7 @@ def _spread_samples() -> list[Sample]:
 # As in PyTorch, the class weights are constants.
 nll = general(
     "nll", _nll,
-    vjps=(
+    real=True, vjps=(
         lambda xp, g, x_aval, y, z, ignore_index, reduction: xp.nll_spread(
             g, y, z, classes=x_aval.shape[1], ignore_index=ignore_index, reduction=reduction
         ),

@@ -1,7 +1,7 @@
 """Errors that arise inside NumPy or Python, put in terms of the call that the user wrote.
 
 Functions check what they can name precisely.  Whatever else goes wrong below a public function,
-say in a ufunc or because an argument lacks an attribute, would speak of internals; `explained`
+say in a ufunc or because an argument lacks an attribute, would speak of internals; `explain`
 turns it into an error about the call.  It runs only once something has failed.
 """
 
@@ -27,34 +27,32 @@ _WRONG_KIND = (TypeError, AttributeError, KeyError, AssertionError)
 _WRONG_VALUE = (ValueError, IndexError, OverflowError, ZeroDivisionError, RuntimeError)
 
 
-def explained(
-    error: Exception, f: Callable[..., Any], name: str, args: Any, kwargs: Any
-) -> Exception | None:
-    """The error to raise instead of one that came out of the call `f(*args, **kwargs)`.
+def explain(error: Exception, f: Callable[..., Any], name: str, args: Any, kwargs: Any) -> None:
+    """Raise the error to be seen instead of one that came out of the call `f(*args, **kwargs)`.
 
-    None if it should pass as it is: it was raised on purpose by this package or by the user's own
-    code, or the call was not the user's but that of another function here, whose caller will ask.
+    Returns if it should pass as it is: it was raised on purpose by this package or by the user's
+    own code, or the call was not the user's but that of another function here, which will ask.
+    No variable here or in the caller holds the new error: its traceback would close a cycle.
     """
     if not isinstance(error, _WRONG_KIND + _WRONG_VALUE) or isinstance(error, RecursionError):
-        return None
+        return
     if INTERNAL[sys._getframe(2).f_code.co_filename] or not _accidental(error.__traceback__):
-        return None
+        return
     taken = f"it takes {name}{_signature(f)}"
     binding = _BINDING.match(str(error)) if isinstance(error, TypeError) else None
     if binding is not None:
-        said = str(error)[binding.start(1) :]
-        return TypeError(f"{name}() {said}; {taken}")
+        raise TypeError(f"{name}() {str(error)[binding.start(1) :]}; {taken}") from error
     given = ", ".join([*map(describe, args), *(f"{k}={describe(v)}" for k, v in kwargs.items())])
     if isinstance(error, _WRONG_KIND):
-        return TypeError(
+        raise TypeError(
             f"{name}() cannot take these kinds of arguments: ({given}); {taken}. Sequences and "
             "NumPy data become tensors with chainrule.tensor()"
-        )
+        ) from error
     kind = IndexError if isinstance(error, IndexError) else RuntimeError
-    return kind(
+    raise kind(
         f"{name}() cannot work with these shapes or values: ({given}); {taken}. See its help for "
         "the shapes that fit"
-    )
+    ) from error
 
 
 def _accidental(tb: TracebackType | None) -> bool:
@@ -99,9 +97,7 @@ def guarded(f: Any, name: str | None = None) -> Any:
         try:
             return f(*args, **kwargs)
         except Exception as error:
-            better = explained(error, f, name, args, kwargs)
-            if better is None:
-                raise
-            raise better from error
+            explain(error, f, name, args, kwargs)
+            raise
 
     return wrapper

@@ -87,13 +87,13 @@ def _xlog1py(x: Any, y: Any) -> Any:
 xlogy = elementwise(
     "xlogy", _xlogy,
     lambda xp, x, y: xp.log(xp.where((x == 0) & (y <= 0), 1, y)), lambda x, y: x / y,
-    result="float", domain=[(-2, 2), (0.2, 4)], symbol="{}*log({})",
+    real=True, result="float", domain=[(-2, 2), (0.2, 4)], symbol="{}*log({})",
     doc="x·log(y), and 0 where x = 0, whatever y (but nan if y is nan).",
 )  # fmt: skip
 xlog1py = elementwise(
     "xlog1py", _xlog1py,
     lambda xp, x, y: xp.log1p(xp.where((x == 0) & (y <= -1), 0, y)), lambda x, y: x / (y + 1),
-    result="float", domain=[(-2, 2), (-0.8, 4)], symbol="{}*log1p({})",
+    real=True, result="float", domain=[(-2, 2), (-0.8, 4)], symbol="{}*log1p({})",
     grad_name="SpecialXlog1Py",
     doc="x·log(1 + y), and 0 where x = 0, whatever y (but nan if y is nan).",
 )  # fmt: skip
@@ -105,7 +105,7 @@ def _entr(x: Any) -> Any:
 
 
 entr = elementwise(
-    "entr", _entr, lambda xp, x: -1 - xp.log(x), result="float", grad_name="SpecialEntr",
+    "entr", _entr, lambda xp, x: -1 - xp.log(x), real=True, result="float", grad_name="SpecialEntr",
     domain=[(0.2, 4)],
     doc="-x·log(x), the entropy of each entry: 0 at 0 and -inf below.",
 )  # fmt: skip
@@ -114,7 +114,7 @@ entr = elementwise(
 logit_prim = elementwise(
     "logit", lambda x: np.log(x / (1 - x)),
     lambda xp, x: xp.where((x < 0) | (x > 1), math.nan, xp.reciprocal(x * (1 - x))),
-    result="float", domain=[(0.1, 0.9)], symbol="logit({})",
+    real=True, result="float", domain=[(0.1, 0.9)], symbol="logit({})",
 )  # fmt: skip
 
 

@@ -89,6 +89,8 @@ amax_prim = shared_reduction("amax", np.maximum.reduce, "Amax")
 amin_prim = shared_reduction("amin", np.minimum.reduce, "Amin")
 _max_all = shared_reduction("max_all", np.maximum.reduce, "Max")
 _min_all = shared_reduction("min_all", np.minimum.reduce, "Min")
+_max_all.prim.namer = lambda params: "MaxBackward1"
+_min_all.prim.namer = lambda params: "MinBackward1"
 for _name in ("max", "min"):  # the Array API's names for rules
     setattr(raw, _name, getattr(raw, f"a{_name}"))
     setattr(recorded, _name, getattr(recorded, f"a{_name}"))

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.core.modes import get_mode
-from chainrule.core.primitive import bind
+from chainrule.core.primitive import bind, titled
 from chainrule.core.tensor import Tensor, wrap
 from chainrule.ops.api import export
 from chainrule.ops.axes import normalize_dim
@@ -22,6 +22,7 @@ from chainrule.ops.shape import broadcast_to_prim, reshape_prim, tensor_arg
 from chainrule.ops.viewing import is_plain
 
 _INT64 = np.dtype(np.int64)
+_GATHER = getitem.prim.titled("GatherBackward0")
 
 
 def index_array(index: Any, name: str) -> np.ndarray:
@@ -103,7 +104,7 @@ def _directly(x: Any, dim: Any, index: Any) -> Any:
     if x.node is None or not mode:
         return wrap(out)
     return recorded_result(
-        out, getitem.prim, (aval_of(array), *where), {"index": (ARRAY,) * ndim},
+        out, _GATHER, (aval_of(array), *where), {"index": (ARRAY,) * ndim},
         (x.node,) + (None,) * ndim,
     )  # fmt: skip
 
@@ -129,7 +130,8 @@ def gather(input: Any, dim: int, index: Any, *, sparse_grad: bool = False) -> An
     spec, arrays = along(index, dim, tuple(x.shape), "gather")
     found = bind(getitem.prim, (x, *arrays), {"index": spec})
     shape = np.shape(getattr(index, "array", index))
-    return found if tuple(found.shape) == shape else reshape_prim(found, shape=shape)
+    found = found if tuple(found.shape) == shape else reshape_prim(found, shape=shape)
+    return titled(found, "GatherBackward0")
 
 
 @export()
@@ -151,7 +153,8 @@ def index_select(input: Any, dim: int, index: Any) -> Any:
     check_range(positions, d, shape[d] if shape else 1, IndexError)
     if not shape:
         return bind(getitem.prim, (input,), {"index": ()})
-    return bind(getitem.prim, (input, positions.reshape(-1)), {"index": (*[FULL] * d, ARRAY)})
+    found = bind(getitem.prim, (input, positions.reshape(-1)), {"index": (*[FULL] * d, ARRAY)})
+    return titled(found, "IndexSelectBackward0")
 
 
 @export()

@@ -15,7 +15,8 @@ from chainrule.core.namespaces import raw
 from chainrule.core.samples import Sample, uniform
 from chainrule.core.scatter import add_at
 from chainrule.core.sweep import Owned, Scatter
-from chainrule.core.tensor import Tensor
+from chainrule.core.tensor import Tensor, wrap
+from chainrule.ops.api import export
 
 ARRAY = "array"
 FULL = ("slice", None, None, None)
@@ -257,3 +258,22 @@ getitem.prim.namer = _name_of_read
 index_put.prim.namer = lambda params: (
     "IndexPutBackward0" if ARRAY in params["index"] else "CopySlices"
 )
+
+
+@export(method=False)
+def unravel_index(indices: Any, shape: Any) -> tuple[Any, ...]:
+    """The coordinates, one tensor per dimension, of positions in a flattened tensor of a shape.
+
+    Raises:
+        ValueError: if a position is outside.
+
+    >>> import chainrule as cr
+    >>> cr.unravel_index(cr.tensor([1, 5]), (2, 3))
+    (tensor([0, 1]), tensor([1, 2]))
+    """
+    size = (shape,) if isinstance(shape, int) else tuple(shape)
+    try:
+        found = np.unravel_index(indices.array, size)
+    except ValueError as error:
+        raise ValueError(f"unravel_index: {error}") from None
+    return tuple(wrap(np.array(a)) for a in found)

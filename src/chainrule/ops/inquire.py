@@ -10,7 +10,7 @@ from chainrule.core.tensor import Tensor
 from chainrule.ops.api import export
 from chainrule.ops.create import checked
 
-_TYPE_NAMES = {
+TYPE_NAMES = {
     "float32": "Float", "float64": "Double", "float16": "Half", "int64": "Long", "int32": "Int",
     "int16": "Short", "int8": "Char", "uint8": "Byte", "bool": "Bool", "bfloat16": "BFloat16",
     "complex64": "ComplexFloat", "complex128": "ComplexDouble",
@@ -19,13 +19,13 @@ _TYPE_NAMES = {
 
 def type_name(x: Tensor) -> str:
     """The name of the tensor's type in PyTorch's old style: `chainrule.FloatTensor`."""
-    return f"chainrule.{_TYPE_NAMES.get(x.dtype.name, x.dtype.name.capitalize())}Tensor"
+    return f"chainrule.{TYPE_NAMES.get(x.dtype.name, x.dtype.name.capitalize())}Tensor"
 
 
 def dtype_named(name: str) -> str:
     """The dtype meant by a name in the old style; other names stay."""
     short = name.rsplit(".", 1)[-1].removesuffix("Tensor")
-    return next((dtype for dtype, old in _TYPE_NAMES.items() if old == short), name)
+    return next((dtype for dtype, old in TYPE_NAMES.items() if old == short), name)
 
 
 @export(method=False)
@@ -134,3 +134,39 @@ def get_device(input: Any) -> int:
     """
     check_device(input.device)
     return -1
+
+
+def _always(name: str, value: bool, doc: str) -> None:
+    """A question that has the same answer for all tensors."""
+
+    def question(input: Any) -> bool:
+        checked(name, input)
+        return value
+
+    question.__name__ = name
+    question.__doc__ = doc
+    export(name, function=name in ("is_conj", "is_neg"))(question)
+
+
+_always("is_conj", False, "Whether conjugation is still to be done: it is always done at once.")
+_always("is_neg", False, "Whether negation is still to be done: it is always done at once.")
+_always("is_pinned", False, "Whether the memory is pinned for an accelerator: there is none.")
+_always("is_shared", False, "Whether the memory is shared with other processes.")
+
+
+@export(function=False)
+def dim_order(input: Any) -> tuple[int, ...]:
+    """The dimensions from the outermost in memory to the innermost.
+
+    >>> import chainrule as cr
+    >>> cr.zeros(2, 3).T.dim_order()
+    (1, 0)
+    """
+    steps = input.array.strides
+    return tuple(sorted(range(len(steps)), key=lambda d: -steps[d]))
+
+
+@export(function=False)
+def to_dense(input: Any, dtype: Any = None) -> Any:
+    """The tensor itself: all tensors are dense."""
+    return input if dtype is None else input.to(dtype)

@@ -9,7 +9,7 @@ import numpy as np
 
 from chainrule.core.kinds import general, promote
 from chainrule.core.modes import get_mode
-from chainrule.core.primitive import bind
+from chainrule.core.primitive import bind, titled
 from chainrule.core.samples import Sample, uniform
 from chainrule.core.tensor import Tensor, wrap
 from chainrule.ops.api import attach, export
@@ -197,7 +197,10 @@ def _slices(x: Any, d: int, stops: Sequence[int]) -> tuple[Any, ...]:
     before = (FULL,) * d
     starts = (0, *stops[:-1])
     return tuple(
-        bind(getitem.prim, (x,), {"index": (*before, ("slice", a, max(a, b), None))})
+        titled(
+            bind(getitem.prim, (x,), {"index": (*before, ("slice", a, max(a, b), None))}),
+            "SplitBackward0",
+        )
         for a, b in zip(starts, stops, strict=True)
     )
 
@@ -241,6 +244,17 @@ def split(tensor: Any, split_size_or_sections: Any, dim: int = 0) -> tuple[Any, 
             f"dimension {d}), but got split_sizes={list(sizes)}"
         )
     return _slices(tensor, d, [int(s) for s in np.cumsum(sizes)])
+
+
+@export()
+def split_with_sizes(input: Any, split_sizes: Any, dim: int = 0) -> tuple[Any, ...]:
+    """Views of consecutive pieces of the given sizes; see `split`.
+
+    >>> import chainrule as cr
+    >>> cr.split_with_sizes(cr.arange(3), [2, 1])
+    (tensor([0, 1]), tensor([2]))
+    """
+    return split(input, tuple(split_sizes), dim)
 
 
 attach("split_with_sizes", split)
@@ -301,7 +315,10 @@ def unbind(input: Any, dim: int = 0) -> tuple[Any, ...]:
     """
     shape, d = _splittable(input, dim, "unbind")
     before = (FULL,) * d
-    return tuple(bind(getitem.prim, (input,), {"index": (*before, i)}) for i in range(shape[d]))
+    return tuple(
+        titled(bind(getitem.prim, (input,), {"index": (*before, i)}), "UnbindBackward0")
+        for i in range(shape[d])
+    )
 
 
 def _iterate(self: Tensor) -> Any:

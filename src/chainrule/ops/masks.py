@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.core.primitive import bind
+from chainrule.core.primitive import bind, titled
 from chainrule.core.tensor import wrap
 from chainrule.ops.api import export
 from chainrule.ops.compare import where_prim
@@ -46,7 +46,8 @@ def masked_fill(input: Any, mask: Any, value: Any) -> Any:
             "masked_fill only supports a 0-dimensional value tensor, but got tensor with "
             f"{len(value.shape)} dimension(s)."
         )
-    return where_prim(_mask(mask, "masked_fill"), cast_like(value, x), x)
+    found = where_prim(_mask(mask, "masked_fill"), cast_like(value, x), x)
+    return titled(found, "MaskedFillBackward0")
 
 
 @export()

@@ -66,7 +66,7 @@ def _standardize_jvp(xp: Any, t: Any, out: Any, axis: tuple[int, ...]) -> tuple[
 
 
 standardize = general(
-    "standardize", _standardize, vjp=_standardize_vjp, jvp=_standardize_jvp,
+    "standardize", _standardize, real=True, vjp=_standardize_vjp, jvp=_standardize_jvp,
     samples=lambda: [
         Sample(uniform(3, 4), axis=(1,), eps=1e-5),
         Sample(uniform(3, 2, 4), axis=(0, 2), eps=1e-2),
@@ -89,7 +89,7 @@ def _channel_affine(x: Any, w: Any, b: Any) -> Any:
 # x·w + b with a weight and a bias per channel of (N, C, ...).
 channel_affine = general(
     "channel_affine", _channel_affine,
-    vjps=(
+    real=True, vjps=(
         lambda xp, g, x_aval, y: g * xp.along_channels(y, len(x_aval.shape)),
         lambda xp, g, x: xp.channel_sum(g * x),
         lambda xp, g: xp.channel_sum(g),

@@ -12,6 +12,7 @@ import numpy as np
 
 from chainrule.core import fast, inplace
 from chainrule.core.kinds import bind_elementwise
+from chainrule.core.primitive import titled
 from chainrule.core.tensor import Tensor
 from chainrule.ops import arithmetic, bitwise, compare
 from chainrule.ops.api import attach
@@ -70,6 +71,14 @@ for _name, _op in BINARY.items():
     attach(f"__{_name}__", _op)
     attach(f"__r{_name}__", _reflected(_op))
     attach(f"__i{_name}__", _in_place(_op, f"__i{_name}__"))
+
+
+def _subtract_from(self: Tensor, other: Any) -> Any:
+    made = BINARY["sub"](other, self)
+    return made if made is NotImplemented else titled(made, "RsubBackward1")
+
+
+attach("__rsub__", _subtract_from)
 attach("__div__", BINARY["truediv"])
 attach("__rdiv__", _reflected(BINARY["truediv"]))
 attach("__radd__", BINARY["add"])

@@ -134,7 +134,7 @@ def _max_cases() -> list[Sample]:
 
 max_pool = general(
     "max_pool", _max_pool,
-    vjps=(
+    real=True, vjps=(
         lambda xp, g, x_aval, out, kernel, stride, padding, dilation: None if g[0] is None
         else xp.pool_spread(
             g[0], out[1], size=tuple(x_aval.shape[len(x_aval.shape) - len(kernel) :]),

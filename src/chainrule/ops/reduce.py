@@ -90,6 +90,7 @@ sum_prim = linear(
     lambda xp, g, x_aval, axis, keepdims: expand(xp, g, x_aval, axis, keepdims),
     aval=reduced, symbol="sum({})", samples=_reductions,
 )  # fmt: skip
+sum_prim.prim.overloads = True
 
 
 def in_float32(f: Any) -> Any:
@@ -120,6 +121,7 @@ def _mean_transpose(xp: Any, g: Any, x_aval: Any, axis: Any, keepdims: bool) -> 
 mean_prim = linear(
     "mean", _mean_of, _mean_transpose, aval=reduced, symbol="mean({})", samples=_reductions
 )  # fmt: skip
+mean_prim.prim.overloads = True
 
 
 @composite
@@ -153,6 +155,7 @@ prod_prim = general(
         Sample(np.array([[1.5, 0.0, 2.0], [0.0, 3.0, 0.0]]), axis=(1,), keepdims=False),
     ],
 )  # fmt: skip
+prod_prim.prim.overloads = True
 
 
 def _logsumexp_of(x: Any, axis: tuple[int, ...], keepdims: bool = False) -> Any:

@@ -22,6 +22,7 @@ def become_view(x: Tensor, take: Callable[[Tensor], Tensor]) -> Tensor:
     """
     if x.is_leaf and x.requires_grad:
         inplace.refuse_leaf()
+    take(wrap(x.array))  # if it is refused, nothing has changed
     was = wrap(x.array, x.node)
     was._view, was._views = x._view, x._views
     for view in inplace.living_views(was):

@@ -50,7 +50,7 @@ def _round(x: Any, decimals: int) -> Any:
 
 
 round_prim = elementwise(
-    "round", _round, _zero, domain=[(0.1, 0.4)], symbol="round({})", has_params=True,
+    "round", _round, _zero, real=True, domain=[(0.1, 0.4)], symbol="round({})", has_params=True,
     samples=lambda: [Sample(uniform(2, 3, low=0.1, high=0.4), decimals=0),
                      Sample(np.array(0.123), decimals=2)],
 )  # fmt: skip
@@ -79,7 +79,7 @@ def _sign(x: Any) -> Any:
 
 
 sign = elementwise(
-    "sign", _sign, _zero, domain=[(0.2, 2)], symbol="sign({})",
+    "sign", _sign, _zero, real=True, domain=[(0.2, 2)], symbol="sign({})",
     doc="-1, 0 or 1: the sign of each entry.",
 )  # fmt: skip
 

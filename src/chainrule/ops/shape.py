@@ -12,6 +12,7 @@ from chainrule.core.dtypes import as_numpy, dtype
 from chainrule.core.kinds import linear
 from chainrule.core.modes import get_mode
 from chainrule.core.namespaces import composite, recorded
+from chainrule.core.primitive import titled
 from chainrule.core.samples import Sample, uniform
 from chainrule.core.tensor import Tensor, wrap
 from chainrule.ops.api import export
@@ -293,7 +294,7 @@ def transpose(input: Any, dim0: int, dim1: int) -> Any:
     axes = list(range(ndim))
     if ndim:
         axes[a], axes[b] = b, a
-    return permute_dims(input, axes=tuple(axes))
+    return titled(permute_dims(input, axes=tuple(axes)), "TransposeBackward0")
 
 
 @export()
@@ -310,7 +311,7 @@ def t(input: Any) -> Any:
     ndim = len(tensor_arg(input, "t").shape)
     if ndim > 2:
         raise RuntimeError(f"t() expects a tensor with <= 2 dimensions, but self is {ndim}D")
-    return permute_dims(input, axes=tuple(range(ndim))[::-1])
+    return titled(permute_dims(input, axes=tuple(range(ndim))[::-1]), "TBackward0")
 
 
 @export("movedim", "moveaxis")

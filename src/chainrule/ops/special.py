@@ -61,7 +61,9 @@ SQRT_2PI = math.sqrt(2 * math.pi)
 
 def _function(name: str, *partials: Any, scipy: str = "", **declared: Any) -> Any:
     """A function of `scipy.special` as an elementwise operation."""
-    return elementwise(name, from_scipy(scipy or name), *partials, result="float", **declared)
+    return elementwise(
+        name, from_scipy(scipy or name), *partials, result="float", real=True, **declared
+    )
 
 
 def _unknown(what: str) -> Callable[..., Any]:
@@ -108,8 +110,17 @@ log_ndtr = _function(
     doc="The logarithm of `ndtr`, accurate for very negative x.",
 )  # fmt: skip
 
-lgamma = _function(
-    "lgamma", lambda xp, x: xp.digamma(x), scipy="gammaln", domain=[(0.3, 4)],
+
+def _lgamma(x: Any) -> Any:
+    """log|Γ(x)|; SciPy gives -inf at -inf, where C and PyTorch have inf."""
+    out = from_scipy("gammaln")(x)
+    return np.where(x == -np.inf, np.inf, out) if np.isneginf(out).any() else out
+
+
+_lgamma.scipy_name = "gammaln"  # type: ignore[attr-defined]
+
+lgamma = elementwise(
+    "lgamma", _lgamma, lambda xp, x: xp.digamma(x), result="float", real=True, domain=[(0.3, 4)],
     symbol="lgamma({})", doc="The logarithm of the absolute value of the gamma function.",
 )  # fmt: skip
 digamma = _function(

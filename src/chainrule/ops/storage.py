@@ -140,3 +140,81 @@ def as_strided(input: Any, size: Any, stride: Any, storage_offset: int | None = 
 
 
 _offset = storage_offset
+
+
+class UntypedStorage:
+    """The block of memory that a tensor and its views share."""
+
+    def __init__(self, array: Any) -> None:
+        self._owner = owner_of(array)
+
+    def data_ptr(self) -> int:
+        """The address of the first byte."""
+        address: int = self._owner.__array_interface__["data"][0]
+        return address
+
+    def nbytes(self) -> int:
+        """The number of bytes."""
+        return int(self._owner.nbytes)
+
+    size = __len__ = nbytes
+
+    def __repr__(self) -> str:
+        return f"<UntypedStorage of {self.nbytes()} bytes at {self.data_ptr():#x}>"
+
+
+class TypedStorage(UntypedStorage):
+    """The block of memory that a tensor and its views share, as a sequence of entries."""
+
+    def __init__(self, array: Any) -> None:
+        super().__init__(array)
+        self._dtype = array.dtype
+
+    def _entries(self) -> Any:
+        return np.frombuffer(self._owner, self._dtype)
+
+    def size(self) -> int:
+        """The number of entries."""
+        return self.nbytes() // int(self._dtype.itemsize)
+
+    __len__ = size
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._entries()[index].item()
+
+    def tolist(self) -> Any:
+        """The entries as a list of Python numbers, in memory order."""
+        return self._entries().tolist()
+
+
+@export(function=False)
+def untyped_storage(input: Any) -> UntypedStorage:
+    """The block of memory behind the tensor; views of one tensor have the same.
+
+    >>> import chainrule as cr
+    >>> x = cr.zeros(2, 3)
+    >>> x.T.untyped_storage().data_ptr() == x.untyped_storage().data_ptr()
+    True
+    """
+    return UntypedStorage(input.array)
+
+
+@export(function=False)
+def storage(input: Any) -> TypedStorage:
+    """The entries of the block of memory behind the tensor, in memory order.
+
+    >>> import chainrule as cr
+    >>> cr.arange(6).view(2, 3).T.storage().tolist()
+    [0, 1, 2, 3, 4, 5]
+    """
+    return TypedStorage(input.array)
+
+
+@export(function=False)
+def is_set_to(input: Any, tensor: Any) -> bool:
+    """Whether both tensors show the same entries of the same memory in the same order."""
+    a, b = input.array, tensor.array
+    return bool(
+        a.__array_interface__["data"][0] == b.__array_interface__["data"][0]
+        and (a.shape, a.strides, a.dtype) == (b.shape, b.strides, b.dtype)
+    )

@@ -67,7 +67,9 @@ def view_or_copy(
 ) -> Tensor:
     """The array `found` as the result of `prim` for `x`, whose memory it shares or not."""
     t = copy_of(x, found, prim, params, mode)
-    if found.base is not None and np.may_share_memory(found, x.array):
+    # NumPy gives some views that change nothing, such as squeeze(()), as the array itself.
+    array = x.array
+    if found is array or (found.base is not None and np.may_share_memory(found, array)):
         note_view(t, x, prim, params)
     return t
 

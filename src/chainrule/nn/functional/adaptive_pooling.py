@@ -27,7 +27,13 @@ def _sizes(input: Any, n: int, output_size: Any, function: str) -> Ints:
         given = given * n
     if len(given) != n:
         raise RuntimeError(f"{function}: Internal error: output_size must have {n} entries")
-    return tuple(s if o is None else int(o) for s, o in zip(input.shape[-n:], given, strict=True))
+    out = tuple(s if o is None else int(o) for s, o in zip(input.shape[-n:], given, strict=True))
+    if min(out) < 0:
+        raise RuntimeError(
+            f"{function}(): elements of output_size must be greater than or equal to 0, got "
+            f"{list(out)}"
+        )
+    return out
 
 
 def _bounds(size: int, out: int) -> tuple[Any, Any]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from chainrule.core.kinds import elementwise
 from chainrule.core.namespaces import recorded as xp
+from chainrule.core.primitive import titled
 from chainrule.core.tensor import wrap
 from chainrule.nn.functional.common import (
     check_reduction,
@@ -225,7 +226,7 @@ bce_prim = elementwise(
     "binary_cross_entropy", _bce,
     lambda xp, x, y: (x - y) / xp.where(x * (1 - x) < 1e-12, 1e-12, x * (1 - x)),
     lambda xp, x: xp.log(1 - x) - xp.log(x),
-    result="float", domain=[(0.1, 0.9), (0.1, 0.9)],
+    real=True, result="float", domain=[(0.1, 0.9), (0.1, 0.9)],
     doc="Minus the log-likelihood of the outcome y under the probability x.",
 )  # fmt: skip
 
@@ -236,7 +237,7 @@ def _bce_logits(x: Any, t: Any) -> Any:
 
 bce_logits_prim = elementwise(
     "binary_cross_entropy_with_logits", _bce_logits,
-    lambda xp, x, y: xp.sigmoid(x) - y, lambda x: -x, result="float",
+    lambda xp, x, y: xp.sigmoid(x) - y, lambda x: -x, real=True, result="float",
     doc="Minus the log-likelihood of the outcome y under the probability sigmoid(x).",
 )  # fmt: skip
 
@@ -274,7 +275,8 @@ def binary_cross_entropy(
             "binary_cross_entropy_with_logits"
         )
     loss = bce_prim(input, target)
-    return reduced(loss if weight is None else loss * weight, reduction)
+    loss = reduced(loss if weight is None else loss * weight, reduction)
+    return titled(loss, "BinaryCrossEntropyBackward0")
 
 
 def binary_cross_entropy_with_logits(
@@ -307,4 +309,5 @@ def binary_cross_entropy_with_logits(
         loss = bce_logits_prim(input, target)
     else:
         loss = (1 - target) * input - (1 + (pos_weight - 1) * target) * log_sigmoid(input)
-    return reduced(loss if weight is None else loss * weight, reduction)
+    loss = reduced(loss if weight is None else loss * weight, reduction)
+    return titled(loss, "BinaryCrossEntropyWithLogitsBackward0")

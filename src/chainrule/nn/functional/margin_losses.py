@@ -19,6 +19,7 @@ from chainrule.nn.functional.common import (
 )
 from chainrule.nn.functional.distances import pairwise_distance
 from chainrule.ops.activation import log_sigmoid, relu
+from chainrule.ops.bounds import clamp
 
 
 def kl_div(
@@ -68,7 +69,7 @@ def hinge_embedding_loss(
     reduction = legacy(size_average, reduce, reduction)
     require_tensor(input, "hinge_embedding_loss")
     require_tensor(target, "hinge_embedding_loss", "target", 2)
-    far = xp.where(target != 1, relu(margin - input), 0.0)
+    far = xp.where(target != 1, clamp(margin - input, min=0), 0.0)
     return reduced(far + xp.where(target != -1, input, 0.0), reduction)
 
 
@@ -94,7 +95,7 @@ def margin_ranking_loss(
             "margin_ranking_loss : All input tensors should have same dimension but got sizes: "
             f"input1: {input1.shape}, input2: {input2.shape}, target: {target.shape} "
         )
-    return reduced(relu(margin - target * (input1 - input2)), reduction)
+    return reduced(clamp(margin - target * (input1 - input2), min=0), reduction)
 
 
 def cosine_embedding_loss(
@@ -129,7 +130,7 @@ def cosine_embedding_loss(
     first, second = norms
     cosine = dot / xp.sqrt(first * second)
     near = xp.where(target == 1, 1 - cosine, 0.0)
-    return reduced(near + xp.where(target == -1, relu(cosine - margin), 0.0), reduction)
+    return reduced(near + xp.where(target == -1, clamp(cosine - margin, min=0), 0.0), reduction)
 
 
 def triplet_margin_loss(
@@ -177,7 +178,7 @@ def triplet_margin_with_distance_loss(
     near, far = distance(anchor, positive), distance(anchor, negative)
     if swap:
         far = xp.minimum(far, distance(positive, negative))
-    return reduced(relu(near - far + margin), reduction)
+    return reduced(clamp(near - far + margin, min=0), reduction)
 
 
 def soft_margin_loss(

@@ -9,6 +9,7 @@ import numpy as np
 
 from chainrule.core.kinds import elementwise
 from chainrule.core.namespaces import recorded as xp
+from chainrule.core.primitive import titled
 from chainrule.core.samples import Sample, uniform
 from chainrule.core.tensor import wrap
 from chainrule.nn.functional.common import (
@@ -32,7 +33,8 @@ def mse_loss(
     """
     reduction = legacy(size_average, reduce, reduction)
     input, target = pair(input, target, "mse_loss")
-    return weighted(xp.square(input - target), weight, reduction)
+    loss = weighted(xp.square(input - target), weight, reduction)
+    return titled(loss, "MseLossBackward0")
 
 
 def l1_loss(
@@ -67,7 +69,7 @@ def _clipped(xp: Any, x: Any, y: Any, delta: float) -> Any:
 # The derivative of the Huber loss is the difference, limited to [-delta, delta].
 huber = elementwise(
     "huber", _huber, lambda xp, x, y, delta: _clipped(xp, x, y, delta),
-    lambda xp, x, y, delta: -_clipped(xp, x, y, delta), result="float", has_params=True,
+    lambda xp, x, y, delta: -_clipped(xp, x, y, delta), real=True, result="float", has_params=True,
     samples=_pairs(delta=0.7), doc="d²/2 up to delta, and a tangent line from there on.",
 )  # fmt: skip
 
@@ -90,7 +92,7 @@ def smooth_l1_loss(
         raise RuntimeError("smooth_l1_loss does not support negative values for beta.")
     input, target = pair(input, target, "smooth_l1_loss")
     loss = xp.abs(input - target) if beta == 0 else huber(input, target, delta=beta) / beta
-    return reduced(loss, reduction)
+    return titled(reduced(loss, reduction), "SmoothL1LossBackward0")
 
 
 def huber_loss(
@@ -108,7 +110,8 @@ def huber_loss(
     if delta <= 0:
         raise RuntimeError("huber_loss does not support non-positive values for delta.")
     input, target = pair(input, target, "huber_loss")
-    return weighted(huber(input, target, delta=delta), weight, reduction)
+    loss = weighted(huber(input, target, delta=delta), weight, reduction)
+    return titled(loss, "HuberLossBackward0")
 
 
 def poisson_nll_loss(

@@ -1,0 +1,13 @@
+"""Every test finds the library as it is after import, and leaves it so."""
+
+import pytest
+
+import chainrule as cr
+
+
+@pytest.fixture(autouse=True)
+def _global_state():
+    yield
+    cr.set_default_dtype(cr.float32)
+    cr.set_grad_enabled(True)
+    cr.set_printoptions(profile="default")
