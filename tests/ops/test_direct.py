@@ -89,3 +89,4 @@ def test_the_short_ways_respect_modes():
             assert not y.requires_grad
         assert not cr.gather(x, 1, cr.tensor([[0]])).requires_grad
     assert cr.cat([x, x]).grad_fn.name() == "CatBackward0"
+    assert cr.gather(x, 1, cr.tensor([[0]])).grad_fn.name() == "GatherBackward0"

@@ -22,6 +22,7 @@ from chainrule.ops.shape import broadcast_to_prim, reshape_prim, tensor_arg
 from chainrule.ops.viewing import is_plain
 
 _INT64 = np.dtype(np.int64)
+_GATHER = getitem.prim.titled("GatherBackward0")
 
 
 def index_array(index: Any, name: str) -> np.ndarray:
@@ -103,7 +104,7 @@ def _directly(x: Any, dim: Any, index: Any) -> Any:
     if x.node is None or not mode:
         return wrap(out)
     return recorded_result(
-        out, getitem.prim, (aval_of(array), *where), {"index": (ARRAY,) * ndim},
+        out, _GATHER, (aval_of(array), *where), {"index": (ARRAY,) * ndim},
         (x.node,) + (None,) * ndim,
     )  # fmt: skip
 
