@@ -322,7 +322,6 @@ def main() -> None:
     )
     parser.add_argument("--only", default="", help="rows whose function name contains this")
     only = parser.parse_args().only
-    gc.freeze()  # the peers' half a million module objects are not part of anybody's tape
     print(f"{'':54}{'ratio':>8}{'goal':>8}")
     for function in ROWS:
         if only in function.__name__:
