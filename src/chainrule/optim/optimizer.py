@@ -17,7 +17,7 @@ from chainrule.nn.module import zero_grads
 
 # Bytes updated at once: a block of every array an update touches stays in the processor's cache
 # between the passes over it.
-BLOCK = 1 << 17
+BLOCK = 1 << 18
 
 
 class Optimizer:
