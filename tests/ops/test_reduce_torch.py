@@ -398,3 +398,8 @@ def test_empty_and_single():
     x = cr.tensor([1.0, 1.0], requires_grad=True)
     x.std().backward()
     assert x.grad.tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("f", [cr.cov, cr.corrcoef, np.mean, lambda x: cr.logsumexp(x, 0)])
+def test_float_functions_of_integers_have_the_default_dtype(f):
+    assert f(cr.tensor([[1, 2, 3], [4, 5, 7]])).dtype == cr.float32

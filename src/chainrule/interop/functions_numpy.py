@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.core.dtypes import as_numpy, is_inexact
+from chainrule.core.dtypes import as_numpy, default_dtype, is_inexact
 from chainrule.core.tensor import Tensor, wrap
 from chainrule.ops.api import FUNCTIONS
 
@@ -31,7 +31,7 @@ F: Any = _ByName()
 
 def floating(a: Any) -> Any:
     """Integers and booleans as the default float dtype: what NumPy does for means."""
-    return a if is_inexact(as_numpy(a.dtype)) else a.to(as_numpy(float))
+    return a if is_inexact(as_numpy(a.dtype)) else a.to(default_dtype())
 
 
 def tensor(a: Any) -> Any:

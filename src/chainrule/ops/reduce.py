@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.core.dtypes import is_inexact, real_dtype
+from chainrule.core.dtypes import default_dtype, is_inexact, real_dtype
 from chainrule.core.kinds import general, linear
 from chainrule.core.modes import get_mode
 from chainrule.core.namespaces import composite
@@ -282,7 +282,7 @@ def logsumexp(input: Any, dim: Any, keepdim: bool = False) -> Any:
     """
     x = as_input(input, "logsumexp")
     if not is_inexact(numpy_dtype(x)):
-        x = converted(x, float)
+        x = converted(x, default_dtype())
     return logsumexp_prim(x, axis=axes_of(dim, x.ndim), keepdims=keepdim)
 
 

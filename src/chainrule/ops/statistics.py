@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.core.dtypes import is_inexact
+from chainrule.core.dtypes import default_dtype, is_inexact
 from chainrule.core.kinds import general
 from chainrule.core.samples import Sample, uniform
 from chainrule.core.tensor import wrap
@@ -206,7 +206,7 @@ def cov(
     scalar = x.ndim < 2
     x = reshape_prim(x, shape=(1, -1)) if scalar else x
     if not is_inexact(numpy_dtype(x)):
-        x = converted(x, float)
+        x = converted(x, default_dtype())
     n = x.shape[1]
     weights = None
     for given, what in ((fweights, "fweights"), (aweights, "aweights")):

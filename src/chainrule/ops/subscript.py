@@ -16,7 +16,7 @@ from chainrule.core.primitive import bind
 from chainrule.core.tensor import Tensor
 from chainrule.ops.api import attach
 from chainrule.ops.index import Spec, getitem, index_put, join_index, separate, split_index
-from chainrule.ops.viewing import is_plain, view_of
+from chainrule.ops.viewing import is_plain, result_of
 
 _PRIM = getitem.prim
 
@@ -42,7 +42,7 @@ def _read(self: Tensor, index: Any) -> Any:
         found = x[key]
     except IndexError as error:
         raise explained(error, self, spec, ()) from None
-    return view_of(self, found, _PRIM, {"index": spec}, mode)
+    return result_of(self, found, _PRIM, {"index": spec}, mode, True)
 
 
 def _view_key(spec: Spec) -> tuple[Any, ...]:

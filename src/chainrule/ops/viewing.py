@@ -35,15 +35,13 @@ def is_plain(x: Any, mode: Any) -> bool:
     return (kind is Tensor or kind is Parameter) and (mode is True or mode is False)
 
 
-def view_of(x: Tensor, found: Any, prim: Primitive, params: dict[str, Any], mode: Any) -> Tensor:
-    """The array `found`, which shares the memory of `x`, as the view `prim` with `params` of it."""
-    t = copy_of(x, found, prim, params, mode)
-    note_view(t, x, prim, params)
-    return t
+def result_of(
+    x: Tensor, found: Any, prim: Primitive, params: dict[str, Any], mode: Any, shared: bool
+) -> Tensor:
+    """The array `found` as the result of `prim`, whose rules need no more than the shape of `x`.
 
-
-def copy_of(x: Tensor, found: Any, prim: Primitive, params: dict[str, Any], mode: Any) -> Tensor:
-    """The array `found` as the result of `prim`, whose rules need no more than the shape of `x`."""
+    If it shares the memory of `x`, it is a view.
+    """
     t: Tensor = new(Tensor)
     t.array = found
     t.node = None
@@ -58,7 +56,9 @@ def copy_of(x: Tensor, found: Any, prim: Primitive, params: dict[str, Any], mode
         node.seq = next_seq()
         node.shape = found.shape
         node.dtype = found.dtype
-        node.code, node.lasti = place_of(sys._getframe(2))
+        node.code, node.lasti = place_of(sys._getframe(1))
+    if shared:
+        note_view(t, x, prim, params)
     return t
 
 
@@ -66,12 +66,10 @@ def view_or_copy(
     x: Tensor, found: Any, prim: Primitive, params: dict[str, Any], mode: Any
 ) -> Tensor:
     """The array `found` as the result of `prim` for `x`, whose memory it shares or not."""
-    t = copy_of(x, found, prim, params, mode)
     array = x.array
     # NumPy gives some views that change nothing, such as squeeze(()), as the array itself.
-    if found is array or (found.base is not None and np.may_share_memory(found, array)):
-        note_view(t, x, prim, params)
-    return t
+    shared = found is array or (found.base is not None and np.may_share_memory(found, array))
+    return result_of(x, found, prim, params, mode, shared)
 
 
 def viewing(function: Any) -> Any:
