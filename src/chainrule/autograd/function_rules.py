@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -13,9 +13,6 @@ from chainrule.core.node import Node
 from chainrule.core.primitive import Primitive
 from chainrule.core.tensor import Tensor, wrap
 
-if TYPE_CHECKING:
-    from chainrule.autograd.function import Function, FunctionCtx
-
 
 class FunctionPrimitive(Primitive):
     """The primitive behind a subclass of `Function`: its rules call the user's methods."""
@@ -23,7 +20,7 @@ class FunctionPrimitive(Primitive):
     kind = "function"
     side_effects = True
 
-    def __init__(self, cls: type[Function]) -> None:
+    def __init__(self, cls: Any) -> None:
         super().__init__(cls.__name__, self._evaluate, grad_name=f"{cls.__name__}Backward")
         self.cls = cls
 
@@ -100,7 +97,7 @@ class FunctionPrimitive(Primitive):
         return None if result is None else result.array
 
 
-def _details(node: Node) -> tuple[FunctionCtx, tuple[int, ...], int]:
+def _details(node: Node) -> tuple[Any, tuple[int, ...], int]:
     """Context, positions of the tensors among the arguments, and the number of arguments."""
     assert node.params is not None
     return node.params["ctx"], node.params["positions"], node.params["count"]

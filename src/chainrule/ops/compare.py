@@ -12,7 +12,7 @@ from chainrule.core.namespaces import recorded
 from chainrule.core.primitive import unbox
 from chainrule.core.samples import Sample, uniform
 from chainrule.core.tensor import Tensor, wrap
-from chainrule.ops.api import attach, export, export_elementwise
+from chainrule.ops.api import export, export_elementwise
 
 
 def ordered(ufunc: Callable[..., Any]) -> Callable[..., Any]:
@@ -60,7 +60,7 @@ where_prim = general(
 )  # fmt: skip
 
 
-def _select(condition: Any, input: Any, other: Any) -> Any:
+def select(condition: Any, input: Any, other: Any) -> Any:
     """`where` without its checks: what rules call."""
     plain = type(input) is Tensor and type(other) is Tensor
     if not plain or input.array.dtype != other.array.dtype:
@@ -72,36 +72,7 @@ def _select(condition: Any, input: Any, other: Any) -> Any:
         raise mismatch(where_prim.prim, values, error) from None
 
 
-recorded.where = _select
-
-
-@export()
-def where(condition: Any, input: Any = None, other: Any = None) -> Any:
-    """Entries of `input` where `condition` holds, of `other` elsewhere, with broadcasting.
-
-    With the condition alone, the indices where it holds: `nonzero(condition, as_tuple=True)`.
-
-    Raises:
-        RuntimeError: if the condition is not boolean, or the shapes do not broadcast.
-
-    >>> import chainrule as cr
-    >>> cr.where(cr.tensor([True, False]), 1.0, cr.tensor([2.0, 3.0]))
-    tensor([1., 3.])
-    """
-    if input is None and other is None:
-        from chainrule.ops.masks import nonzero
-
-        return nonzero(condition, as_tuple=True)
-    mask = unbox(condition)[0]
-    if hasattr(mask, "dtype") and mask.dtype.char not in "?B":
-        raise RuntimeError(
-            "where expected condition to be a boolean tensor, but got a tensor with dtype "
-            f"{mask.dtype.name}; compare it first, for example condition != 0"
-        )
-    return _select(condition, input, other)
-
-
-attach("where", lambda self, condition, other: where(condition, self, other))
+recorded.where = select
 
 for _name, _eval, _doc in [
     ("logical_and", np.logical_and, "Whether both entries are true (not zero)."),

@@ -1,4 +1,4 @@
-"""Masks: `masked_fill`, `masked_select`, `masked_scatter`, `nonzero`, `argwhere`."""
+"""Masks: `where`, `masked_fill`, `masked_select`, `masked_scatter`, `nonzero`, `argwhere`."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.core.primitive import bind, titled
+from chainrule.core.primitive import bind, titled, unbox
 from chainrule.core.tensor import wrap
-from chainrule.ops.api import export
-from chainrule.ops.compare import where_prim
+from chainrule.ops.api import attach, export
+from chainrule.ops.compare import select, where_prim
 from chainrule.ops.expand import common_shape
 from chainrule.ops.index import ARRAY, getitem
 from chainrule.ops.index import index_put as put_at
@@ -117,3 +117,30 @@ def argwhere(input: Any) -> Any:
             [2]])
     """
     return nonzero(input)
+
+
+@export()
+def where(condition: Any, input: Any = None, other: Any = None) -> Any:
+    """Entries of `input` where `condition` holds, of `other` elsewhere, with broadcasting.
+
+    With the condition alone, the indices where it holds: `nonzero(condition, as_tuple=True)`.
+
+    Raises:
+        RuntimeError: if the condition is not boolean, or the shapes do not broadcast.
+
+    >>> import chainrule as cr
+    >>> cr.where(cr.tensor([True, False]), 1.0, cr.tensor([2.0, 3.0]))
+    tensor([1., 3.])
+    """
+    if input is None and other is None:
+        return nonzero(condition, as_tuple=True)
+    mask = unbox(condition)[0]
+    if hasattr(mask, "dtype") and mask.dtype.char not in "?B":
+        raise RuntimeError(
+            "where expected condition to be a boolean tensor, but got a tensor with dtype "
+            f"{mask.dtype.name}; compare it first, for example condition != 0"
+        )
+    return select(condition, input, other)
+
+
+attach("where", lambda self, condition, other: where(condition, self, other))

@@ -10,7 +10,6 @@ from chainrule.core.dtypes import is_inexact
 from chainrule.core.kinds import general
 from chainrule.core.samples import Sample, uniform
 from chainrule.ops.api import export
-from chainrule.ops.compare import where
 from chainrule.ops.inputs import (
     as_input,
     axes_of,
@@ -20,6 +19,7 @@ from chainrule.ops.inputs import (
     numpy_dtype,
     torch_name,
 )  # fmt: skip
+from chainrule.ops.masks import where
 from chainrule.ops.reduce import expand, in_float32, reduced_real
 from chainrule.ops.shape import reshape_prim
 

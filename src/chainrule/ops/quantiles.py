@@ -12,7 +12,6 @@ from chainrule.core.primitive import bind
 from chainrule.core.samples import Sample, uniform
 from chainrule.core.tensor import Tensor, wrap
 from chainrule.ops.api import FUNCTIONS, export
-from chainrule.ops.compare import where
 from chainrule.ops.inputs import (
     as_input,
     axes_of,
@@ -21,6 +20,7 @@ from chainrule.ops.inputs import (
     numpy_dtype,
     torch_name,
 )  # fmt: skip
+from chainrule.ops.masks import where
 from chainrule.ops.reduce import expand, sum_prim
 from chainrule.ops.selection import select_along
 from chainrule.ops.shape import permute_dims, reshape_prim
