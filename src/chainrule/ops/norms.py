@@ -121,30 +121,6 @@ def vector_norm(
     return vector_norm_prim(x, ord=float(ord), axis=axes, keepdims=keepdim)
 
 
-@export("norm")
-def norm(
-    input: Any, p: Any = "fro", dim: Any = None, keepdim: bool = False, *, dtype: Any = None
-) -> Any:
-    """The p-norm of the entries over one dimension, several, or all; "fro" is 2, "nuc" nuclear.
-
-    Raises:
-        RuntimeError: for integers, and for another word as `p`.
-
-    >>> import chainrule as cr
-    >>> cr.norm(cr.tensor([[3.0, 4.0], [6.0, 8.0]]), dim=1)
-    tensor([ 5., 10.])
-    """
-    if isinstance(p, str):
-        if p == "nuc":
-            from chainrule.ops import linalg
-
-            return linalg.matrix_norm(converted(input, dtype), "nuc", dim or (-2, -1), keepdim)
-        if p != "fro":
-            raise RuntimeError(f"linalg.matrix_norm: Order {p} not supported.")
-        p = 2
-    return vector_norm(input, 2 if p is None else p, dim, keepdim, dtype=dtype)
-
-
 @export("dist")
 def dist(input: Any, other: Any, p: float = 2) -> Any:
     """The p-norm of the difference of two tensors.

@@ -9,6 +9,7 @@ import numpy as np
 from chainrule.core.tensor import wrap
 from chainrule.ops import arithmetic, extremes, rounding
 from chainrule.ops import norms as vectors
+from chainrule.ops.api import export
 from chainrule.ops.axes import normalize_dims
 from chainrule.ops.inputs import as_input, converted
 from chainrule.ops.linalg.common import check_matrix, operand
@@ -164,3 +165,25 @@ def matrix_rank(
     if limit.ndim < s.ndim:
         limit = limit[..., None]
     return wrap((s > limit).sum(-1))
+
+
+@export("norm")
+def norm_of_entries(
+    input: Any, p: Any = "fro", dim: Any = None, keepdim: bool = False, *, dtype: Any = None
+) -> Any:
+    """The p-norm of the entries over one dimension, several, or all; "fro" is 2, "nuc" nuclear.
+
+    Raises:
+        RuntimeError: for integers, and for another word as `p`.
+
+    >>> import chainrule as cr
+    >>> cr.norm(cr.tensor([[3.0, 4.0], [6.0, 8.0]]), dim=1)
+    tensor([ 5., 10.])
+    """
+    if isinstance(p, str):
+        if p == "nuc":
+            return matrix_norm(converted(input, dtype), "nuc", dim or (-2, -1), keepdim)
+        if p != "fro":
+            raise RuntimeError(f"linalg.matrix_norm: Order {p} not supported.")
+        p = 2
+    return vectors.vector_norm(input, 2 if p is None else p, dim, keepdim, dtype=dtype)

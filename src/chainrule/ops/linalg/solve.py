@@ -23,6 +23,7 @@ from chainrule.ops.linalg.common import (
     tril,
     triu,
 )  # fmt: skip
+from chainrule.ops.linalg.elimination import factorize
 from chainrule.ops.results import result_type
 from chainrule.ops.shape import permute_dims, reshape_prim
 
@@ -32,8 +33,6 @@ InvEx = result_type("linalg_inv_ex", "inverse", "info")
 
 def first_zero_pivot(a: Any) -> Any:
     """Per matrix the number, from 1, of the first pivot that is zero; 0 if there is none."""
-    from chainrule.ops.linalg.lu import factorize
-
     return first_zero(np.diagonal(factorize(a)[0], axis1=-2, axis2=-1))
 
 
