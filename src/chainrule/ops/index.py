@@ -122,6 +122,8 @@ def separate(spec: Spec, arrays: Any) -> tuple[Spec, Spec] | None:
 
 def join_index(spec: Spec, arrays: Any) -> tuple[Any, ...]:
     """The index that NumPy understands, back from its description and arrays."""
+    if len(spec) == 1 and type(spec[0]) is int:  # what loops over entries ask for
+        return spec
     rest = iter(arrays)
     found = []
     for item in spec:
@@ -145,11 +147,11 @@ def _getitem(x: Any, *arrays: Any, index: Spec) -> Any:
 
 def _getitem_vjp(xp: Any, g: Any, x_aval: Any, rest: Any, index: Spec) -> tuple[Any, ...]:
     if xp is raw:
-        repeats = any(a.dtype.kind != "b" for a in rest)
+        repeats = bool(rest) and any(a.dtype.kind != "b" for a in rest)
         pulled: Any = Scatter(join_index(index, rest), g, repeats)
     else:
         pulled = xp.index_add(_zeros(x_aval), g, *rest, index=index)
-    return (pulled, *[None] * len(rest))
+    return (pulled, *[None] * len(rest)) if rest else (pulled,)
 
 
 def _zeros(aval: Any) -> Any:
