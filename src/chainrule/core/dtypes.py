@@ -15,7 +15,6 @@ import numpy as np
 NUMPY_BOOL = np.dtype(np.bool_)
 NUMPY_INT64 = np.dtype(np.int64)
 NUMPY_FLOAT32 = np.dtype(np.float32)
-NUMPY_FLOAT64 = np.dtype(np.float64)
 
 
 class dtype:  # noqa: N801 - PyTorch's name
@@ -217,11 +216,6 @@ PYTHON_DTYPE: dict[type, np.dtype[Any]] = {
 def real_dtype(dt: np.dtype[Any]) -> np.dtype[Any]:
     """The real dtype with the precision of `dt`."""
     return np.dtype(f"f{dt.itemsize // 2}") if dt.kind == "c" else dt
-
-
-def to_floating(dt: np.dtype[Any]) -> np.dtype[Any]:
-    """`dt` if it is inexact, else the default dtype: what sin, mean or a true division return."""
-    return dt if is_inexact(dt) else default_dtype()
 
 
 def python_dtype(x: Any) -> np.dtype[Any]:

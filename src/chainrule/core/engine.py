@@ -18,12 +18,11 @@ from chainrule.core import collector as collector
 from chainrule.core import modes, mutation
 from chainrule.core.hooks import run_multi_hooks, run_pre_hooks, run_tensor_hooks
 from chainrule.core.namespaces import raw, recorded
-from chainrule.core.node import Freed, Leaf, Node
+from chainrule.core.node import Freed, Node
 from chainrule.core.primitive import LEAF, PICK
 from chainrule.core.source import caller
 from chainrule.core.special_modes import AnomalyError
 from chainrule.core.sweep import Restart, Scatter, Sweep, boxed, ends_of, unpack
-from chainrule.core.tensor import Tensor
 
 __all__ = ["Scatter", "between", "boxed", "check_alive", "ends_of", "free", "pull", "push", "reach"]
 _seq = attrgetter("seq")
@@ -226,8 +225,3 @@ def keeps_number(node: Node) -> bool:
     if a is None:
         return node.parents[1] is None and type(b) is np.ndarray and b.ndim == 0
     return b is None and node.parents[0] is None and type(a) is np.ndarray and a.ndim == 0
-
-
-def leaf_of(node: Node) -> Tensor | None:
-    """The tensor whose leaf this is, if it still lives."""
-    return node.tensor() if isinstance(node, Leaf) else None

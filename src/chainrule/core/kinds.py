@@ -344,4 +344,4 @@ def mismatch(prim: Primitive, values: Sequence[Any], error: Exception) -> Except
     return RuntimeError(str(error))
 
 
-__all__ = ["Tensor", "bilinear", "elementwise", "general", "linear"]
+__all__ = ["bilinear", "elementwise", "general", "linear"]
