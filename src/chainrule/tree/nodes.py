@@ -16,8 +16,6 @@ import numpy as np
 
 from chainrule.core.tensor import Tensor
 
-Pair = tuple[Any, Any]
-
 
 class Kind:
     """One type of container.
@@ -148,9 +146,16 @@ def _tuple_form(data: Any, children: list[str]) -> str:
     return f"({', '.join(children)}{',' if len(children) == 1 else ''})"
 
 
+def _flatten_deque(x: Any) -> tuple[Any, Static | None]:
+    return x, None if x.maxlen is None else Static(("maxlen",), (x.maxlen,))
+
+
+def _make_deque(children: Sequence[Any], data: Static | None) -> deque[Any]:
+    return deque(children, maxlen=None if data is None else data.values[0])
+
+
 def _deque_form(data: Any, children: list[str]) -> str:
-    limit = "" if data is None else f", maxlen={data}"
-    return f"deque([{', '.join(children)}]{limit})"
+    return _call_form("deque", data, [f"[{', '.join(children)}]"])
 
 
 NONE = _enter(
@@ -195,10 +200,7 @@ _enter(
         keyed=True,
     )
 )
-_enter(
-    Kind(deque, lambda x: (x, x.maxlen), lambda c, data: deque(c, maxlen=data), show=_deque_form)
-)
-BUILT_IN = frozenset(REGISTERED)
+_enter(Kind(deque, _flatten_deque, _make_deque, show=_deque_form))
 
 
 def _named_tuple(cls: Any) -> Kind:
