@@ -108,15 +108,19 @@ def pull(
     live: set[Node] | None,
     wanted: set[Node] | None,
     create_graph: bool,
+    on_tensors: bool = False,
 ) -> tuple[dict[Node, Any], dict[Node, Any]]:
     """Reverse mode over `order`: cotangents of the wanted nodes, and of those that retain theirs.
+
+    The rules run on tensors if the derivative is to be recorded, or if asked to because the
+    cotangents are boxes.
 
     A zero cotangent wins over an infinite or nan local derivative.  Testing for it at every step
     would double the cost, so the first sweep multiplies plainly, and only if a nan arrives is the
     sweep repeated with the test.  A nan that does not arrive was multiplied away by a selection,
     which is what the test would have done.
     """
-    found = Sweep(live, wanted, create_graph)
+    found = Sweep(live, wanted, create_graph or on_tensors)
     check_alive(order, found.ends)
     outer = modes.get_mode()
     if isinstance(outer, modes.Mode):

@@ -14,7 +14,7 @@ import numpy as np
 from chainrule.core import fast
 from chainrule.core.dtypes import default_dtype, is_inexact, result_dtype
 from chainrule.core.modes import get_mode
-from chainrule.core.namespaces import publish
+from chainrule.core.namespaces import publish, recorded
 from chainrule.core.node import Aval, Node
 from chainrule.core.partials import (
     MINUS_ONE,
@@ -66,6 +66,9 @@ class Elementwise(Primitive):
         self.saves = any(case in (NAMED, RULE, SELECTION) for case, _ in self.partials)
         self.aval = self.aval or self.predict
         self.samples = self.samples or self.default_samples
+
+    def apply(self, args: Sequence[Any], params: dict[str, Any]) -> Any:
+        return bind_elementwise(self, args, params)
 
     def keeps(self, position: int, wanted: Sequence[bool]) -> bool:
         return any(
@@ -280,10 +283,14 @@ def bind_elementwise(prim: Elementwise, args: Sequence[Any], params: dict[str, A
 
 def promote(*args: Any) -> list[Any]:
     """The arguments brought to their common dtype; the engine casts cotangents back."""
-    if any(getattr(x, "_box", None) is not None for x in args):
-        return list(args)
     pairs = [unbox(x) for x in args]
     dt = result_dtype(*[value for value, _ in pairs])
+    if any(getattr(x, "_box", None) is not None for x in args):
+        return [
+            recorded.astype(x, dtype=dt) if isinstance(x, Tensor) and x.array.dtype != dt
+            else x if isinstance(x, Tensor) else wrap(cast(x, dt))
+            for x in args
+        ]  # fmt: skip
     return [
         x if isinstance(x, Tensor) and x.array.dtype == dt else wrap(cast(value, dt), node)
         for x, (value, node) in zip(args, pairs, strict=True)

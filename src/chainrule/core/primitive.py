@@ -25,7 +25,8 @@ class Primitive:
     `eval` computes on raw arrays.  `pull` turns a cotangent of the output into cotangents of the
     arguments, `push` tangents of the arguments into one of the output; both come from the declared
     rules (see `chainrule.core.kinds`).  `aval` predicts shape and dtype, `samples` yields inputs
-    for the tests, `symbol` is the operation's written form.  With `real`, complex tensors are
+    for the tests, `symbol` is the operation's written form.  `batch` applies the operation to
+    arguments with a mapped axis in front (see `chainrule.core.batching`).  With `real`, complex tensors are
     refused: the operation orders numbers, or its rules hold for real ones only.
     """
 
@@ -52,6 +53,7 @@ class Primitive:
         grad_name: str | None = None,
         doc: str | None = None,
         real: bool = False,
+        batch: Callable[..., Any] | None = None,
     ) -> None:
         self.name = name
         self.eval = eval
@@ -62,6 +64,7 @@ class Primitive:
         self.grad_name = grad_name or "".join(part.capitalize() for part in name.split("_"))
         self.doc = doc
         self.real = real
+        self.batch = batch
         self._kept: dict[Any, tuple[tuple[bool, ...], bool]] = {}
         self._titled: dict[str, Primitive] = {}
 
@@ -111,8 +114,12 @@ class Primitive:
             known = self._kept[wanted] = (args, self.keeps_out(wanted))
         return known
 
-    def __call__(self, *args: Any, **params: Any) -> Any:
+    def apply(self, args: Sequence[Any], params: dict[str, Any]) -> Any:
+        """Apply to tensors, boxes, arrays and numbers, recording where needed."""
         return bind(self, args, params)
+
+    def __call__(self, *args: Any, **params: Any) -> Any:
+        return self.apply(args, params)
 
     def __repr__(self) -> str:
         return f"<primitive {self.name}>"

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.core import special_modes
+from chainrule.core.boxes import Box
 from chainrule.core.hooks import Arrived, run_post_hooks, run_pre_hooks, run_tensor_hooks
 from chainrule.core.namespaces import raw, recorded
 from chainrule.core.node import Aval, Node
@@ -164,6 +165,8 @@ def boxed(node: Node, args: Any, out: Any) -> tuple[Any, Any]:
 
 def has_nan(g: Any) -> bool:
     """Whether any entry is nan, at the cost of one dot product."""
+    if isinstance(g, Box):
+        return has_nan(list(g.inner) if isinstance(g.inner, (tuple, list)) else g.inner)
     a = g.array if isinstance(g, Tensor) else g
     if a is None:
         return False
@@ -184,6 +187,7 @@ class Sweep:
     """One reverse sweep: what it carries, what it found, and how careful it is.
 
     Attributes:
+        on_tensors: whether the rules run on tensors, because they are recorded or meet boxes.
         live: the nodes that may receive a cotangent; None means all.
         ends: the wanted nodes that pass nothing on.
         wanted: the nodes whose cotangents to return; None means the leaves.
@@ -196,13 +200,13 @@ class Sweep:
     """
 
     def __init__(
-        self, live: set[Node] | None, wanted: set[Node] | None, create_graph: bool
+        self, live: set[Node] | None, wanted: set[Node] | None, on_tensors: bool
     ) -> None:
         self.live = live
         self.wanted = wanted
         self.ends = ends_of(wanted, live)
-        self.create_graph = create_graph
-        self.xp: Any = recorded if create_graph else raw
+        self.on_tensors = on_tensors
+        self.xp: Any = recorded if on_tensors else raw
         self.careful = self.watch = False
         self.owner: Node | None = None  # the last node met whose cotangent nothing else holds
         self.done: dict[Node, tuple[Any, Any]] = {}
@@ -224,7 +228,7 @@ class Sweep:
         grads, owned, take = adjoints.grads, adjoints.owned, adjoints.grads.pop
         multiply, xp = self.xp.multiply, self.xp
         live, wanted, careful, got = self.live, self.wanted, self.careful, self.got
-        rare = self.watch or self.create_graph
+        rare = self.watch or self.on_tensors
         for node in reversed(order):
             g = take(node, None)
             if g is None:
@@ -309,7 +313,7 @@ class Sweep:
         args, out = node.args, node.out
         if node.extra is not None:
             args, out = unpack(args), unpack(out)
-        if self.create_graph:
+        if self.on_tensors:
             args, out = boxed(node, args, out)
         pulled = node.prim.pull(node, g, self.xp, args, out, self.live, careful)
         if self.watch:

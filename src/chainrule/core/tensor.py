@@ -38,7 +38,10 @@ class Tensor:
         node: the tape entry that produced the tensor; None if nothing is recorded for it.
     """
 
-    __slots__ = ("__dict__", "__weakref__", "_grad", "_view", "_views", "array", "node")
+    # Boxes alone fill `tag` and `inner`; a tensor may become a box by a write, so all have room.
+    __slots__ = (
+        "__dict__", "__weakref__", "_grad", "_view", "_views", "array", "inner", "node", "tag",
+    )  # fmt: skip
 
     array: Any
     node: Node | None
@@ -46,7 +49,7 @@ class Tensor:
     _view: ViewOf | None
     _views: list[Any] | None
 
-    # Subclasses that stand outside the tape (duals, jets, traced values) put their processor here.
+    # The class itself in boxes, which stand outside the tape (`chainrule.core.boxes`).
     _box: Any = None
     __array_priority__ = 1000.0
 

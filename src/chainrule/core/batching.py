@@ -1,0 +1,149 @@
+"""How a primitive is applied to a whole batch: what `batch=` in a declaration may be.
+
+A batch rule is a function `rule(prim, size, args, mapped, params)`.  `args` are tensors, arrays and
+numbers; those with `mapped[i]` carry the mapped axis, of length `size`, in front.  It returns the
+result (or the tuple of results) with the mapped axis in front.  It applies primitives with
+`prim.apply(args, params)` or through `xp`, the namespace of recorded functions.
+
+Elementwise operations need none.  The makers below cover what follows from an operation's meaning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+
+from chainrule.core.namespaces import recorded as xp
+from chainrule.core.tensor import Tensor
+
+Rule = Callable[[Any, int, Sequence[Any], Sequence[bool], dict[str, Any]], Any]
+
+
+def rank(x: Any) -> int:
+    """The number of dimensions of a tensor, array or number, the mapped axis included."""
+    shape = x.array.shape if isinstance(x, Tensor) else getattr(x, "shape", ())
+    return len(shape)
+
+
+def shape_of(x: Any) -> tuple[int, ...]:
+    """The shape of a tensor, array or number, the mapped axis included."""
+    return tuple(x.array.shape if isinstance(x, Tensor) else getattr(x, "shape", ()))
+
+
+def with_rank(x: Any, ndim: int) -> Any:
+    """A mapped argument with ones put after the mapped axis until it has `ndim` dimensions more."""
+    shape = shape_of(x)
+    missing = ndim + 1 - len(shape)
+    if missing <= 0:
+        return x
+    return xp.reshape(x, shape=(shape[0],) + (1,) * missing + shape[1:])
+
+
+def aligned(args: Sequence[Any], mapped: Sequence[bool]) -> list[Any]:
+    """The arguments so that broadcasting them lines up their own axes and the mapped one."""
+    ndim = max(rank(x) - m for x, m in zip(args, mapped, strict=True))
+    return [with_rank(x, ndim) if m else x for x, m in zip(args, mapped, strict=True)]
+
+
+def spread(x: Any, size: int) -> Any:
+    """An unmapped argument with a mapped axis in front, without copying."""
+    return xp.broadcast_to(x, shape=(size, *shape_of(x)))
+
+
+def all_mapped(size: int, args: Sequence[Any], mapped: Sequence[bool]) -> list[Any]:
+    """The arguments, every array among them mapped."""
+    return [
+        x if m or not hasattr(x, "dtype") else spread(x, size)
+        for x, m in zip(args, mapped, strict=True)
+    ]
+
+
+def folded(x: Any, axis: int = 0) -> Any:
+    """The mapped axis merged into the example's own `axis`: (B, ..., n, ...) to (..., B·n, ...)."""
+    shape = shape_of(x)
+    x = moved(x, 0, axis)
+    return xp.reshape(x, shape=(*shape[1 : axis + 1], shape[0] * shape[axis + 1], *shape[axis + 2 :]))
+
+
+def unfolded(x: Any, size: int, axis: int = 0) -> Any:
+    """What `folded` undoes: the mapped axis taken out of `axis` and put in front."""
+    shape = shape_of(x)
+    n = shape[axis] // size if size else 0
+    x = xp.reshape(x, shape=(*shape[:axis], size, n, *shape[axis + 1 :]))
+    return moved(x, axis, 0)
+
+
+def moved(x: Any, source: int, destination: int) -> Any:
+    """An array with one axis moved to another place."""
+    if source == destination:
+        return x
+    axes = list(range(rank(x)))
+    axes.insert(destination, axes.pop(source))
+    return xp.permute_dims(x, axes=tuple(axes))
+
+
+def shifted(axis: Any, ndim: int) -> Any:
+    """An axis (or tuple of them) of an example as an axis of the batch; None means all."""
+    if axis is None:
+        return tuple(range(1, ndim + 1))
+    if isinstance(axis, (tuple, list)):
+        return tuple(shifted(a, ndim) for a in axis)
+    return int(axis) % max(ndim, 1) + 1
+
+
+def along(*names: str) -> Rule:
+    """An operation of one array whose parameters of these names are axes."""
+
+    def rule(
+        prim: Any, size: int, args: Sequence[Any], mapped: Sequence[bool], params: dict[str, Any]
+    ) -> Any:
+        ndim = rank(args[0]) - 1
+        moved = {name: shifted(params[name], ndim) for name in names if name in params}
+        return prim.apply(args, {**params, **moved})
+
+    return rule
+
+
+def leading(
+    prim: Any, size: int, args: Sequence[Any], mapped: Sequence[bool], params: dict[str, Any]
+) -> Any:
+    """An operation that maps over leading axes by itself, broadcasting them, as linalg does."""
+    return prim.apply(aligned(args, mapped), params)
+
+
+def leading_all(
+    prim: Any, size: int, args: Sequence[Any], mapped: Sequence[bool], params: dict[str, Any]
+) -> Any:
+    """An operation that maps over leading axes, which all arguments must have."""
+    return prim.apply(all_mapped(size, args, mapped), params)
+
+
+def prefixed(*names: str) -> Rule:
+    """An operation of one array whose parameters of these names are whole shapes."""
+
+    def rule(
+        prim: Any, size: int, args: Sequence[Any], mapped: Sequence[bool], params: dict[str, Any]
+    ) -> Any:
+        return prim.apply(args, {**params, **{name: (size, *params[name]) for name in names}})
+
+    return rule
+
+
+def one_by_one(
+    prim: Any, size: int, args: Sequence[Any], mapped: Sequence[bool], params: dict[str, Any]
+) -> Any:
+    """Any operation at all, example after example: slow, and only where nothing better exists."""
+    rows = [
+        prim.apply([x[i] if m else x for x, m in zip(args, mapped, strict=True)], params)
+        for i in range(size)
+    ]
+    if isinstance(rows[0], tuple):
+        return tuple(xp.stack(*column, axis=0) for column in zip(*rows, strict=True))
+    return xp.stack(*rows, axis=0)
+
+
+__all__ = [
+    "Rule", "aligned", "all_mapped", "along", "folded", "leading", "leading_all", "moved",
+    "one_by_one", "prefixed", "rank", "shape_of", "shifted", "spread", "unfolded", "with_rank", "xp",
+]  # fmt: skip

@@ -1,0 +1,207 @@
+"""Boxes: tensors that stand outside the tape while a transform runs.
+
+A transform (forward mode, vmap, Taylor mode) wraps its inputs in boxes that carry its *tag*.  A
+primitive that meets boxes is handed to the newest tag among them, which takes its boxes apart,
+applies the primitive to what is inside, and boxes the result.  What is inside may be boxes of older
+transforms, so nesting needs no counters and no stack: the newest tag is the outermost box.
+
+Writing in place to a box computes the new value and lets the tensor *become* it, together with its
+family of views; so does writing a box into an ordinary tensor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from itertools import count
+from typing import Any
+
+from chainrule.core.namespaces import recorded
+from chainrule.core.primitive import REGISTRY, Primitive
+from chainrule.core.source import caller, describe
+from chainrule.core.tensor import Tensor, note_view, put_view
+
+_next_level = count(1).__next__
+
+
+class Tag:
+    """One running transform: which boxes are its own, and what it does with a primitive.
+
+    Attributes:
+        level: a number that grows with time, so that the newest tag has the largest.
+        alive: False once the transform has returned.
+        title: what the user called, for messages: `jvp`, `vmap`.
+    """
+
+    __slots__ = ("alive", "level", "place", "title")
+
+    def __init__(self, title: str) -> None:
+        self.level = _next_level()
+        self.alive = True
+        self.title = title
+        self.place = caller(1)
+
+    def process(self, prim: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Any:
+        """Apply a primitive whose newest boxes are this tag's."""
+        raise NotImplementedError
+
+    def zeros_like(self, x: Tensor) -> Tensor:
+        """What `x` becomes when it turns into a box of this tag without changing its value."""
+        raise NotImplementedError
+
+
+class Box(Tensor):
+    """A tensor outside the tape: a tag, and inner tensors in a form that the tag knows."""
+
+    __slots__ = ()
+
+    tag: Any
+    inner: Any
+
+
+def process(prim: Primitive, args: Sequence[Any], params: dict[str, Any] | None) -> Any:
+    """Apply a primitive to arguments among which there are boxes.
+
+    Raises:
+        RuntimeError: if a box has outlived its transform.
+    """
+    tag = newest(args)
+    if not tag.alive:
+        raise escaped(tag, prim.name)
+    return tag.process(prim, args, params or {})
+
+
+Box._box = Box
+Box.process = staticmethod(process)  # type: ignore[attr-defined] # `bind` finds it by `_box`
+
+
+def newest(args: Sequence[Any]) -> Any:
+    """The newest tag among the arguments; None if there are no boxes."""
+    found = None
+    for x in args:
+        if isinstance(x, Box) and (found is None or x.tag.level > found.level):
+            found = x.tag
+    return found
+
+
+def is_box(x: Any) -> bool:
+    """Whether a value is a box."""
+    return isinstance(x, Box)
+
+
+def any_box(args: Sequence[Any]) -> bool:
+    """Whether there is a box among the values."""
+    return any([isinstance(x, Box) for x in args])
+
+
+def escaped(tag: Tag, what: str) -> RuntimeError:
+    """The error for a box that is used after its transform has returned."""
+    return RuntimeError(
+        f"{what}() got a tensor that belongs to a call of {tag.title} that has already returned "
+        f"({describe(*tag.place)}): the function given to {tag.title} stored it, or wrote it into "
+        "a tensor from outside. Return it from the function instead."
+    )
+
+
+# ---------------------------------------------------------------- running transforms
+
+running: ContextVar[tuple[Any, ...]] = ContextVar("chainrule_transforms", default=())
+
+
+@contextmanager
+def entered(tag: Any) -> Iterator[Any]:
+    """Let a transform run: its tag is alive, and known to those that begin inside."""
+    token = running.set((*running.get(), tag))
+    try:
+        yield tag
+    finally:
+        tag.alive = False
+        running.reset(token)
+
+
+# ---------------------------------------------------------------- in place
+
+
+def become(x: Tensor, value: Any, title: str = "this operation") -> Tensor:
+    """Let `x` be `value`, in its own shape and dtype: what a write in place does to boxes.
+
+    The tensors that share memory with `x` follow: what `x` is a view of, and all other views.
+    The memory itself is not written; it belongs to whoever made it.
+    """
+    tag = newest((x, value))
+    if tag is not None and not tag.alive:
+        raise escaped(tag, title)
+    shape, dt = x.array.shape, x.array.dtype
+    if not isinstance(value, Tensor):
+        value = recorded.astype(value, dtype=dt)
+    if value.array.dtype != dt:
+        value = recorded.astype(value, dtype=dt)
+    if value.array.shape != shape:
+        value = recorded.broadcast_to(value, shape=tuple(shape))
+    if not isinstance(value, Box) and not isinstance(x, Box) and tag is None:
+        raise AssertionError("a write without boxes is not for here")
+    take_over(x, value)
+    written = {id(x)}
+    while x._view is not None:
+        view, parent = x._view, x._view.parent
+        key = (view.prim.name, tuple(sorted(view.params.items())))
+        take_over(parent, recorded.write_view(parent, x, view=key))
+        written.add(id(parent))
+        x = parent
+    _renew_views(x, written)
+    return x
+
+
+def _renew_views(root: Tensor, written: set[int]) -> None:
+    stack = [root]
+    while stack:
+        parent = stack.pop()
+        for weak in parent._views or ():
+            child = weak()
+            if child is None or child._view is None:
+                continue
+            if id(child) not in written:
+                taken = child._view
+                take_over(child, REGISTRY[taken.prim.name].apply((parent,), taken.params))
+            stack.append(child)
+
+
+def take_over(x: Tensor, value: Tensor) -> None:
+    """Give `x` the class and contents of `value`; its place among views stays."""
+    if isinstance(value, Box):
+        x.__class__ = type(value)
+        x.tag, x.inner = value.tag, value.inner
+    elif isinstance(x, Box):
+        x.__class__ = Tensor
+    x.array, x.node = value.array, value.node
+
+
+def box_like(cls: Any, tag: Any, inner: Any, array: Any) -> Any:
+    """A box of the class with this content; `array` answers for shape and dtype."""
+    made = _new(cls)
+    made.tag = tag
+    made.inner = inner
+    made.array = array
+    made.node = None
+    return made
+
+
+_new: Callable[[Any], Any] = object.__new__
+
+__all__ = [
+    "Box",
+    "Tag",
+    "any_box",
+    "become",
+    "box_like",
+    "entered",
+    "escaped",
+    "is_box",
+    "newest",
+    "note_view",
+    "process",
+    "put_view",
+    "running",
+    "take_over",
+]

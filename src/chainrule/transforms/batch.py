@@ -1,0 +1,154 @@
+"""vmap: one run of a function computes it for a whole batch.
+
+A mapped value is a box whose inner tensor has the mapped axis in front; its shape, as the function
+sees it, is that of one example.  A primitive that meets mapped values is applied to the inner
+tensors by its batch rule.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from chainrule.core import batching
+from chainrule.core.batching import spread
+from chainrule.core.boxes import Box, Tag, note_view
+from chainrule.core.calls import operands
+from chainrule.core.primitive import Primitive
+from chainrule.core.tensor import Tensor, new
+
+
+class MappedArray:
+    """What a mapped tensor shows instead of an array: the shape of one example, and no values."""
+
+    __slots__ = ("dtype", "ndim", "shape", "title")
+
+    def __init__(self, shape: tuple[int, ...], dtype: Any, title: str) -> None:
+        self.shape = shape
+        self.dtype = dtype
+        self.ndim = len(shape)
+        self.title = title
+
+    @property
+    def size(self) -> int:
+        size = 1
+        for n in self.shape:
+            size *= n
+        return size
+
+    @property
+    def itemsize(self) -> int:
+        found: int = self.dtype.itemsize
+        return found
+
+    @property
+    def nbytes(self) -> int:
+        return self.size * self.itemsize
+
+    def _refuse(self, *args: Any, **kwargs: Any) -> NoReturn:
+        raise RuntimeError(
+            f"{self.title}: this looks at the values of a tensor that is mapped over, and every "
+            "example has its own: it looks like you're either calling .item() on a Tensor, using "
+            "it in data-dependent control flow (if x > 0, while, range(n)), or converting it to "
+            "a NumPy array or a number. Use where(condition, a, b) instead of a branch, and "
+            "operations on the tensor instead of its numbers."
+        )
+
+    __array__ = __bool__ = __int__ = __float__ = __complex__ = __index__ = _refuse
+    __getitem__ = __setitem__ = __iter__ = __len__ = _refuse
+    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = _refuse
+    __lt__ = __le__ = __gt__ = __ge__ = __neg__ = __invert__ = __and__ = __or__ = _refuse
+    __eq__ = __ne__ = _refuse  # type: ignore[assignment]
+    __hash__ = None  # type: ignore[assignment]
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        self._refuse()
+
+    def __repr__(self) -> str:
+        return f"<mapped {self.dtype}{list(self.shape)}>"
+
+
+class Batched(Box):
+    """A value per example: `inner` has the mapped axis in front."""
+
+    __slots__ = ()
+
+    def detach(self) -> Any:
+        """The same values, not recorded."""
+        return batched(self.tag, self.inner.detach())
+
+    def __repr__(self, *, tensor_contents: Any = None) -> str:
+        return f"Batched(size={self.tag.size}, inner={self.inner!r})"
+
+
+def batched(tag: BatchTag, inner: Tensor) -> Batched:
+    """A box of the tag around a tensor with the mapped axis in front."""
+    made: Batched = new(Batched)
+    made.tag = tag
+    made.inner = inner
+    array = inner.array
+    made.array = MappedArray(tuple(array.shape[1:]), array.dtype, tag.title)
+    made.node = None
+    return made
+
+
+class BatchTag(Tag):
+    """vmap, running.
+
+    Attributes:
+        size: the number of examples.
+        randomness: "error", "different" or "same": what random functions may do.
+    """
+
+    __slots__ = ("randomness", "size")
+
+    def __init__(self, title: str, size: int, randomness: str = "error") -> None:
+        super().__init__(title)
+        self.size = size
+        self.randomness = randomness
+
+    def holds(self, x: Any) -> bool:
+        """Whether a value is mapped by this transform, at the outermost level."""
+        return type(x) is Batched and x.tag is self
+
+    def inner(self, x: Any) -> Any:
+        """A value with the mapped axis in front, spread if it is the same for all examples."""
+        return x.inner if self.holds(x) else spread(x, self.size)
+
+    def process(self, prim: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Any:
+        mapped = [type(x) is Batched and x.tag is self for x in args]
+        if prim.partials is not None:
+            args = self._elementwise_operands(prim, args, mapped)
+            return batched(self, prim.apply(args, params))
+        inner = [x.inner if m else x for x, m in zip(args, mapped, strict=True)]
+        rule = prim.batch
+        if rule is None:
+            rule = batching.one_by_one
+            warnings.warn(
+                f"{self.title}: {prim.name} has no batching rule, so it runs in a loop over the "
+                f"{self.size} examples, which is slow",
+                UserWarning,
+                stacklevel=3,
+            )
+        out = rule(prim, self.size, inner, mapped, params)
+        if isinstance(out, tuple):
+            return tuple([batched(self, o) for o in out])
+        made = batched(self, out)
+        if prim.view and isinstance(args[0], Tensor):
+            note_view(made, args[0], prim, params)
+        return made
+
+    def _elementwise_operands(
+        self, prim: Any, args: Sequence[Any], mapped: Sequence[bool]
+    ) -> list[Any]:
+        """The inner tensors, axes lined up, in the dtype that the examples would have."""
+        if len(args) == 1:
+            return [args[0].inner]
+        inner = [x.inner if m else x for x, m in zip(operands(prim, args), mapped, strict=True)]
+        return batching.aligned(inner, mapped)
+
+
+__all__ = ["BatchTag", "Batched", "MappedArray", "batched"]

@@ -1,0 +1,271 @@
+"""Reverse mode as a transform: functions in, pullbacks out, under any other transforms.
+
+An input is *aliased*: the function gets the same values with a fresh node, and gradients are taken
+with respect to that node.  So nested reverse transforms cannot be confused, whatever they close
+over.
+
+Under forward mode, Taylor mode or vmap the values are boxes.  Then the tensor at the bottom of the
+box is aliased, and a pull goes component by component.  With y(ε) = y_p + ε y_t a function of
+x(ε) = x_p + ε x_t, and c = c_p + ε c_t a cotangent, the gradient J(x(ε))ᵀ c(ε) has the components
+
+    g_p = (∂y_p/∂x_p)ᵀ c_p          g_t = (∂y_p/∂x_p)ᵀ c_t + (∂y_t/∂x_p)ᵀ c_p,
+
+because the coefficient of ε in J(x(ε)) is ∂y_t/∂x_p with x_t held fixed.  For a Taylor series,
+g_k = Σ_{i+j=k} (∂y_i/∂x_0)ᵀ c_j in the same way.  Under vmap an input that is the same for all
+examples is first spread over them (without copying), so that each has a gradient of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from chainrule.core import engine, modes
+from chainrule.core.batching import spread
+from chainrule.core.boxes import Box, Tag, newest, running
+from chainrule.core.dtypes import is_inexact
+from chainrule.core.kinds import linear
+from chainrule.core.node import Aval, Node
+from chainrule.core.primitive import LEAF, make_node
+from chainrule.core.source import caller
+from chainrule.core.tensor import Tensor, wrap
+from chainrule.transforms.batch import Batched, BatchTag, batched
+from chainrule.transforms.forward import Dual, ForwardTag, dual
+
+ALIAS = linear("alias", lambda x, scope: x, lambda g: g).prim
+
+
+class Scope:
+    """A reverse transform: alive while its function runs."""
+
+    __slots__ = ("alive", "recording")
+
+    def __init__(self) -> None:
+        self.alive = True
+        self.recording = modes.is_recording()
+
+
+def alias(x: Tensor, scope: Scope) -> Tensor:
+    """The same value with a fresh node at the bottom, to differentiate with respect to."""
+    tags = [t for t in running.get() if isinstance(t, BatchTag)]
+    return _alias(x, scope, tags)
+
+
+def _alias(x: Any, scope: Scope, tags: list[BatchTag]) -> Any:
+    """Alias under the running vmaps `tags`, the newest of which is last."""
+    tag = x.tag if isinstance(x, Box) else None
+    if tags and (tag is None or tag.level < tags[-1].level):
+        *older, top = tags
+        return batched(top, _alias(spread(x, top.size), scope, older))
+    if tag is None:
+        return _alias_plain(x, scope)
+    if isinstance(x, Batched):
+        return batched(tag, _alias(x.inner, scope, [t for t in tags if t is not tag]))
+    return tag.with_primal(x, lambda primal: _alias(primal, scope, tags))
+
+
+def _alias_plain(x: Tensor, scope: Scope) -> Tensor:
+    array = x.array[...]
+    array.flags.writeable = False  # the function must not change what its caller holds
+    parent = x.node if scope.recording else None
+    node = make_node(
+        ALIAS, (Aval(array.shape, array.dtype),), None, {"scope": scope}, (parent,), caller(1)
+    )
+    node.shape, node.dtype = array.shape, array.dtype
+    made: Tensor = wrap(array, node)
+    return made
+
+
+def bottom(x: Any) -> Tensor:
+    """The tensor at the bottom of a box: innermost, and primal at every level."""
+    while isinstance(x, Box):
+        x = x.inner if isinstance(x, Batched) else x.inner[0]
+    found: Tensor = x
+    return found
+
+
+def pull(
+    outs: Sequence[Any], cotangents: Sequence[Any], inputs: Sequence[Any], scope: Scope | None,
+    create_graph: bool = False,
+) -> list[Any]:  # fmt: skip
+    """Gradients with respect to aliased inputs; None where nothing depends on an input."""
+    pairs = [(y, c) for y, c in zip(outs, cotangents, strict=True) if c is not None]
+    if not pairs:
+        return [None] * len(inputs)
+    ys = [y for y, _ in pairs]
+    tag = newest([*ys, *inputs])
+    if tag is not None:
+        found: list[Any] = _PULLS[type(tag)](tag, pairs, inputs, scope, create_graph)
+        return found
+    return _pull_plain(pairs, [x.node for x in inputs], scope, create_graph)
+
+
+def _pull_plain(
+    pairs: Sequence[tuple[Tensor, Any]], nodes: Sequence[Node], scope: Scope | None,
+    create_graph: bool,
+) -> list[Any]:  # fmt: skip
+    pairs = [(y, c) for y, c in pairs if y.node is not None]
+    boxes = any(isinstance(c, Box) for _, c in pairs)
+    order, live = engine.between([y.node for y, _ in pairs if y.node is not None], nodes)
+    seeds = [(y.node, c) for y, c in pairs if y.node in live]
+    if not seeds:
+        return [None] * len(nodes)
+    recording = modes.is_recording() if scope is None else scope.recording
+    create_graph = create_graph or (
+        recording
+        and (any(_bottom_node(c) is not None for _, c in seeds) or leads_outside(order, live))
+    )
+    if not (create_graph or boxes):
+        seeds = [(n, c.array) for n, c in seeds]
+    found, _ = engine.pull(order, seeds, live, set(nodes), create_graph, on_tensors=boxes)  # type: ignore[arg-type]
+    return [None if g is None else g if isinstance(g, Tensor) else wrap(g)
+            for g in (found.get(n) for n in nodes)]  # fmt: skip
+
+
+def _bottom_node(c: Any) -> Node | None:
+    return bottom(c).node
+
+
+def leads_outside(order: Sequence[Node], live: set[Node]) -> bool:
+    """Whether somebody else may want to differentiate what was computed in a region.
+
+    So it is if a path leads from the region to a leaf that requires grad, or to the alias of a
+    transform that is still running.
+    """
+    leaving = {p for n in order for p in n.parents if p is not None and p not in live}
+    stack = list(leaving)
+    while stack:
+        node = stack.pop()
+        if node.prim is LEAF:
+            return True
+        if node.prim is ALIAS and node.params is not None and node.params["scope"].alive:
+            return True
+        for p in node.parents:
+            if p is not None and p not in leaving:
+                leaving.add(p)
+                stack.append(p)
+    return False
+
+
+# ---------------------------------------------------------------- component by component
+
+
+def _pull_dual(
+    tag: ForwardTag, pairs: Any, inputs: Any, scope: Any, create_graph: bool
+) -> list[Any]:
+    primal_pairs, tangent_pairs = [], []
+    for y, c in pairs:
+        (y_p, y_t), (c_p, c_t) = tag.split(y), split_under(tag, c)
+        primal_pairs.append((y_p, c_p))
+        tangent_pairs += [(y_p, c_t), (y_t, c_p)]
+    bottoms = [tag.split(x)[0] for x in inputs]
+    g_p = pull(*_columns(primal_pairs), bottoms, scope, create_graph)
+    tangent_pairs = [(y, c) for y, c in tangent_pairs if y is not None and c is not None]
+    g_t = pull(*_columns(tangent_pairs), bottoms, scope, create_graph)
+    return [join_over(tag, p, t) for p, t in zip(g_p, g_t, strict=True)]
+
+
+def _columns(pairs: Sequence[tuple[Any, Any]]) -> tuple[list[Any], list[Any]]:
+    return [y for y, _ in pairs], [c for _, c in pairs]
+
+
+def split_under(tag: ForwardTag, c: Any) -> tuple[Any, Any]:
+    """Primal and tangent of a cotangent that may be mapped by newer vmaps: boxes in between."""
+    if isinstance(c, Batched) and c.tag.level > tag.level:
+        p, t = split_under(tag, c.inner)
+        return batched(c.tag, p), None if t is None else batched(c.tag, t)
+    return tag.split(c)
+
+
+def join_over(tag: ForwardTag, p: Any, t: Any) -> Any:
+    """The gradient with these components; what newer vmaps map over stays outermost."""
+    if t is None:
+        return p
+    newer = newest((p, t))
+    if newer is not None and newer.level > tag.level and isinstance(newer, BatchTag):
+        inner_p = zeros_of(t.inner) if p is None else newer.inner(p)
+        return batched(newer, join_over(tag, inner_p, newer.inner(t)))
+    return dual(tag, zeros_of(t) if p is None else p, t)
+
+
+def zeros_of(x: Tensor) -> Tensor:
+    """Zeros of the shape and dtype of a tensor."""
+    made: Tensor = wrap(np.zeros(tuple(x.array.shape), x.array.dtype))
+    return made
+
+
+def _pull_batched(
+    tag: BatchTag, pairs: Any, inputs: Any, scope: Any, create_graph: bool
+) -> list[Any]:
+    if not all(tag.holds(x) for x in inputs):
+        raise RuntimeError(
+            f"{tag.title}: the gradient with respect to a tensor that is not mapped over was asked "
+            "for inside the mapped function by autograd.grad or backward; use func.grad or "
+            "func.vjp there, which give every example a gradient of its own"
+        )
+    ys = [tag.inner(y) for y, _ in pairs]
+    cs = [tag.inner(c) for _, c in pairs]
+    found = pull(ys, cs, [x.inner for x in inputs], scope, create_graph)
+    return [None if g is None else batched(tag, g) for g in found]
+
+
+_PULLS: dict[type[Tag], Callable[..., list[Any]]] = {
+    ForwardTag: _pull_dual,
+    BatchTag: _pull_batched,
+}
+
+
+# ---------------------------------------------------------------- running a function
+
+
+class Pullback:
+    """What one run of a function left to differentiate.
+
+    Attributes:
+        inputs: the aliased inputs.
+        outs: the outputs, tensors.
+    """
+
+    def __init__(self, f: Callable[..., Any], xs: Sequence[Tensor], title: str) -> None:
+        for i, x in enumerate(xs):
+            if not is_inexact(x.array.dtype):
+                raise RuntimeError(
+                    f"{title}: only Tensors of floating point and complex dtype can be "
+                    f"differentiated with respect to, but input {i} is {x.dtype}; convert it, for "
+                    "example with x.double()"
+                )
+        self.scope = Scope()
+        self.inputs = [alias(x, self.scope) for x in xs]
+        token = modes.enter(modes.changed(grad=True))
+        try:
+            self.result = f(*self.inputs)
+        finally:
+            self.scope.alive = False
+            modes.leave(token)
+
+    def settled(self, y: Tensor) -> Tensor:
+        """An output as the caller gets it: off the tape unless the caller's tape goes on."""
+        if isinstance(y, Batched):
+            return batched(y.tag, self.settled(y.inner))
+        if isinstance(y, Box):
+            found: Tensor = y.tag.mapped_inner(y, self.settled)
+            return found
+        if y.node is None:
+            return y
+        if self.scope.recording and leads_outside((y.node,), set()):
+            return y
+        array = y.array
+        made: Tensor = wrap(array if array.flags.writeable else array.copy())
+        return made
+
+    def pull(self, outs: Sequence[Any], cotangents: Sequence[Any]) -> list[Any]:
+        """Gradients with respect to the inputs, zeros where nothing depends on one."""
+        found = pull(outs, cotangents, self.inputs, self.scope)
+        return [
+            zeros_of(x) if g is None else g for g, x in zip(found, self.inputs, strict=True)
+        ]
+
+
+__all__ = ["ALIAS", "Dual", "Pullback", "Scope", "alias", "bottom", "leads_outside", "pull"]
