@@ -431,7 +431,7 @@ def nested(depth):
 
 
 def test_deeper_than_the_recursion_limit():
-    depth = 20_000
+    depth = 10_000
     assert depth > sys.getrecursionlimit()
     value = nested(depth)
     leaves, spec = tree.flatten(value)
