@@ -344,6 +344,15 @@ def test_a_derived_tensor_is_computed_again():
     assert w.grad.item() == 3
 
 
+def test_derived_numbers_are_computed_again_and_not_compared():
+    box = Box(2.0, 3.0)
+    assert tree.map(lambda x: 10 * x, box).area == 600
+    tree.check_same(box, Box(1.0, 5.0))
+    assert tree.structure(box) == tree.structure(Box(cr.ones(2), 0))
+    assert repr(tree.structure(box)) == "Box(width=*, height=*)"
+    assert tree.broadcast_prefix(Box(0, 1), Box(cr.ones(2), 3)) == [0, 1]
+
+
 def test_a_derived_tensor_that_cannot_be_computed_again():
     @dataclasses.dataclass
     class Loose:
@@ -363,9 +372,13 @@ def test_a_derived_tensor_that_cannot_be_computed_again():
     assert tree.map(lambda x: x + 1, value).a == 2
     value.cache = cr.ones(1)
     for broken in (value, Scaled(cr.ones(1), 3.0)):
-        with pytest.raises(TypeError, match=r"holds a tensor, but is not a field of __init__"):
+        with pytest.raises(
+            TypeError, match=r"holds a tensor or number, but is not a field of __init__"
+        ):
             tree.flatten(broken)
-    assert tree.map(lambda x: x + 1, Scaled(1, 3.0)).b == 3.0
+    with pytest.raises(TypeError, match="the field 'b' of Scaled holds a tensor or number"):
+        tree.flatten(Scaled(1, 3.0))  # 3.0 follows from 1, and may not stay what it is
+    assert tree.map(lambda x: x + 1, Scaled(1, 3)).b == 3
 
 
 def test_static_values_need_no_hash():
