@@ -184,6 +184,12 @@ def test_errors(values, options, kind, message):
     assert state(layer) == before
 
 
+def test_the_name_of_older_programs():
+    weights = {"weight": cr.ones(1, 2), "bias": cr.zeros(1)}
+    got = nn.utils.stateless.functional_call(nn.Linear(2, 1), weights, cr.ones(2))
+    assert got.tolist() == [2]
+
+
 def test_only_modules_can_be_called():
     with pytest.raises(TypeError, match=r"is not an instance of chainrule.nn.Module"):
         functional_call(lambda: 1, {}, None)
