@@ -2,12 +2,15 @@
 
 import numpy as np
 
+from chainrule import func
 from chainrule.autograd.reverse import grad
 from chainrule.core import engine
+from chainrule.core.boxes import entered
 from chainrule.core.dtypes import is_inexact
 from chainrule.core.primitive import Primitive
 from chainrule.core.samples import Sample
 from chainrule.core.tensor import Tensor, set_requires_grad, wrap
+from chainrule.transforms.batch import BatchTag, batched
 
 STEP = 1e-6
 
@@ -210,3 +213,68 @@ def check_non_contiguous(prim, sample):
     b = prim.eval(*map(spread, sample.args), **sample.params)
     for x, y in zip(flat(a), flat(b), strict=True):
         np.testing.assert_allclose(x, y, rtol=1e-12)
+
+
+def examples_of(prim, sample, position, size):
+    """Arguments like the one at `position`, different for each example where the operation allows."""
+    a = sample.args[position]
+    if not isinstance(a, np.ndarray):
+        return None
+    if is_inexact(a.dtype):
+        return [a * (1 + 0.004 * b) for b in range(size)]
+
+    def accepted(candidate):
+        args = list(sample.args)
+        args[position] = candidate
+        try:
+            prim.eval(*args, **sample.params)
+        except (ValueError, IndexError):
+            return False
+        return True
+
+    rolled = [np.roll(a, b) for b in range(size)]
+    return rolled if all(map(accepted, rolled)) else [a] * size
+
+
+def check_batch(prim, sample, positions, size=3):
+    """One application to a batch gives what a loop over the examples gives."""
+    rows = {i: examples_of(prim, sample, i, size) for i in positions}
+    with entered(BatchTag("vmap", size)) as tag:
+        args = [
+            batched(tag, wrap(np.stack(rows[i]))) if i in rows else a
+            for i, a in enumerate(sample.args)
+        ]
+        outs = prim(*args, **sample.params)
+        outs = outs if isinstance(outs, tuple) else (outs,)
+        found = [tag.inner(o).array for o in outs]
+        logical = [o.shape for o in outs]
+    for b in range(size):
+        one = [rows[i][b] if i in rows else a for i, a in enumerate(sample.args)]
+        expected = prim.eval(*one, **sample.params)
+        expected = expected if isinstance(expected, tuple) else (expected,)
+        for got, shape, want in zip(found, logical, expected, strict=True):
+            want = np.asarray(want)
+            assert tuple(shape) == want.shape
+            assert got.dtype == want.dtype
+            np.testing.assert_allclose(got[b], want, rtol=1e-12, atol=1e-12)
+
+
+def check_jacobians(prim, sample):
+    """One sweep with many cotangents gives what one run with many tangents gives."""
+    positions = tuple(differentiable_args(prim, sample))
+    args = [wrap(np.array(a)) if isinstance(a, np.ndarray) else a for a in sample.args]
+
+    def f(*xs):
+        full = list(args)
+        for i, x in zip(positions, xs, strict=True):
+            full[i] = x
+        return tuple(flat(prim(*full, **sample.params)))
+
+    xs = [args[i] for i in positions]
+    if any(x.array.dtype.kind == "c" for x in [*xs, *f(*xs)]):
+        return
+    argnums = tuple(range(len(xs)))
+    rev, fwd = func.jacrev(f, argnums)(*xs), func.jacfwd(f, argnums)(*xs)
+    for a, b in zip(rev, fwd, strict=True):
+        for x, y in zip(a, b, strict=True):
+            close(x.array, y.array, 1e-9)

@@ -57,3 +57,24 @@ def test_aval_predicts_evaluation(prim, sample):
 @pytest.mark.parametrize(("prim", "sample"), CASES)
 def test_memory_layout_is_irrelevant(prim, sample):
     checks.check_non_contiguous(prim, sample)
+
+
+def batch_cases():
+    """Each array argument mapped by itself, and all of them together."""
+    for case in CASES:
+        prim, sample = case.values
+        arrays = [i for i, a in enumerate(sample.args) if isinstance(a, np.ndarray)]
+        choices = [(i,) for i in arrays] + ([tuple(arrays)] if len(arrays) > 1 else [])
+        for chosen in choices:
+            name = "".join(map(str, chosen))
+            yield pytest.param(prim, sample, chosen, id=f"{case.id}-{name}")
+
+
+@pytest.mark.parametrize(("prim", "sample", "mapped"), list(batch_cases()))
+def test_batch_is_a_loop(prim, sample, mapped):
+    checks.check_batch(prim, sample, mapped)
+
+
+@pytest.mark.parametrize(("prim", "sample"), DIFFERENTIABLE)
+def test_jacrev_is_jacfwd(prim, sample):
+    checks.check_jacobians(prim, sample)

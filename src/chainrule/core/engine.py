@@ -181,9 +181,15 @@ def quiet(create_graph: bool) -> Iterator[None]:
         modes.leave(token)
 
 
-def push(order: Sequence[Node], seeds: dict[Node, Any], create_graph: bool) -> dict[Node, Any]:
-    """Forward mode over a recorded region: the tangent of every node of `order` that has one."""
-    xp = recorded if create_graph else raw
+def push(
+    order: Sequence[Node], seeds: dict[Node, Any], create_graph: bool, on_tensors: bool = False
+) -> dict[Node, Any]:
+    """Forward mode over a recorded region: the tangent of every node of `order` that has one.
+
+    The rules run on tensors if the derivative is to be recorded, or if asked to.
+    """
+    on_tensors = on_tensors or create_graph
+    xp = recorded if on_tensors else raw
     tangents: dict[Node, Any] = dict(seeds)
     with quiet(create_graph):
         for node in order:
@@ -196,7 +202,7 @@ def push(order: Sequence[Node], seeds: dict[Node, Any], create_graph: bool) -> d
                 args, out = node.args, node.out
                 if node.extra is not None:
                     args, out = unpack(args), unpack(out)
-                if create_graph:
+                if on_tensors:
                     args, out = boxed(node, args, out)
                 t = node.prim.push(node, incoming, xp, args, out)
                 if node.shape is not None and t is not None and t.shape != node.shape:

@@ -112,11 +112,7 @@ def _pull_plain(
     seeds = [(y.node, c) for y, c in pairs if y.node in live]
     if not seeds:
         return [None] * len(nodes)
-    recording = modes.is_recording() if scope is None else scope.recording
-    create_graph = create_graph or (
-        recording
-        and (any(_bottom_node(c) is not None for _, c in seeds) or leads_outside(order, live))
-    )
+    create_graph = create_graph or must_record(order, live, [c for _, c in seeds], scope)
     if not (create_graph or boxes):
         seeds = [(n, c.array) for n, c in seeds]
     found, _ = engine.pull(order, seeds, live, set(nodes), create_graph, on_tensors=boxes)  # type: ignore[arg-type]
@@ -124,8 +120,14 @@ def _pull_plain(
             for g in (found.get(n) for n in nodes)]  # fmt: skip
 
 
-def _bottom_node(c: Any) -> Node | None:
-    return bottom(c).node
+def must_record(
+    order: Sequence[Node], live: set[Node], seeds: Sequence[Any], scope: Scope | None
+) -> bool:
+    """Whether what a walk over a region computes may be differentiated by somebody else."""
+    recording = modes.is_recording() if scope is None else scope.recording
+    return recording and (
+        any(bottom(c).node is not None for c in seeds) or leads_outside(order, live)
+    )
 
 
 def leads_outside(order: Sequence[Node], live: set[Node]) -> bool:
@@ -259,6 +261,10 @@ class Pullback:
         array = y.array
         made: Tensor = wrap(array if array.flags.writeable else array.copy())
         return made
+
+    def must_record(self, order: Sequence[Node], live: set[Node], seeds: Sequence[Any]) -> bool:
+        """Whether what a walk over the region computes may be differentiated by the caller."""
+        return must_record(order, live, seeds, self.scope)
 
     def pull(self, outs: Sequence[Any], cotangents: Sequence[Any]) -> list[Any]:
         """Gradients with respect to the inputs, zeros where nothing depends on one."""

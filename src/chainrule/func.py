@@ -1,0 +1,20 @@
+"""Function transforms, with the names of `torch.func`: see `docs/transforms.md`."""
+
+from __future__ import annotations
+
+from chainrule.transforms.gradient import grad, grad_and_value, vjp
+from chainrule.transforms.jacobian import hessian, jacfwd, jacrev
+from chainrule.transforms.mapping import vmap
+from chainrule.transforms.tangents import jvp, linearize
+
+__all__ = [
+    "grad",
+    "grad_and_value",
+    "hessian",
+    "jacfwd",
+    "jacrev",
+    "jvp",
+    "linearize",
+    "vjp",
+    "vmap",
+]

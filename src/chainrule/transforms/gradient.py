@@ -1,0 +1,163 @@
+"""Reverse-mode transforms: `grad`, `grad_and_value`, `vjp`."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from chainrule.core.tensor import Tensor, wrap
+from chainrule.transforms.inputs import (
+    Arguments,
+    all_given,
+    as_tensor,
+    fitting,
+    matching,
+    outputs,
+    with_aux,
+)
+from chainrule.transforms.reverse import Pullback
+
+Function = Callable[..., Any]
+
+
+def ones_of(y: Any) -> Tensor:
+    """Ones of the shape and dtype of a tensor."""
+    made: Tensor = wrap(np.ones(tuple(y.array.shape), y.array.dtype))
+    return made
+
+
+def grad_and_value(func: Function, argnums: Any = 0, has_aux: bool = False) -> Function:
+    """A function that returns the gradient of a scalar function, and its value.
+
+    Args:
+        func: returns one real 0-d tensor; or, with `has_aux`, a pair of it and anything.
+        argnums: which positional argument to differentiate, or a tuple of them.  Arguments may be
+            trees; the gradient has the same structure.
+        has_aux: the result becomes (gradient, (value, aux)).
+
+    Raises:
+        RuntimeError: if the output is not a real scalar tensor, or an input is not differentiable.
+
+    >>> import chainrule as cr
+    >>> cr.func.grad_and_value(lambda x: (x * x).sum())(cr.tensor([1.0, 2.0]))
+    (tensor([2., 4.]), tensor(5.))
+    """
+    return _grad(func, argnums, has_aux, True, "grad_and_value")
+
+
+def grad(func: Function, argnums: Any = 0, has_aux: bool = False) -> Function:
+    """A function that returns the gradient of a scalar function.
+
+    Args:
+        func: returns one real 0-d tensor; or, with `has_aux`, a pair of it and anything.
+        argnums: which positional argument to differentiate, or a tuple of them.  Arguments may be
+            trees; the gradient has the same structure.
+        has_aux: the result becomes (gradient, aux).
+
+    Raises:
+        RuntimeError: if the output is not a real scalar tensor, or an input is not differentiable.
+
+    >>> import chainrule as cr
+    >>> cr.func.grad(cr.func.grad(lambda x: x**3))(cr.tensor(2.0))
+    tensor(12.)
+    """
+    return _grad(func, argnums, has_aux, False, "grad")
+
+
+def _grad(func: Function, argnums: Any, has_aux: bool, value: bool, title: str) -> Function:
+    @functools.wraps(func)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        given = Arguments(args, kwargs, argnums, title)
+        run = Pullback(lambda *xs: given.call(func, xs), given.leaves, title)
+        result, aux = with_aux(run.result, title) if has_aux else (run.result, None)
+        y = _scalar(result, title)
+        found = given.result(run.pull([y], [ones_of(y)]))
+        if value:
+            out = given.given(run.settled(y))
+            return (found, (out, _settled(aux, run, given.arrays))) if has_aux else (found, out)
+        return (found, _settled(aux, run, given.arrays)) if has_aux else found
+
+    return wrapper
+
+
+def _settled(aux: Any, run: Pullback, arrays: bool) -> Any:
+    from chainrule import tree
+
+    found = tree.map(lambda x: run.settled(x) if isinstance(x, Tensor) else x, aux)
+    return all_given(found, arrays)
+
+
+def _scalar(y: Any, title: str) -> Tensor:
+    """The output of a function to take a gradient of.
+
+    Raises:
+        RuntimeError: unless it is one real 0-d tensor.
+    """
+    t = as_tensor(y)
+    if not isinstance(t, Tensor):
+        raise RuntimeError(
+            f"{title}(f)(*args): Expected f(*args) to return a Tensor, got {type(y).__name__} "
+            "instead; additional outputs go into aux (has_aux=True)"
+        )
+    if tuple(t.array.shape) != ():
+        raise RuntimeError(
+            f"{title}(f)(*args): Expected f(*args) to return a scalar tensor, got tensor with "
+            f"{t.array.ndim} dims (shape {list(t.array.shape)}). Maybe you wanted to use the vjp "
+            "or jacrev APIs instead?"
+        )
+    if t.array.dtype.kind == "c":
+        raise RuntimeError(
+            f"{title}(f)(*args): Expected f(*args) to return a real tensor, got {t.dtype}: the "
+            "gradient of a complex output is not defined. Take .real, .imag or .abs() of it, or use "
+            "vjp"
+        )
+    return t
+
+
+def vjp(func: Function, *primals: Any, has_aux: bool = False) -> Any:
+    """The value of a function, and the function that maps cotangents back: g ↦ gᵀJ.
+
+    Args:
+        func: returns a tree of tensors; or, with `has_aux`, a pair of it and anything.
+        primals: the arguments, trees of tensors, arrays or floats.
+
+    Returns:
+        (output, vjp_fn), or (output, vjp_fn, aux).  `vjp_fn` takes a cotangent of the structure of
+        the output (or, if that is a tuple, one argument for each) and returns a tuple with one
+        entry per primal; it may be called any number of times.
+
+    Raises:
+        RuntimeError: if outputs are not tensors, or a cotangent does not fit.
+
+    >>> import chainrule as cr
+    >>> out, vjp_fn = cr.func.vjp(cr.sin, cr.tensor(0.0))
+    >>> vjp_fn(cr.tensor(2.0))
+    (tensor(2.),)
+    """
+    given = Arguments(primals, {}, tuple(range(len(primals))), "vjp")
+    run = Pullback(lambda *xs: given.call(func, xs), given.leaves, "vjp")
+    result, aux = with_aux(run.result, "vjp") if has_aux else (run.result, None)
+    outs, spec = outputs(result, "vjp")
+
+    def vjp_fn(*cotangents: Any, retain_graph: Any = None, create_graph: Any = None) -> Any:
+        value = cotangents[0] if len(cotangents) == 1 and not _is_tuple(result) else cotangents
+        if len(cotangents) == 1 and _is_tuple(result) and isinstance(cotangents[0], tuple):
+            value = cotangents[0]
+        leaves = matching(spec, value, "the cotangents", "the output", "vjp_fn")
+        cs = fitting(leaves, outs, "cotangents", "the outputs", "vjp_fn")
+        return given.result(run.pull(outs, cs))
+
+    out = spec.unflatten([given.given(run.settled(y)) for y in outs])
+    if has_aux:
+        return out, vjp_fn, _settled(aux, run, given.arrays)
+    return out, vjp_fn
+
+
+def _is_tuple(result: Any) -> bool:
+    return isinstance(result, tuple)
+
+
+__all__ = ["grad", "grad_and_value", "ones_of", "vjp"]

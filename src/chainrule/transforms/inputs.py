@@ -1,0 +1,214 @@
+"""What transforms do with arguments and results: trees of tensors, arrays or numbers.
+
+Functions always see tensors.  Results are arrays if arrays were given and no tensors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from chainrule import tree
+from chainrule.core.boxes import Box
+from chainrule.core.dtypes import as_numpy, default_dtype, is_inexact
+from chainrule.core.tensor import Tensor, wrap
+from chainrule.tree import Spec
+
+
+def is_array(x: Any) -> bool:
+    """Whether a leaf is an array of NumPy's."""
+    return isinstance(x, (np.ndarray, np.generic))
+
+
+def gives_arrays(leaves: Sequence[Any]) -> bool:
+    """Whether results are to be arrays: arrays were given, and no tensors."""
+    found = False
+    for x in leaves:
+        if isinstance(x, Tensor):
+            return False
+        found = found or is_array(x)
+    return found
+
+
+def as_tensor(x: Any) -> Any:
+    """An array as a tensor that shares its memory; anything else as it is."""
+    if isinstance(x, Tensor) or not is_array(x):
+        return x
+    array = np.asarray(x)
+    return wrap(array.astype(as_numpy(array.dtype), copy=False))
+
+
+def variable(x: Any, title: str, path: str = "") -> Tensor:
+    """A leaf to differentiate with respect to: a tensor, array or number.
+
+    Raises:
+        TypeError: for anything else.
+        RuntimeError: for integers, which have no derivative.
+    """
+    if isinstance(x, (float, complex)) and not is_array(x):
+        kind = default_dtype()
+        dt = np.result_type(kind, np.complex64) if isinstance(x, complex) else kind
+        made: Tensor = wrap(np.asarray(x, dt))
+        return made
+    t = as_tensor(x)
+    where = f" at {path}" if path else ""
+    if not isinstance(t, Tensor):
+        if isinstance(x, int):
+            raise RuntimeError(
+                f"{title}: cannot differentiate with respect to an integer, got {x!r}{where}; pass "
+                "a float"
+            )
+        raise TypeError(
+            f"{title}: inputs to differentiate with respect to are tensors, arrays and floats, got "
+            f"{type(x).__name__}{where}; choose other arguments with argnums, or leave it out of "
+            "the tree"
+        )
+    if not is_inexact(t.array.dtype):
+        raise RuntimeError(
+            f"{title}: only Tensors of floating point and complex dtype can be differentiated with "
+            f"respect to, but the input{where} is {t.dtype}; convert it, for example with "
+            "x.double()"
+        )
+    return t
+
+
+class Arguments:
+    """The positional arguments of a call, and which of them are differentiated.
+
+    Attributes:
+        leaves: the leaves to differentiate with respect to, tensors.
+        spec: their structure: that of the one argument, or of the tuple of them.
+        arrays: whether results are to be arrays.
+    """
+
+    def __init__(
+        self, args: Sequence[Any], kwargs: dict[str, Any], argnums: Any, title: str
+    ) -> None:
+        self.argnums = chosen(argnums, len(args), title)
+        self.single = isinstance(argnums, int)
+        everything, self._all = tree.flatten((tuple(args), kwargs))
+        self.arrays = gives_arrays(everything)
+        self.args, self.kwargs = self._all.unflatten([as_tensor(x) for x in everything])
+        picked: Any = tuple(args[i] for i in self.argnums)
+        leaves, self.spec = tree.flatten(picked[0] if self.single else picked)
+        paths = self.spec.paths() if len(leaves) > 1 else [""]
+        self.leaves = [variable(x, title, p) for x, p in zip(leaves, paths, strict=False)]
+
+    def call(self, f: Callable[..., Any], leaves: Sequence[Any]) -> Any:
+        """`f` of the arguments, with these leaves in place of those differentiated."""
+        picked = self.spec.unflatten(leaves)
+        args = list(self.args)
+        for i, x in zip(self.argnums, (picked,) if self.single else picked, strict=True):
+            args[i] = x
+        return f(*args, **self.kwargs)
+
+    def result(self, leaves: Sequence[Any]) -> Any:
+        """Leaves, one for each differentiated, as the caller expects them."""
+        return self.spec.unflatten([self.given(x) for x in leaves])
+
+    def given(self, x: Any) -> Any:
+        """One result, as an array where arrays were given."""
+        return as_given(x, self.arrays)
+
+
+def as_given(x: Any, arrays: bool) -> Any:
+    """A tensor as an array, where arrays were given and nothing hangs on it."""
+    if arrays and isinstance(x, Tensor) and x.node is None and not isinstance(x, Box):
+        return x.array
+    return x
+
+
+def all_given(result: Any, arrays: bool) -> Any:
+    """A tree of results with its tensors as arrays, where arrays were given."""
+    return tree.map(lambda x: as_given(x, True), result) if arrays else result
+
+
+def chosen(argnums: Any, n: int, title: str) -> tuple[int, ...]:
+    """The positions of the arguments to differentiate.
+
+    Raises:
+        RuntimeError: if one is out of range, not an integer, or given twice.
+    """
+    several = argnums if isinstance(argnums, (tuple, list)) else (argnums,)
+    found = []
+    for i in several:
+        if isinstance(i, bool) or not isinstance(i, int):
+            raise RuntimeError(f"{title}: argnums must be int or Tuple[int, ...], got: {argnums!r}")
+        if not -n <= i < n:
+            raise RuntimeError(f"{title}: Got argnum={i}, but only {n} positional inputs")
+        found.append(i % n)
+    if len(set(found)) != len(found):
+        raise RuntimeError(f"{title}: argnums elements must be unique, got {argnums!r}")
+    if not found:
+        raise RuntimeError(f"{title}: argnums must be non-empty, got {argnums!r}")
+    return tuple(found)
+
+
+def outputs(result: Any, title: str) -> tuple[list[Tensor], Spec]:
+    """The leaves of what a function returned, and their structure.
+
+    Raises:
+        RuntimeError: if one is not a tensor, or there is none.
+    """
+    leaves, spec = tree.flatten(result)
+    found = []
+    for i, y in enumerate(leaves):
+        t = as_tensor(y)
+        if not isinstance(t, Tensor):
+            path = spec.paths()[i]
+            raise RuntimeError(
+                f"{title}: Expected f(*args) to return Tensors, got unsupported type "
+                f"{type(y).__name__}{' at ' + path if path else ''}; values that are not to be "
+                "differentiated go into aux (has_aux=True)"
+            )
+        found.append(t)
+    if not found:
+        raise RuntimeError(f"{title}: Expected f to be a function that has non-empty output")
+    return found, spec
+
+
+def with_aux(result: Any, title: str) -> tuple[Any, Any]:
+    """Output and auxiliary output of a function called with `has_aux`.
+
+    Raises:
+        RuntimeError: if it did not return two values.
+    """
+    if not (isinstance(result, tuple) and len(result) == 2):
+        raise RuntimeError(
+            f"{title}: output of function f should be a tuple: (output, aux) if has_aux is True"
+        )
+    return result
+
+
+def matching(like: Spec, values: Any, what: str, than: str, title: str) -> list[Any]:
+    """The leaves of `values`, which must have the structure `like`.
+
+    Raises:
+        RuntimeError: naming the path at which the structures differ.
+    """
+    try:
+        return tree.flatten_as(like, values, than, what)
+    except ValueError as error:
+        raise RuntimeError(f"{title}: {error}") from None
+
+
+def fitting(values: Sequence[Any], like: Sequence[Tensor], what: str, than: str, title: str) -> list[Tensor]:
+    """Tangents or cotangents as tensors of the dtypes of what they belong to.
+
+    Raises:
+        RuntimeError: if a shape differs.
+    """
+    made = []
+    for i, (v, x) in enumerate(zip(values, like, strict=True)):
+        t = as_tensor(v)
+        if not isinstance(t, Tensor):
+            t = wrap(np.asarray(v, x.array.dtype))
+        if tuple(t.array.shape) != tuple(x.array.shape):
+            raise RuntimeError(
+                f"{title}: expected {what} to have the shapes of {than}, but number {i} has shape "
+                f"{list(t.array.shape)} instead of {list(x.array.shape)}"
+            )
+        made.append(t if t.array.dtype == x.array.dtype else t.to(x.array.dtype))
+    return made
