@@ -73,6 +73,9 @@ class Program:
     def __repr__(self) -> str:
         return f"\n{self.preamble()}{self.source()}{self.epilogue()}"
 
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        printer.text(repr(self))  # Hypothesis would print the fields
+
     def preamble(self) -> str:
         """What the source needs before it."""
         lines = ["import numpy as np", "import chainrule as cr"]
