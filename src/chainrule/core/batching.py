@@ -105,6 +105,26 @@ def along(*names: str) -> Rule:
     return rule
 
 
+def along_line(
+    prim: Any, size: int, args: Sequence[Any], mapped: Sequence[bool], params: dict[str, Any]
+) -> Any:
+    """An operation along the one axis `axis` of arrays of equal rank; a number is a line of one."""
+    args = all_mapped(size, args, mapped)
+    ndim = max(map(rank, args)) - 1
+    if ndim:
+        return prim.apply(args, {**params, "axis": shifted(params["axis"], ndim)})
+    lines = [xp.reshape(x, shape=(size, 1)) if rank(x) else x for x in args]
+    return xp.reshape(prim.apply(lines, {**params, "axis": 1}), shape=(size,))
+
+
+def along_all(
+    prim: Any, size: int, args: Sequence[Any], mapped: Sequence[bool], params: dict[str, Any]
+) -> Any:
+    """An operation of several arrays with the axes `axis` of the first, which all are mapped."""
+    args = all_mapped(size, args, mapped)
+    return prim.apply(args, {**params, "axis": shifted(params["axis"], rank(args[0]) - 1)})
+
+
 def leading(
     prim: Any, size: int, args: Sequence[Any], mapped: Sequence[bool], params: dict[str, Any]
 ) -> Any:
@@ -144,6 +164,7 @@ def one_by_one(
 
 
 __all__ = [
-    "Rule", "aligned", "all_mapped", "along", "folded", "leading", "leading_all", "moved",
-    "one_by_one", "prefixed", "rank", "shape_of", "shifted", "spread", "unfolded", "with_rank", "xp",
+    "Rule", "aligned", "all_mapped", "along", "along_all", "along_line", "folded", "leading",
+    "leading_all", "moved", "one_by_one", "prefixed", "rank", "shape_of", "shifted", "spread",
+    "unfolded", "with_rank", "xp",
 ]  # fmt: skip
