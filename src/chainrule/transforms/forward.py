@@ -39,6 +39,9 @@ class Dual(Box):
         found: Tensor = self.inner[1]
         return found
 
+    def parts(self) -> list[Any]:
+        return list(self.inner)
+
     def detach(self) -> Any:
         """The value without its tangent, at every level."""
         return self.inner[0].detach()
@@ -68,6 +71,15 @@ class ForwardTag(Tag):
             found: tuple[Any, Any] = x.inner
             return found
         return x, None
+
+    def components(self, x: Any) -> list[Any]:
+        """Primal and tangent, as a list."""
+        return list(self.split(x))
+
+    def joined(self, components: Sequence[Any]) -> Any:
+        """The value with these components; the first is not None."""
+        primal, tangent = components
+        return primal if tangent is None else dual(self, primal, tangent)
 
     def with_primal(self, x: Dual, change: Callable[[Any], Any]) -> Dual:
         """The box with another primal of the same value."""
