@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.core import engine, modes
-from chainrule.core.batching import leading, spread
+from chainrule.core.batching import leading, moved, spread
 from chainrule.core.boxes import Box, Tag, newest, running
 from chainrule.core.dtypes import is_inexact
 from chainrule.core.kinds import linear
@@ -101,6 +101,9 @@ def pull(
     ys = [y for y, _ in pairs]
     tag = newest([*ys, *inputs])
     if tag is not None:
+        newer = newest([c for _, c in pairs])
+        if newer is not None and newer.level > tag.level and not isinstance(newer, BatchTag):
+            return _pull_apart(newer, pairs, inputs, scope, create_graph)
         found: list[Any] = _PULLS[type(tag)](tag, pairs, inputs, scope, create_graph)
         return found
     return _pull_plain(pairs, [x.node for x in inputs], scope, create_graph)
@@ -173,6 +176,17 @@ def _pull_series(
     return [join_over(tag, g) for g in zip(*found, strict=True)]
 
 
+def _pull_apart(tag: Any, pairs: Any, inputs: Any, scope: Any, create_graph: bool) -> list[Any]:
+    """Cotangents that are series of a transform newer than the values: a pull is linear in them."""
+    split = [(y, components_under(tag, c)) for y, c in pairs]
+    found = []
+    for k in range(len(split[0][1])):
+        wanted = [(y, cs[k]) for y, cs in split if cs[k] is not None]
+        columns = [y for y, _ in wanted], [c for _, c in wanted]
+        found.append(pull(*columns, inputs, scope, create_graph))
+    return [join_over(tag, g) for g in zip(*found, strict=True)]
+
+
 def components_under(tag: Any, c: Any) -> list[Any]:
     """Components of a cotangent that may be mapped by newer vmaps: boxes in between."""
     if isinstance(c, Batched) and c.tag.level > tag.level:
@@ -211,9 +225,23 @@ def _pull_batched(
             "func.vjp there, which give every example a gradient of its own"
         )
     ys = [tag.inner(y) for y, _ in pairs]
-    cs = [tag.inner(c) for _, c in pairs]
+    cs = [inner_under(tag, c) for _, c in pairs]
     found = pull(ys, cs, [x.inner for x in inputs], scope, create_graph)
-    return [None if g is None else batched(tag, g) for g in found]
+    return [None if g is None else batched_under(tag, g) for g in found]
+
+
+def inner_under(tag: BatchTag, c: Any) -> Any:
+    """A cotangent with the axis of `tag` in front, inside the boxes of newer vmaps."""
+    if isinstance(c, Batched) and c.tag.level > tag.level:
+        return batched(c.tag, moved(inner_under(tag, c.inner), 0, 1))
+    return tag.inner(c)
+
+
+def batched_under(tag: BatchTag, g: Any) -> Any:
+    """The box of `tag` around a gradient with its axis in front; newer vmaps stay outermost."""
+    if isinstance(g, Batched) and g.tag.level > tag.level:
+        return batched(g.tag, batched_under(tag, moved(g.inner, 1, 0)))
+    return batched(tag, g)
 
 
 _PULLS: dict[type[Tag], Callable[..., list[Any]]] = {
