@@ -139,6 +139,13 @@ def leading_all(
     return prim.apply(all_mapped(size, args, mapped), params)
 
 
+def by_rows(
+    prim: Any, size: int, args: Sequence[Any], mapped: Sequence[bool], params: dict[str, Any]
+) -> Any:
+    """An operation of one array (N, ...) that treats the N alike: all examples are rows of one."""
+    return unfolded(prim.apply((folded(args[0]),), params), size)
+
+
 def prefixed(*names: str) -> Rule:
     """An operation of one array whose parameters of these names are whole shapes."""
 
@@ -164,7 +171,24 @@ def one_by_one(
 
 
 __all__ = [
-    "Rule", "aligned", "all_mapped", "along", "along_all", "along_line", "folded", "leading",
-    "leading_all", "moved", "one_by_one", "prefixed", "rank", "shape_of", "shifted", "spread",
-    "unfolded", "with_rank", "xp",
-]  # fmt: skip
+    "Rule",
+    "aligned",
+    "all_mapped",
+    "along",
+    "along_all",
+    "along_line",
+    "by_rows",
+    "folded",
+    "leading",
+    "leading_all",
+    "moved",
+    "one_by_one",
+    "prefixed",
+    "rank",
+    "shape_of",
+    "shifted",
+    "spread",
+    "unfolded",
+    "with_rank",
+    "xp",
+]
