@@ -94,6 +94,25 @@ def is_box(x: Any) -> bool:
     return isinstance(x, Box)
 
 
+def is_mapped(x: Any) -> bool:
+    """Whether every example has its own values of `x`, so that no decision may rest on them."""
+    return isinstance(x, Box) and getattr(x.array, "is_mapped", False)
+
+
+def refuse_mapped(x: Any, name: str, instead: str) -> None:
+    """Raise if `x` is mapped over, for an operation whose result's shape depends on the values.
+
+    Raises:
+        RuntimeError: with what to do `instead`.
+    """
+    if is_mapped(x):
+        raise RuntimeError(
+            "vmap: We do not support batching operators that can output dynamic shape. Attempted "
+            f"to vmap over {name}(), whose result's shape depends on the values, and every example "
+            f"has its own: {instead}"
+        )
+
+
 def any_box(args: Sequence[Any]) -> bool:
     """Whether there is a box among the values."""
     return any([isinstance(x, Box) for x in args])
@@ -202,10 +221,12 @@ __all__ = [
     "entered",
     "escaped",
     "is_box",
+    "is_mapped",
     "newest",
     "note_view",
     "process",
     "put_view",
+    "refuse_mapped",
     "running",
     "take_over",
 ]

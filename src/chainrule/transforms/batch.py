@@ -23,6 +23,7 @@ class MappedArray:
     """What a mapped tensor shows instead of an array: the shape of one example, and no values."""
 
     __slots__ = ("dtype", "ndim", "shape", "title")
+    is_mapped = True  # for `chainrule.core.boxes.is_mapped`
 
     def __init__(self, shape: tuple[int, ...], dtype: Any, title: str) -> None:
         self.shape = shape
