@@ -116,6 +116,8 @@ def _on_first_use(name: str) -> _Any:
             return _dtypes.bfloat16()
         except ImportError as error:  # so that hasattr() is False
             raise AttributeError(str(error)) from error
+    if name in ("mixed_derivative", "nth_derivative", "taylor"):
+        return getattr(_import_module(f"{__name__}.func"), name)
     if name in ("save", "load"):
         return getattr(_import_module(f"{__name__}.serialization"), name)
     if _find_spec(f"{__name__}.{name}") is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from chainrule.transforms.gradient import grad, grad_and_value, vjp
 from chainrule.transforms.jacobian import hessian, jacfwd, jacrev
 from chainrule.transforms.mapping import vmap
+from chainrule.transforms.series import mixed_derivative, nth_derivative, ode_series, taylor
 from chainrule.transforms.tangents import jvp, linearize
 
 __all__ = [
@@ -15,6 +16,10 @@ __all__ = [
     "jacrev",
     "jvp",
     "linearize",
+    "mixed_derivative",
+    "nth_derivative",
+    "ode_series",
+    "taylor",
     "vjp",
     "vmap",
 ]

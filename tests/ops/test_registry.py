@@ -78,3 +78,8 @@ def test_batch_is_a_loop(prim, sample, mapped):
 @pytest.mark.parametrize(("prim", "sample"), DIFFERENTIABLE)
 def test_jacrev_is_jacfwd(prim, sample):
     checks.check_jacobians(prim, sample)
+
+
+@pytest.mark.parametrize(("prim", "sample"), DIFFERENTIABLE)
+def test_taylor_is_nested_forward_mode(prim, sample, rng):
+    checks.check_taylor(prim, sample, rng)

@@ -105,6 +105,26 @@ def along(*names: str) -> Rule:
     return rule
 
 
+def along_line(
+    prim: Any, size: int, args: Sequence[Any], mapped: Sequence[bool], params: dict[str, Any]
+) -> Any:
+    """An operation along the one axis `axis` of arrays of equal rank; a number is a line of one."""
+    args = all_mapped(size, args, mapped)
+    ndim = max(map(rank, args)) - 1
+    if ndim:
+        return prim.apply(args, {**params, "axis": shifted(params["axis"], ndim)})
+    lines = [xp.reshape(x, shape=(size, 1)) if rank(x) else x for x in args]
+    return xp.reshape(prim.apply(lines, {**params, "axis": 1}), shape=(size,))
+
+
+def along_all(
+    prim: Any, size: int, args: Sequence[Any], mapped: Sequence[bool], params: dict[str, Any]
+) -> Any:
+    """An operation of several arrays with the axes `axis` of the first, which all are mapped."""
+    args = all_mapped(size, args, mapped)
+    return prim.apply(args, {**params, "axis": shifted(params["axis"], rank(args[0]) - 1)})
+
+
 def leading(
     prim: Any, size: int, args: Sequence[Any], mapped: Sequence[bool], params: dict[str, Any]
 ) -> Any:
@@ -117,6 +137,13 @@ def leading_all(
 ) -> Any:
     """An operation that maps over leading axes, which all arguments must have."""
     return prim.apply(all_mapped(size, args, mapped), params)
+
+
+def by_rows(
+    prim: Any, size: int, args: Sequence[Any], mapped: Sequence[bool], params: dict[str, Any]
+) -> Any:
+    """An operation of one array (N, ...) that treats the N alike: all examples are rows of one."""
+    return unfolded(prim.apply((folded(args[0]),), params), size)
 
 
 def prefixed(*names: str) -> Rule:
@@ -144,6 +171,24 @@ def one_by_one(
 
 
 __all__ = [
-    "Rule", "aligned", "all_mapped", "along", "folded", "leading", "leading_all", "moved",
-    "one_by_one", "prefixed", "rank", "shape_of", "shifted", "spread", "unfolded", "with_rank", "xp",
-]  # fmt: skip
+    "Rule",
+    "aligned",
+    "all_mapped",
+    "along",
+    "along_all",
+    "along_line",
+    "by_rows",
+    "folded",
+    "leading",
+    "leading_all",
+    "moved",
+    "one_by_one",
+    "prefixed",
+    "rank",
+    "shape_of",
+    "shifted",
+    "spread",
+    "unfolded",
+    "with_rank",
+    "xp",
+]

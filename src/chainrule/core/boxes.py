@@ -62,6 +62,10 @@ class Box(Tensor):
     tag: Any
     inner: Any
 
+    def parts(self) -> list[Any]:
+        """The inner tensors; None stands for zero."""
+        raise NotImplementedError
+
 
 def process(prim: Primitive, args: Sequence[Any], params: dict[str, Any] | None) -> Any:
     """Apply a primitive to arguments among which there are boxes.

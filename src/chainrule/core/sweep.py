@@ -166,7 +166,7 @@ def boxed(node: Node, args: Any, out: Any) -> tuple[Any, Any]:
 def has_nan(g: Any) -> bool:
     """Whether any entry is nan, at the cost of one dot product."""
     if isinstance(g, Box):
-        return has_nan(list(g.inner) if isinstance(g.inner, (tuple, list)) else g.inner)
+        return any(map(has_nan, g.parts()))
     a = g.array if isinstance(g, Tensor) else g
     if a is None:
         return False

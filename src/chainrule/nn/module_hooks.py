@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from chainrule.core.batching import all_mapped
 from chainrule.core.hooks import RemovableHandle, add_hook
 from chainrule.core.kinds import general
 from chainrule.core.node import extra_of
@@ -21,6 +22,7 @@ boundary = general(
     jvp=lambda t: tuple(t),
     samples=lambda: [Sample(uniform(2, 3), uniform(3, seed=1)), Sample(uniform())],
     grad_name="ModuleBoundary",
+    batch=lambda prim, size, args, mapped, params: prim(*all_mapped(size, args, mapped)),
 )
 
 

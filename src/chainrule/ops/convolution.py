@@ -20,6 +20,12 @@ import numpy as np
 
 from chainrule.core.kinds import bilinear, general, linear
 from chainrule.core.samples import Sample, uniform
+from chainrule.ops.convolution_batch import (
+    channel_sum_batch,
+    convolution_batch,
+    transpose_batch,
+    weight_batch,
+)  # fmt: skip
 from chainrule.ops.scratch import BLOCK, scratch
 from chainrule.ops.window import Ints, Pads, inside, offsets, span, windows_along
 
@@ -239,6 +245,7 @@ channel_sum = linear(
     lambda xp, g, x_aval: xp.broadcast_to(
         xp.reshape(g, shape=(-1, *(1,) * (len(x_aval.shape) - 2))), shape=tuple(x_aval.shape)
     ),
+    batch=channel_sum_batch,
     samples=lambda: [Sample(uniform(2, 3, 4)), Sample(uniform(2, 3))],
 )  # fmt: skip
 
@@ -273,7 +280,7 @@ convolution = general(
         ),
         lambda xp, t, stride: xp.reshape(t, shape=(-1, *(1,) * len(stride))),
     ),
-    samples=_convolution_cases,
+    samples=_convolution_cases, batch=convolution_batch,
 )  # fmt: skip
 
 conv_weight = bilinear(
@@ -285,6 +292,7 @@ conv_weight = bilinear(
     lambda xp, g, x, kernel, stride, padding, dilation, groups: xp.convolution(
         conj(xp, x), g, None, stride=stride, padding=padding, dilation=dilation, groups=groups
     ),
+    batch=weight_batch,
     samples=lambda: [
         Sample(x, y, kernel=w.shape[2:], **case) for case in _cases() for x, w, y in [_arrays(case)]
     ],
@@ -299,6 +307,7 @@ conv_transpose = bilinear(
         g, conj(xp, x), kernel=tuple(y_aval.shape[2:]), stride=stride, padding=padding,
         dilation=dilation, groups=groups,
     ),
+    batch=transpose_batch,
     samples=lambda: [
         Sample(y, w, size=x.shape[2:], **case) for case in _cases() for x, w, y in [_arrays(case)]
     ],

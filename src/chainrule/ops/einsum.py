@@ -7,7 +7,6 @@ either is again such a step, because the letters only change places.
 
 from __future__ import annotations
 
-import string
 from functools import lru_cache
 from math import prod
 from typing import Any
@@ -20,10 +19,8 @@ from chainrule.core.tensor import Tensor
 from chainrule.ops.api import export
 from chainrule.ops.axes import normalize_dims
 from chainrule.ops.contract_checks import operand, scalar_name
-from chainrule.ops.products import conj, numpy_dtype
+from chainrule.ops.products import LETTERS, conj, numpy_dtype, with_letter
 from chainrule.ops.shape import permute_dims
-
-LETTERS = string.ascii_uppercase + string.ascii_lowercase
 
 
 @lru_cache(maxsize=4096)
@@ -39,15 +36,44 @@ def _plan(equation: str) -> tuple[Any, ...]:
     summed = [c for c in a if c in b and c not in out]
     kept_a = [c for c in a if c not in b]
     kept_b = [c for c in b if c not in a]
+    swap = "".join(kept_b + kept_a) in out and bool(kept_a and kept_b)
+    if swap:  # the product the other way round is in the order of the output
+        a, b, kept_a, kept_b = b, a, kept_b, kept_a
     made = batch + kept_a + kept_b
     order_a = tuple(a.index(c) for c in batch + kept_a + summed)
     order_b = tuple(b.index(c) for c in batch + summed + kept_b)
     order_out = tuple(made.index(c) for c in out)
-    return order_a, order_b, len(batch), len(kept_a), len(summed), order_out
+    return order_a, order_b, len(batch), len(kept_a), len(summed), order_out, swap
+
+
+def _unspread(x: Any, y: Any, equation: str) -> tuple[Any, Any, str]:
+    """Letters taken from an operand that is the same along them, if the other has them too.
+
+    A weight spread over a batch of examples, its stride being 0, becomes one matrix again, and a
+    product for every example one product with all of them.
+    """
+    inputs, out = equation.split("->")
+    terms = inputs.split(",")
+    operands = [x, y]
+    for i in (0, 1):
+        other = terms[1 - i]
+        array = operands[i]
+        take = [
+            s == 0 and d > 0 and c in other and c in out
+            for c, s, d in zip(terms[i], array.strides, array.shape, strict=True)
+        ]
+        if any(take):
+            operands[i] = array[tuple(0 if t else slice(None) for t in take)]
+            terms[i] = "".join(c for c, t in zip(terms[i], take, strict=True) if not t)
+    return operands[0], operands[1], f"{terms[0]},{terms[1]}->{out}"
 
 
 def _pair(x: Any, y: Any, equation: str) -> Any:
-    order_a, order_b, nb, na, ns, order_out = _plan(equation)
+    if 0 in x.strides or 0 in y.strides:
+        x, y, equation = _unspread(x, y, equation)
+    order_a, order_b, nb, na, ns, order_out, swap = _plan(equation)
+    if swap:
+        x, y = y, x
     x = x.transpose(order_a)
     y = y.transpose(order_b)
     batch, kept_a = x.shape[:nb], x.shape[nb : nb + na]
@@ -79,10 +105,14 @@ def _pair_vjp(position: int) -> Any:
     return lambda xp, g, x, equation: xp.contract_pair(g, conj(xp, x), equation=swapped(equation))
 
 
+def _pair_batch(prim: Any, size: int, args: Any, mapped: Any, params: Any) -> Any:
+    return prim.apply(args, {"equation": with_letter(params["equation"], mapped)})
+
+
 # Two operands; no letter repeats in one, and every letter of one is in the other or in the output.
 contract_pair = general(
     "contract_pair", _pair, vjps=(_pair_vjp(0), _pair_vjp(1)), jvps=("linear", "linear"),
-    grad_name="Einsum",
+    grad_name="Einsum", batch=_pair_batch,
     samples=lambda: [
         Sample(uniform(2, 3), uniform(3, 4, seed=1), equation="ij,jk->ki"),
         Sample(uniform(2, 3, 2), uniform(4, 2, 2, seed=1), equation="bij,kbj->bki"),
@@ -122,6 +152,7 @@ def _single_vjp(xp: Any, g: Any, x_aval: Any, equation: str) -> Any:
 # One operand: sums over letters that the output lacks, diagonals of letters that repeat.
 contract_single = general(
     "contract_single", _single, vjps=(_single_vjp,), jvps=("linear",), grad_name="Einsum",
+    batch=_pair_batch,
     samples=lambda: [
         Sample(uniform(2, 3, 4), equation="ijk->ki"),
         Sample(uniform(3, 3), equation="ii->"),

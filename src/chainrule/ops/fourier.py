@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.core.batching import along
 from chainrule.core.dtypes import as_numpy, default_dtype
 from chainrule.core.kinds import linear
 from chainrule.core.namespaces import recorded
@@ -40,7 +41,7 @@ def _fft(x: Any, dim: _Dims, norm: str, inverse: bool) -> Any:
 fft_prim = linear(
     "fft", _fft,
     lambda xp, g, dim, norm, inverse: xp.fft(g, dim=dim, norm=_FLIPPED[norm], inverse=not inverse),
-    grad_name="FftC2C",
+    grad_name="FftC2C", batch=along("dim"),
     samples=lambda: [
         Sample(uniform(4), dim=(0,), norm="backward", inverse=False),
         Sample(uniform(2, 3) + 1j * uniform(2, 3, seed=1), dim=(0, 1), norm="ortho", inverse=True),
@@ -72,7 +73,7 @@ def _rfft_vjp(xp: Any, g: Any, x_aval: Any, dim: _Dims, norm: str) -> Any:
 
 rfft_prim = linear(
     "rfft", lambda x, dim, norm: np.fft.rfftn(x, axes=dim, norm=norm), _rfft_vjp,
-    grad_name="FftR2C",
+    grad_name="FftR2C", batch=along("dim"),
     samples=lambda: [
         Sample(uniform(4), dim=(0,), norm="backward"), Sample(uniform(5), dim=(0,), norm="ortho"),
         Sample(uniform(3, 4), dim=(0, 1), norm="forward"),
@@ -93,7 +94,7 @@ def _irfft_vjp(xp: Any, g: Any, dim: _Dims, n: int, norm: str) -> Any:
 
 # Along the last of `dim` there are n//2 + 1 frequencies.
 irfft_prim = linear(
-    "irfft", _irfft, _irfft_vjp, grad_name="FftC2R",
+    "irfft", _irfft, _irfft_vjp, grad_name="FftC2R", batch=along("dim"),
     samples=lambda: [
         Sample(uniform(3) + 1j * uniform(3, seed=1), dim=(0,), n=4, norm="backward"),
         Sample(uniform(3) + 1j * uniform(3, seed=1), dim=(0,), n=5, norm="ortho"),

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.core.batching import leading, leading_all
 from chainrule.core.kinds import general, linear
 from chainrule.core.samples import Sample, uniform
 from chainrule.ops.window import Ints, Pads, inside, offsets, pad_spatial
@@ -149,7 +150,7 @@ max_pool = general(
             None,
         ),
     ),
-    samples=_max_cases,
+    samples=_max_cases, batch=leading,
 )  # fmt: skip
 
 
@@ -165,7 +166,7 @@ pool_spread = general(
         ),
         None,
     ),
-    jvps=("linear", None),
+    jvps=("linear", None), batch=leading_all,
     samples=lambda: [
         Sample(uniform(*best.shape, seed=3), place, size=x.shape[2:], **case)
         for x, best, place, case in _place_cases()
@@ -181,7 +182,7 @@ pool_pick = general(
         ),
         None,
     ),
-    jvps=("linear", None),
+    jvps=("linear", None), batch=leading_all,
     samples=lambda: [Sample(x, place, **case) for x, _, place, case in _place_cases()],
 )  # fmt: skip
 
@@ -219,7 +220,7 @@ window_sum = linear(
         g, size=tuple(x_aval.shape[len(x_aval.shape) - len(kernel) :]), kernel=kernel,
         stride=stride, padding=padding, dilation=dilation,
     ),
-    samples=_max_cases,
+    samples=_max_cases, batch=leading,
 )  # fmt: skip
 
 window_spread = linear(
@@ -228,6 +229,7 @@ window_spread = linear(
         g, kernel=kernel, stride=stride, padding=padding, dilation=dilation,
         count=tuple(x_aval.shape[len(x_aval.shape) - len(kernel) :]),
     ),
+    batch=leading,
     samples=lambda: [
         Sample(_window_sum(x, **case), size=x.shape[2:], **_without(case))
         for case in _CASES for x in [_image(case)]

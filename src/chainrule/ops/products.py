@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import string
+from functools import lru_cache
 from math import prod
 from typing import Any
 
 import numpy as np
 
+from chainrule.core.batching import aligned, rank, shape_of, xp
 from chainrule.core.kinds import bilinear, general
 from chainrule.core.namespaces import raw
 from chainrule.core.samples import Sample, uniform
+
+LETTERS = string.ascii_uppercase + string.ascii_lowercase
 
 
 def numpy_dtype(x: Any) -> Any:
@@ -43,10 +48,36 @@ def _outer(xp: Any, a: Any, b: Any) -> Any:
     return xp.multiply(xp.reshape(a, shape=(a.shape[0], 1)), b)
 
 
+def pair(equation: str) -> Any:
+    """The batch rule of a product of two arrays: a contraction with one letter more.
+
+    What is the same for all examples has no letter for them, so its product with everything else is
+    one product of large matrices.
+    """
+
+    def rule(prim: Any, size: int, args: Any, mapped: Any, params: Any) -> Any:
+        return xp.contract_pair(*args, equation=with_letter(equation, mapped))
+
+    return rule
+
+
+@lru_cache(maxsize=4096)
+def _with_letter(equation: str, mapped: tuple[bool, ...]) -> str:
+    inputs, out = equation.split("->")
+    z = next(c for c in LETTERS if c not in equation)
+    terms = [z + t if m else t for t, m in zip(inputs.split(","), mapped, strict=True)]
+    return f"{','.join(terms)}->{z}{out}"
+
+
+def with_letter(equation: str, mapped: Any) -> str:
+    """The equation of an example with a letter in front of all that is mapped."""
+    return _with_letter(equation, tuple(mapped))
+
+
 dot_prim = bilinear(
     "dot", lambda x, y: x.dot(y),
     lambda xp, g, y: xp.multiply(g, conj(xp, y)), lambda xp, g, x: xp.multiply(g, conj(xp, x)),
-    symbol="dot({}, {})",
+    symbol="dot({}, {})", batch=pair("i,i->"),
     samples=lambda: [
         Sample(uniform(3), uniform(3, seed=1)),
         Sample(uniform(3) + 1j * uniform(3, seed=2), uniform(3, seed=1) * (2 - 1j)),
@@ -55,13 +86,13 @@ dot_prim = bilinear(
 mv_prim = bilinear(
     "mv", lambda x, y: x.dot(y),
     lambda xp, g, y: _outer(xp, g, conj(xp, y)), lambda xp, g, x: xp.mv(adjoint(xp, x), g),
-    symbol="{} @ {}",
+    symbol="{} @ {}", batch=pair("ij,j->i"),
     samples=lambda: [Sample(uniform(2, 3), uniform(3, seed=1)), Sample(uniform(0, 2), uniform(2))],
 )  # fmt: skip
 mm_prim = bilinear(
     "mm", lambda x, y: x.dot(y),
     lambda xp, g, y: xp.mm(g, adjoint(xp, y)), lambda xp, g, x: xp.mm(adjoint(xp, x), g),
-    symbol="{} @ {}",
+    symbol="{} @ {}", batch=pair("ij,jk->ik"),
     samples=lambda: [
         Sample(uniform(2, 3), uniform(3, 4, seed=1)),
         Sample(uniform(2, 0), uniform(0, 3)),
@@ -83,9 +114,31 @@ def _bmm_right(xp: Any, g: Any, x: Any, y_aval: Any) -> Any:
     return xp.bmm(adjoint(xp, x), g)
 
 
+def _bmm_batch(prim: Any, size: int, args: Any, mapped: Any, params: Any) -> Any:
+    """A contraction: a batch dimension of one operand alone has no letter in the other."""
+    shapes = [shape_of(a)[1:] if m else shape_of(a) for a, m in zip(args, mapped, strict=True)]
+    n = max(map(len, shapes)) - 2
+    batch = LETTERS[3 : 3 + n]
+    extents = [(1,) * (n + 2 - len(s)) + s[:-2] for s in shapes]
+    terms, operands = [], []
+    for i, (a, m, s) in enumerate(zip(args, mapped, shapes, strict=True)):
+        keep = [d > 1 or extents[1 - i][j] == 1 for j, d in enumerate(extents[i])]
+        kept = tuple(d for d, k in zip(extents[i], keep, strict=True) if k)
+        lead = shape_of(a)[:1] if m else ()
+        terms.append("".join(c for c, k in zip(batch, keep, strict=True) if k) + ("AB", "BC")[i])
+        operands.append(reshaped(a, (*lead, *kept, *s[-2:])))
+    equation = with_letter(f"{terms[0]},{terms[1]}->{batch}AC", mapped)
+    return xp.contract_pair(*operands, equation=equation)
+
+
+def reshaped(a: Any, shape: tuple[int, ...]) -> Any:
+    """An array in this shape; as it is if it has it."""
+    return a if shape_of(a) == shape else xp.reshape(a, shape=shape)
+
+
 bmm_prim = bilinear(
     "bmm", _bmm, lambda xp, g, y: xp.bmm(g, adjoint(xp, y)), _bmm_right,
-    symbol="{} @ {}",
+    symbol="{} @ {}", batch=_bmm_batch,
     samples=lambda: [
         Sample(uniform(2, 3, 2), uniform(2, 2, 4, seed=1)),
         Sample(uniform(2, 1, 3, 2), uniform(3, 2, 2, seed=1)),
@@ -110,6 +163,18 @@ def _linear_weight(xp: Any, g: Any, x: Any) -> Any:
     return xp.mm(transpose(xp, rows(xp, g)), conj(xp, rows(xp, x)))
 
 
+def _linear_batch(prim: Any, size: int, args: Any, mapped: Any, params: Any) -> Any:
+    x, y, z = args
+    if not mapped[1] and not mapped[2] and (z is None or rank(z) < 2):
+        return prim.apply(args, params)  # examples are rows
+    lead = LETTERS[3 : 3 + rank(x) - mapped[0] - 1]
+    equation = with_letter(f"{lead}A,BA->{lead}B", mapped[:2])
+    product = xp.contract_pair(x, y, equation=equation) if any(mapped[:2]) else prim(x, y, None)
+    if z is None:
+        return product
+    return xp.add(*aligned((product, z), (any(mapped[:2]), mapped[2])))
+
+
 # x yᵀ + z, where z may be None: the product of a layer, whose weight has a row per output.
 linear_prim = general(
     "linear", _linear,
@@ -123,7 +188,7 @@ linear_prim = general(
         lambda xp, t, x: xp.linear(x, t, None),
         lambda xp, t: t,
     ),
-    grad_name="Addmm", symbol="{} @ {}.T + {}",
+    grad_name="Addmm", symbol="{} @ {}.T + {}", batch=_linear_batch,
     samples=lambda: [
         Sample(uniform(2, 3), uniform(4, 3, seed=1), uniform(4, seed=2)),
         Sample(uniform(2, 2, 3), uniform(4, 3, seed=1), uniform(4, seed=2)),

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.core.batching import by_rows
 from chainrule.core.kinds import linear
 from chainrule.core.samples import Sample, uniform
 from chainrule.ops.window import Ints, Pads, inside, offsets, pad_spatial, windows_along
@@ -45,12 +46,13 @@ im2col = linear(
         g, size=tuple(x_aval.shape[2:]), kernel=kernel, stride=stride, padding=padding,
         dilation=dilation,
     ),
-    grad_name="Im2Col", samples=lambda: [Sample(uniform(2, 2, 4, 5), **_PARAMS)],
+    grad_name="Im2Col", batch=by_rows, samples=lambda: [Sample(uniform(2, 2, 4, 5), **_PARAMS)],
 )  # fmt: skip
 col2im = linear(
     "col2im", _col2im,
     lambda xp, g, kernel, stride, padding, dilation: xp.im2col(
         g, kernel=kernel, stride=stride, padding=padding, dilation=dilation
     ),
-    grad_name="Col2Im", samples=lambda: [Sample(uniform(2, 12, 8), size=(4, 5), **_PARAMS)],
+    grad_name="Col2Im", batch=by_rows,
+    samples=lambda: [Sample(uniform(2, 12, 8), size=(4, 5), **_PARAMS)],
 )  # fmt: skip

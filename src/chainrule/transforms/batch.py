@@ -76,6 +76,9 @@ class Batched(Box):
 
     __slots__ = ()
 
+    def parts(self) -> list[Any]:
+        return [self.inner]
+
     def detach(self) -> Any:
         """The same values, not recorded."""
         return batched(self.tag, self.inner.detach())

@@ -14,6 +14,7 @@ import numpy as np
 from chainrule.core.boxes import Box, Tag, note_view
 from chainrule.core.calls import Call, fitted, operands
 from chainrule.core.dtypes import is_inexact
+from chainrule.core.fast import constants
 from chainrule.core.namespaces import raw, recorded
 from chainrule.core.partials import NAMED, NONE, ONE, RULE
 from chainrule.core.primitive import Primitive
@@ -38,6 +39,9 @@ class Dual(Box):
         """The derivative, of the shape and dtype of the value."""
         found: Tensor = self.inner[1]
         return found
+
+    def parts(self) -> list[Any]:
+        return list(self.inner)
 
     def detach(self) -> Any:
         """The value without its tangent, at every level."""
@@ -68,6 +72,15 @@ class ForwardTag(Tag):
             found: tuple[Any, Any] = x.inner
             return found
         return x, None
+
+    def components(self, x: Any) -> list[Any]:
+        """Primal and tangent, as a list."""
+        return list(self.split(x))
+
+    def joined(self, components: Sequence[Any]) -> Any:
+        """The value with these components; the first is not None."""
+        primal, tangent = components
+        return primal if tangent is None else dual(self, primal, tangent)
 
     def with_primal(self, x: Dual, change: Callable[[Any], Any]) -> Dual:
         """The box with another primal of the same value."""
@@ -113,7 +126,8 @@ class ForwardTag(Tag):
 
     def _process_plainly(self, prim: Any, args: Sequence[Any]) -> Any:
         """Elementwise operations on plain arrays and numbers: no tensors for what is inside."""
-        arrays, tangents = [], []
+        arrays: list[Any] = []
+        tangents = []
         shape = dt = None
         for x in args:
             if type(x) is Dual and x.tag is self:
@@ -133,8 +147,10 @@ class ForwardTag(Tag):
                 return None
         if dt not in _REAL or prim.result != "same":
             return None
-        for a in arrays:
-            if type(a) is ndarray and (a.dtype is not dt or a.shape != shape):
+        for i, a in enumerate(arrays):
+            if type(a) is not ndarray:
+                arrays[i] = constants[dt][a]
+            elif a.dtype is not dt or a.shape != shape:
                 return None
         out = prim.eval(*arrays)
         total = None

@@ -5,13 +5,12 @@ with respect to that node.  So nested reverse transforms cannot be confused, wha
 over.
 
 Under forward mode, Taylor mode or vmap the values are boxes.  Then the tensor at the bottom of the
-box is aliased, and a pull goes component by component.  With y(ε) = y_p + ε y_t a function of
-x(ε) = x_p + ε x_t, and c = c_p + ε c_t a cotangent, the gradient J(x(ε))ᵀ c(ε) has the components
+box is aliased, and a pull goes component by component.  With series y(ε) = Σ y_k ε^k, x(ε), c(ε) for
+output, input and cotangent (in forward mode of order 1), the gradient J(x(ε))ᵀ c(ε) has components
 
-    g_p = (∂y_p/∂x_p)ᵀ c_p          g_t = (∂y_p/∂x_p)ᵀ c_t + (∂y_t/∂x_p)ᵀ c_p,
+    g_k = Σ_{i+j=k} (∂y_i/∂x_0)ᵀ c_j,
 
-because the coefficient of ε in J(x(ε)) is ∂y_t/∂x_p with x_t held fixed.  For a Taylor series,
-g_k = Σ_{i+j=k} (∂y_i/∂x_0)ᵀ c_j in the same way.  Under vmap an input that is the same for all
+because coefficient i of J(x(ε)) is ∂y_i/∂x_0 with the other coefficients of x held fixed.  Under vmap an input that is the same for all
 examples is first spread over them (without copying), so that each has a gradient of its own.
 """
 
@@ -23,19 +22,18 @@ from typing import Any
 import numpy as np
 
 from chainrule.core import engine, modes
-from chainrule.core.batching import spread
+from chainrule.core.batching import leading, spread
 from chainrule.core.boxes import Box, Tag, newest, running
 from chainrule.core.dtypes import is_inexact
 from chainrule.core.kinds import linear
 from chainrule.core.node import Aval, Node
 from chainrule.core.primitive import LEAF, make_node
+from chainrule.core.samples import Sample, uniform
 from chainrule.core.source import caller
 from chainrule.core.tensor import Tensor, wrap
 from chainrule.transforms.batch import Batched, BatchTag, batched
-from chainrule.transforms.forward import Dual, ForwardTag, dual
-
-ALIAS = linear("alias", lambda x, scope: x, lambda g: g).prim
-
+from chainrule.transforms.forward import ForwardTag
+from chainrule.transforms.taylor import TaylorTag
 
 class Scope:
     """A reverse transform: alive while its function runs."""
@@ -45,6 +43,12 @@ class Scope:
     def __init__(self) -> None:
         self.alive = True
         self.recording = modes.is_recording()
+
+
+ALIAS = linear(
+    "alias", lambda x, scope: x, lambda g: g, batch=leading,
+    samples=lambda: [Sample(uniform(2, 3), scope=Scope())],
+).prim  # fmt: skip
 
 
 def alias(x: Tensor, scope: Scope) -> Tensor:
@@ -81,7 +85,7 @@ def _alias_plain(x: Tensor, scope: Scope) -> Tensor:
 def bottom(x: Any) -> Tensor:
     """The tensor at the bottom of a box: innermost, and primal at every level."""
     while isinstance(x, Box):
-        x = x.inner if isinstance(x, Batched) else x.inner[0]
+        x = x.inner if isinstance(x, Batched) else x.inner[0]  # of a dual or a series
     found: Tensor = x
     return found
 
@@ -154,42 +158,41 @@ def leads_outside(order: Sequence[Node], live: set[Node]) -> bool:
 # ---------------------------------------------------------------- component by component
 
 
-def _pull_dual(
-    tag: ForwardTag, pairs: Any, inputs: Any, scope: Any, create_graph: bool
+def _pull_series(
+    tag: Any, pairs: Any, inputs: Any, scope: Any, create_graph: bool
 ) -> list[Any]:
-    primal_pairs, tangent_pairs = [], []
-    for y, c in pairs:
-        (y_p, y_t), (c_p, c_t) = tag.split(y), split_under(tag, c)
-        primal_pairs.append((y_p, c_p))
-        tangent_pairs += [(y_p, c_t), (y_t, c_p)]
-    bottoms = [tag.split(x)[0] for x in inputs]
-    g_p = pull(*_columns(primal_pairs), bottoms, scope, create_graph)
-    tangent_pairs = [(y, c) for y, c in tangent_pairs if y is not None and c is not None]
-    g_t = pull(*_columns(tangent_pairs), bottoms, scope, create_graph)
-    return [join_over(tag, p, t) for p, t in zip(g_p, g_t, strict=True)]
+    """Forward and Taylor mode: a tangent is coefficient 1 of a series of order 1."""
+    split = [(tag.components(y), components_under(tag, c)) for y, c in pairs]
+    bottoms = [tag.components(x)[0] for x in inputs]
+    found = []
+    for k in range(len(split[0][0])):
+        products = [(ys[i], cs[k - i]) for ys, cs in split for i in range(k + 1)]
+        wanted = [(y, c) for y, c in products if y is not None and c is not None]
+        columns = [y for y, _ in wanted], [c for _, c in wanted]
+        found.append(pull(*columns, bottoms, scope, create_graph))
+    return [join_over(tag, g) for g in zip(*found, strict=True)]
 
 
-def _columns(pairs: Sequence[tuple[Any, Any]]) -> tuple[list[Any], list[Any]]:
-    return [y for y, _ in pairs], [c for _, c in pairs]
-
-
-def split_under(tag: ForwardTag, c: Any) -> tuple[Any, Any]:
-    """Primal and tangent of a cotangent that may be mapped by newer vmaps: boxes in between."""
+def components_under(tag: Any, c: Any) -> list[Any]:
+    """Components of a cotangent that may be mapped by newer vmaps: boxes in between."""
     if isinstance(c, Batched) and c.tag.level > tag.level:
-        p, t = split_under(tag, c.inner)
-        return batched(c.tag, p), None if t is None else batched(c.tag, t)
-    return tag.split(c)
+        return [None if p is None else batched(c.tag, p) for p in components_under(tag, c.inner)]
+    found: list[Any] = tag.components(c)
+    return found
 
 
-def join_over(tag: ForwardTag, p: Any, t: Any) -> Any:
+def join_over(tag: Any, components: Sequence[Any]) -> Any:
     """The gradient with these components; what newer vmaps map over stays outermost."""
-    if t is None:
-        return p
-    newer = newest((p, t))
+    some = next((c for c in components if c is not None), None)
+    if some is None:
+        return None
+    first = zeros_of(some) if components[0] is None else components[0]
+    components = [first, *components[1:]]
+    newer = newest(components)
     if newer is not None and newer.level > tag.level and isinstance(newer, BatchTag):
-        inner_p = zeros_of(t.inner) if p is None else newer.inner(p)
-        return batched(newer, join_over(tag, inner_p, newer.inner(t)))
-    return dual(tag, zeros_of(t) if p is None else p, t)
+        inner = [None if c is None else newer.inner(c) for c in components]
+        return batched(newer, join_over(tag, inner))
+    return tag.joined(components)
 
 
 def zeros_of(x: Tensor) -> Tensor:
@@ -214,7 +217,8 @@ def _pull_batched(
 
 
 _PULLS: dict[type[Tag], Callable[..., list[Any]]] = {
-    ForwardTag: _pull_dual,
+    ForwardTag: _pull_series,
+    TaylorTag: _pull_series,
     BatchTag: _pull_batched,
 }
 
@@ -274,4 +278,4 @@ class Pullback:
         ]
 
 
-__all__ = ["ALIAS", "Dual", "Pullback", "Scope", "alias", "bottom", "leads_outside", "pull"]
+__all__ = ["ALIAS", "Pullback", "Scope", "alias", "bottom", "leads_outside", "pull"]

@@ -86,14 +86,12 @@ class Spec:
 
     def children(self) -> list[Spec]:
         """The structures of the outermost container's children."""
-        starts = self.starts(0)
-        stops = [*starts[1:], len(self.nodes)]
-        parts = [self.nodes[i:j] for i, j in zip(starts, stops, strict=True)]
+        ends = self.ends()
+        parts = [self.nodes[i : ends[i]] for i in self.starts(0, ends)]
         return [Spec(part, part.count(None)) for part in parts]
 
-    def starts(self, i: int, ends: list[int] | None = None) -> list[int]:
-        """Where the children of the node at `i` begin in `nodes`."""
-        ends = self.ends() if ends is None else ends
+    def starts(self, i: int, ends: list[int]) -> list[int]:
+        """Where the children of the node at `i` begin in `nodes`; `ends` is `self.ends()`."""
         found = []
         at = i + 1
         for _ in range(0 if self.nodes[i] is None else self.nodes[i][2]):

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.core.batching import leading
 from chainrule.core.kinds import general
 from chainrule.core.namespaces import recorded
 from chainrule.core.samples import Sample
@@ -83,6 +84,7 @@ _SINGULAR = np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0], [5.0, 7.0, 9.0]]) / 4
 
 adjugate = general(
     "adjugate", _adjugate, vjps=(_adjugate_vjp,), jvps=(_adjugate_jvp,), symbol="adj({})",
+    batch=leading,
     samples=lambda: [
         Sample(general_matrix(3, 3)), Sample(general_matrix(2, 2, 2)), Sample(_SINGULAR),
         Sample(general_matrix(2, 2, complex=True)), Sample(general_matrix(1, 1)),
@@ -101,7 +103,7 @@ det_prim = general(
     vjps=(
         lambda xp, g, x: xp.reshape(g, shape=(*g.shape, 1, 1)) * adjoint(xp, xp.adjugate(x)),
     ),
-    jvps=(_det_jvp,), grad_name="LinalgDet", symbol="det({})",
+    jvps=(_det_jvp,), grad_name="LinalgDet", symbol="det({})", batch=leading,
     samples=lambda: [
         Sample(general_matrix(3, 3)), Sample(general_matrix(2, 2, 2)), Sample(_SINGULAR),
         Sample(general_matrix(2, 2, complex=True)),
@@ -132,7 +134,7 @@ def _slogdet_jvp(xp: Any, t: Any, x: Any, out: Any) -> tuple[Any, Any]:
 
 slogdet_prim = general(
     "slogdet", lambda x: tuple(np.linalg.slogdet(x)), vjp=_slogdet_vjp, jvp=_slogdet_jvp,
-    grad_name="LinalgSlogdet",
+    grad_name="LinalgSlogdet", batch=leading,
     samples=lambda: [
         Sample(general_matrix(3, 3)), Sample(general_matrix(2, 2, 2)),
         Sample(general_matrix(2, 2, complex=True)),

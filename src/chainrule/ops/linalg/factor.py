@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.core.batching import leading
 from chainrule.core.kinds import general
 from chainrule.core.samples import Sample
 from chainrule.core.tensor import wrap
@@ -92,7 +93,7 @@ def _cholesky_jvp(xp: Any, t: Any, out: Any) -> Any:
 # The Hermitian part of the argument is factorised: the derivative then is PyTorch's.
 cholesky_prim = general(
     "cholesky", _cholesky, vjps=(_cholesky_vjp,), jvps=(_cholesky_jvp,),
-    grad_name="LinalgCholeskyEx", symbol="cholesky({})",
+    grad_name="LinalgCholeskyEx", symbol="cholesky({})", batch=leading,
     samples=lambda: [
         Sample(spd(3), check=True), Sample(spd(2, 2), check=True),
         Sample(spd(3, complex=True), check=False),
@@ -246,7 +247,7 @@ def _qr_jvp(xp: Any, t: Any, out: Any, mode: str) -> tuple[Any, Any]:
 
 qr_prim = general(
     "qr", lambda x, mode: tuple(np.linalg.qr(x, "complete" if mode == "complete" else "reduced")),
-    vjp=_qr_vjp, jvp=_qr_jvp, grad_name="LinalgQr",
+    vjp=_qr_vjp, jvp=_qr_jvp, grad_name="LinalgQr", batch=leading,
     samples=lambda: [
         Sample(general_matrix(3, 3), mode="reduced"), Sample(general_matrix(4, 2), mode="reduced"),
         Sample(general_matrix(2, 4), mode="reduced"),

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.core.batching import leading
 from chainrule.core.kinds import bilinear, general, promote
 from chainrule.core.namespaces import recorded
 from chainrule.core.samples import Sample, uniform
@@ -80,8 +81,10 @@ def _matrix_exp(x: Any) -> Any:
     dtype = x.dtype
     wide = x.astype(np.result_type(dtype, np.float64))
     norm = np.abs(wide).sum(-2).max(-1)
-    if not np.isfinite(norm).all():
-        return np.full_like(x, np.nan)
+    bad = ~np.isfinite(norm)
+    if bad.any():
+        made = _matrix_exp(np.where(bad[..., None, None], 0, x))
+        return np.where(bad[..., None, None], x.dtype.type(np.nan), made)
     with np.errstate(divide="ignore"):
         squarings = np.maximum(0, np.ceil(np.log2(norm / _THETA))).astype(int)
     a = wide * np.ldexp(1.0, -squarings)[..., None, None]
@@ -115,7 +118,7 @@ matrix_exp_prim = general(
     "matrix_exp", _matrix_exp,
     vjps=(lambda xp, g, x: _exp_along(xp, adjoint(xp, x), g),),
     jvps=(lambda xp, t, x: _exp_along(xp, x, t),),
-    grad_name="LinalgMatrixExp", symbol="exp({})",
+    grad_name="LinalgMatrixExp", symbol="exp({})", batch=leading,
     samples=lambda: [
         Sample(general_matrix(3, 3)), Sample(general_matrix(2, 2, 2)),
         Sample(general_matrix(2, 2, complex=True)), Sample(5 * general_matrix(2, 2)),
@@ -240,7 +243,7 @@ cross_prim = bilinear(
     "cross", _cross,
     lambda xp, g, y, axis: xp.cross(conj(xp, y), g, axis=axis),
     lambda xp, g, x, axis: xp.cross(g, conj(xp, x), axis=axis),
-    grad_name="LinalgCross",
+    grad_name="LinalgCross", batch=leading,
     samples=lambda: [
         Sample(uniform(2, 3), uniform(2, 3, seed=1), axis=-1),
         Sample(uniform(3, 2), uniform(3, 1, seed=1), axis=-2),

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.core.batching import leading
 from chainrule.core.kinds import general
 from chainrule.core.namespaces import recorded
 from chainrule.core.samples import Sample
@@ -106,7 +107,7 @@ def _lu_jvp(xp: Any, t: Any, out: Any, pivot: bool) -> tuple[Any, None, None]:
 
 
 lu_prim = general(
-    "lu", _lu, vjp=_lu_vjp, jvp=_lu_jvp, grad_name="LinalgLuFactorEx",
+    "lu", _lu, vjp=_lu_vjp, jvp=_lu_jvp, grad_name="LinalgLuFactorEx", batch=leading,
     samples=lambda: [
         Sample(general_matrix(3, 3), pivot=True), Sample(general_matrix(4, 2), pivot=True),
         Sample(general_matrix(2, 4), pivot=True), Sample(general_matrix(2, 2, 2), pivot=True),

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.core.batching import leading
 from chainrule.core.kinds import general
 from chainrule.core.samples import Sample
 from chainrule.core.tensor import wrap
@@ -63,7 +64,7 @@ def _pinv_jvp(xp: Any, t: Any, x: Any, out: Any) -> Any:
 
 
 pinv_prim = general(
-    "pinv", _pinv, vjps=(_pinv_vjp,), jvps=(_pinv_jvp,), grad_name="LinalgPinv",
+    "pinv", _pinv, vjps=(_pinv_vjp,), jvps=(_pinv_jvp,), grad_name="LinalgPinv", batch=leading,
     samples=lambda: [
         Sample(general_matrix(3, 2), rtol=None, atol=None),
         Sample(general_matrix(2, 3, 2), rtol=1e-3, atol=None),

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.core.batching import folded, leading, rank, unfolded
 from chainrule.core.kinds import general
 from chainrule.core.samples import Sample, uniform
 from chainrule.core.tensor import wrap
@@ -58,7 +59,7 @@ inv_prim = general(
     "inv", _inv,
     vjps=(lambda xp, g, out: -xp.bmm(adjoint(xp, out), xp.bmm(g, adjoint(xp, out))),),
     jvps=(lambda xp, t, out: -xp.bmm(out, xp.bmm(t, out)),),
-    grad_name="LinalgInvEx", symbol="inv({})",
+    grad_name="LinalgInvEx", symbol="inv({})", batch=leading,
     samples=lambda: [
         Sample(general_matrix(3, 3), check=True), Sample(general_matrix(2, 2, 2), check=False),
         Sample(general_matrix(2, 2, complex=True), check=True),
@@ -66,8 +67,33 @@ inv_prim = general(
 )  # fmt: skip
 
 
+def _system_batch(prim: Any, size: int, args: Any, mapped: Any, params: Any) -> Any:
+    """One matrix for all examples is factorised once: their right sides are its columns."""
+    x, y = args
+    if mapped[0] or rank(x) > 2 or rank(y) > 3:
+        return leading(prim, size, args, mapped, params)
+    return unfolded(prim.apply((x, folded(y, 1)), params), size, 1)
+
+
+def _as_columns(a: Any, y: Any) -> Any:
+    """Right sides (B, n, k) as one matrix if their systems are one, spread over them; else None.
+
+    Mapped over a batch, a matrix that is the same for all examples comes with a stride of 0.
+    """
+    if a.ndim != 3 or y.ndim != 3 or a.strides[0] or a.shape[0] != y.shape[0] or not a.shape[0]:
+        return None
+    return y.transpose(1, 0, 2).reshape(y.shape[1], -1)
+
+
+def _from_columns(x: Any, y: Any) -> Any:
+    return x.reshape(y.shape[1], y.shape[0], y.shape[2]).transpose(1, 0, 2)
+
+
 def _solve(x: Any, y: Any) -> Any:
     try:
+        together = _as_columns(x, y)
+        if together is not None:
+            return _from_columns(np.linalg.solve(x[0], together), y)
         return np.linalg.solve(x, y)
     except np.linalg.LinAlgError:
         raise LinAlgError(
@@ -91,7 +117,7 @@ def _solve_jvp(xp: Any, t: Any, x: Any, out: Any) -> Any:
 
 solve_prim = general(
     "solve", _solve, vjp=_solve_vjp, jvp=_solve_jvp, grad_name="LinalgSolveEx",
-    symbol="solve({}, {})",
+    symbol="solve({}, {})", batch=_system_batch,
     samples=lambda: [
         Sample(general_matrix(3, 3), general_matrix(3, 2)),
         Sample(general_matrix(2, 2, 2), general_matrix(2, 1)),
@@ -120,6 +146,9 @@ def _triangle(xp: Any, a: Any, upper: bool, unit: bool) -> Any:
 
 
 def _solve_triangular(x: Any, y: Any, upper: bool, unit: bool) -> Any:
+    together = _as_columns(x, y)
+    if together is not None:
+        return _from_columns(_solve_triangular(x[0], together, upper, unit), y)
     part = np.triu(x, int(unit)) if upper else np.tril(x, -int(unit))
     if unit:
         part += np.eye(x.shape[-1], dtype=part.dtype)
@@ -151,7 +180,7 @@ def _triangular_jvp(xp: Any, t: Any, x: Any, out: Any, upper: bool, unit: bool) 
 
 triangular_prim = general(
     "solve_triangular", _solve_triangular, vjp=_triangular_vjp, jvp=_triangular_jvp,
-    grad_name="LinalgSolveTriangular",
+    grad_name="LinalgSolveTriangular", batch=_system_batch,
     samples=lambda: [
         *(Sample(general_matrix(3, 3) + 2 * np.eye(3), general_matrix(3, 2), upper=upper, unit=unit)
           for upper in (True, False) for unit in (True, False)),

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.core.batching import leading
 from chainrule.core.kinds import general
 from chainrule.core.samples import Sample
 from chainrule.core.tensor import wrap
@@ -77,7 +78,7 @@ def _eigh_jvp(xp: Any, t: Any, out: Any) -> tuple[Any, Any]:
 # The Hermitian part of the argument is decomposed: the derivative then is PyTorch's.
 eigh_prim = general(
     "eigh", _eigh, vjp=lambda xp, g, out: (hermitian(xp, _eigh_vjp(xp, g, out)[0]),),
-    jvp=_eigh_jvp, grad_name="LinalgEigh",
+    jvp=_eigh_jvp, grad_name="LinalgEigh", batch=leading,
     samples=lambda: [Sample(spd(3)), Sample(spd(2, 2)), Sample(np.zeros((0, 0)))],
 )  # fmt: skip
 
@@ -99,6 +100,7 @@ def _eigvalsh_vjp(xp: Any, g: Any, x: Any) -> Any:
 
 eigvalsh_prim = general(
     "eigvalsh", _eigvalsh, vjps=(_eigvalsh_vjp,), jvps=(_eigvalsh_jvp,), grad_name="LinalgEigh",
+    batch=leading,
     samples=lambda: [Sample(spd(3)), Sample(spd(2, 2)), Sample(spd(3, complex=True))],
 )  # fmt: skip
 
@@ -136,7 +138,7 @@ def _eig_jvp(xp: Any, t: Any, out: Any) -> tuple[Any, Any]:
 _REAL_SPECTRUM = np.array([[1.0, 0.4, -0.2], [0.3, 2.5, 0.5], [0.1, -0.3, 4.0]])
 
 eig_prim = general(
-    "eig", _eig, vjp=_eig_vjp, jvp=_eig_jvp, grad_name="LinalgEig",
+    "eig", _eig, vjp=_eig_vjp, jvp=_eig_jvp, grad_name="LinalgEig", batch=leading,
     samples=lambda: [
         Sample(_REAL_SPECTRUM), Sample(np.stack([_REAL_SPECTRUM, 2 * _REAL_SPECTRUM.T])),
     ],
@@ -155,7 +157,7 @@ def _eigvals_jvp(xp: Any, t: Any, x: Any) -> Any:
 
 eigvals_prim = general(
     "eigvals", lambda x: np.linalg.eigvals(x).astype(np.result_type(x.dtype, np.complex64)),
-    vjps=(_eigvals_vjp,), jvps=(_eigvals_jvp,), grad_name="LinalgEig",
+    vjps=(_eigvals_vjp,), jvps=(_eigvals_jvp,), grad_name="LinalgEig", batch=leading,
     samples=lambda: [Sample(_REAL_SPECTRUM), Sample(_REAL_SPECTRUM * (1 + 0.5j))],
 )  # fmt: skip
 
@@ -239,7 +241,7 @@ def _svd_jvp(xp: Any, t: Any, out: Any) -> tuple[Any, Any, Any]:
 
 
 svd_prim = general(
-    "svd", _svd, vjp=_svd_vjp, jvp=_svd_jvp, grad_name="LinalgSvd",
+    "svd", _svd, vjp=_svd_vjp, jvp=_svd_jvp, grad_name="LinalgSvd", batch=leading,
     samples=lambda: [
         Sample(general_matrix(3, 3), full_matrices=True),
         Sample(general_matrix(4, 2), full_matrices=False),
@@ -267,6 +269,7 @@ def _svdvals_jvp(xp: Any, t: Any, x: Any) -> Any:
 
 svdvals_prim = general(
     "svdvals", _svdvals, vjps=(_svdvals_vjp,), jvps=(_svdvals_jvp,), grad_name="LinalgSvd",
+    batch=leading,
     samples=lambda: [
         Sample(general_matrix(3, 3)), Sample(general_matrix(2, 3, 2)),
         Sample(general_matrix(3, 2, complex=True)),
