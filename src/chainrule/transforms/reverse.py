@@ -99,7 +99,7 @@ def pull(
     if not pairs:
         return [None] * len(inputs)
     ys = [y for y, _ in pairs]
-    tag = newest([*ys, *inputs])
+    tag = newest([*ys, *inputs, *[below_batches(c) for _, c in pairs]])
     if tag is not None:
         newer = newest([c for _, c in pairs])
         if newer is not None and newer.level > tag.level and not isinstance(newer, BatchTag):
@@ -107,6 +107,17 @@ def pull(
         found: list[Any] = _PULLS[type(tag)](tag, pairs, inputs, scope, create_graph)
         return found
     return _pull_plain(pairs, [x.node for x in inputs], scope, create_graph)
+
+
+def below_batches(c: Any) -> Any:
+    """What a cotangent is below the vmaps that map it.
+
+    Maps that the outputs know nothing of stay around the cotangent to the end, where the rules meet
+    them; forward and Taylor modes are taken apart, because a pull is linear in its cotangent.
+    """
+    while isinstance(c, Batched):
+        c = c.inner
+    return c
 
 
 def _pull_plain(
@@ -225,22 +236,22 @@ def _pull_batched(
             "func.vjp there, which give every example a gradient of its own"
         )
     ys = [tag.inner(y) for y, _ in pairs]
-    cs = [inner_under(tag, c) for _, c in pairs]
+    cs = [unmapped_under(tag, c) for _, c in pairs]
     found = pull(ys, cs, [x.inner for x in inputs], scope, create_graph)
-    return [None if g is None else batched_under(tag, g) for g in found]
+    return [None if g is None else mapped_over(tag, g) for g in found]
 
 
-def inner_under(tag: BatchTag, c: Any) -> Any:
-    """A cotangent with the axis of `tag` in front, inside the boxes of newer vmaps."""
+def unmapped_under(tag: BatchTag, c: Any) -> Any:
+    """A cotangent with the tag's axis in front, when newer vmaps may map it too."""
     if isinstance(c, Batched) and c.tag.level > tag.level:
-        return batched(c.tag, moved(inner_under(tag, c.inner), 0, 1))
+        return batched(c.tag, moved(unmapped_under(tag, c.inner), 1, 0))
     return tag.inner(c)
 
 
-def batched_under(tag: BatchTag, g: Any) -> Any:
-    """The box of `tag` around a gradient with its axis in front; newer vmaps stay outermost."""
+def mapped_over(tag: BatchTag, g: Any) -> Any:
+    """What `unmapped_under` undoes: newer vmaps stay outermost."""
     if isinstance(g, Batched) and g.tag.level > tag.level:
-        return batched(g.tag, batched_under(tag, moved(g.inner, 1, 0)))
+        return batched(g.tag, mapped_over(tag, moved(g.inner, 1, 0)))
     return batched(tag, g)
 
 
