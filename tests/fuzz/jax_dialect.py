@@ -65,6 +65,11 @@ def taylor(f, x, v, order):
     return coefficients
 
 
+def sqrt(x):
+    """The square root, with derivative 0 instead of nan where a program does not select it."""
+    return jnp.where(x > 0, jnp.sqrt(jnp.where(x > 0, x, 1.0)), jnp.nan)
+
+
 def derivative(f):
     return lambda t: jax.jvp(f, (t,), (1.0,))[1]
 
@@ -83,7 +88,7 @@ NAMES = dict(
     tanh=jnp.tanh,
     exp=jnp.exp,
     expm1=jnp.expm1,
-    sqrt=jnp.sqrt,
+    sqrt=sqrt,
     rsqrt=jax.lax.rsqrt,
     log=jnp.log,
     log1p=jnp.log1p,
