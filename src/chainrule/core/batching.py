@@ -63,7 +63,9 @@ def folded(x: Any, axis: int = 0) -> Any:
     """The mapped axis merged into the example's own `axis`: (B, ..., n, ...) to (..., B·n, ...)."""
     shape = shape_of(x)
     x = moved(x, 0, axis)
-    return xp.reshape(x, shape=(*shape[1 : axis + 1], shape[0] * shape[axis + 1], *shape[axis + 2 :]))
+    return xp.reshape(
+        x, shape=(*shape[1 : axis + 1], shape[0] * shape[axis + 1], *shape[axis + 2 :])
+    )
 
 
 def unfolded(x: Any, size: int, axis: int = 0) -> Any:
@@ -92,17 +94,37 @@ def shifted(axis: Any, ndim: int) -> Any:
     return int(axis) % max(ndim, 1) + 1
 
 
-def along(*names: str) -> Rule:
-    """An operation of one array whose parameters of these names are axes."""
+def reparametrized(
+    change: Callable[[int, tuple[int, ...], dict[str, Any]], dict[str, Any]],
+) -> Rule:
+    """An operation of one array that does the same to a batch if some parameters are changed.
+
+    `change(size, shape, params)` gives those parameters, for examples of that shape.  The
+    rule's `params` does the same and gives all: for a view, how the batch is viewed.
+    """
+
+    def params_of(size: int, shape: tuple[int, ...], params: dict[str, Any]) -> dict[str, Any]:
+        return {**params, **change(size, shape, params)}
 
     def rule(
         prim: Any, size: int, args: Sequence[Any], mapped: Sequence[bool], params: dict[str, Any]
     ) -> Any:
-        ndim = rank(args[0]) - 1
-        moved = {name: shifted(params[name], ndim) for name in names if name in params}
-        return prim.apply(args, {**params, **moved})
+        return prim.apply(args, params_of(size, shape_of(args[0])[1:], params))
 
+    rule.params = params_of  # type: ignore[attr-defined]
     return rule
+
+
+unchanged = reparametrized(lambda size, shape, params: {})
+
+
+def along(*names: str) -> Rule:
+    """An operation of one array whose parameters of these names are axes."""
+    return reparametrized(
+        lambda size, shape, params: {
+            name: shifted(params[name], len(shape)) for name in names if name in params
+        }
+    )
 
 
 def along_line(
@@ -149,12 +171,9 @@ def by_rows(
 def prefixed(*names: str) -> Rule:
     """An operation of one array whose parameters of these names are whole shapes."""
 
-    def rule(
-        prim: Any, size: int, args: Sequence[Any], mapped: Sequence[bool], params: dict[str, Any]
-    ) -> Any:
-        return prim.apply(args, {**params, **{name: (size, *params[name]) for name in names}})
-
-    return rule
+    return reparametrized(
+        lambda size, shape, params: {name: (size, *params[name]) for name in names}
+    )
 
 
 def one_by_one(
@@ -171,24 +190,7 @@ def one_by_one(
 
 
 __all__ = [
-    "Rule",
-    "aligned",
-    "all_mapped",
-    "along",
-    "along_all",
-    "along_line",
-    "by_rows",
-    "folded",
-    "leading",
-    "leading_all",
-    "moved",
-    "one_by_one",
-    "prefixed",
-    "rank",
-    "shape_of",
-    "shifted",
-    "spread",
-    "unfolded",
-    "with_rank",
-    "xp",
-]
+    "Rule", "aligned", "all_mapped", "along", "along_all", "along_line", "by_rows", "folded",
+    "leading", "leading_all", "moved", "one_by_one", "prefixed", "rank", "reparametrized",
+    "shape_of", "shifted", "spread", "unchanged", "unfolded", "with_rank", "xp",
+]  # fmt: skip

@@ -141,7 +141,7 @@ class BatchTag(Tag):
         if isinstance(out, tuple):
             return tuple([batched(self, o) for o in out])
         made = batched(self, out)
-        if prim.view and isinstance(args[0], Tensor):
+        if prim.view and len(args) == 1 and out._view is not None:  # indexing by arrays copies
             note_view(made, args[0], prim, params)
         return made
 

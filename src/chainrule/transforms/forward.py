@@ -115,7 +115,7 @@ class ForwardTag(Tag):
         if several:
             return tuple([self._boxed(o, t) for o, t in zip(out, ts or [None] * len(out), strict=True)])
         made = self._boxed(out, ts)
-        if prim.view and out._view is not None and isinstance(made, Dual):
+        if prim.view and len(args) == 1 and out._view is not None and isinstance(made, Dual):
             note_view(made, args[0], prim, params)
         return made
 
