@@ -128,7 +128,7 @@ def rrelu(
     require_tensor(input, "rrelu")
     dtype = raw_dtype(input)
     slopes = uniform_draw(tuple(input.shape), dtype) * (upper - lower) + lower
-    slopes = wrap(np.where(input.array > 0, 1, slopes).astype(dtype, copy=False))
+    slopes = xp.astype(xp.where(input > 0, 1, slopes), dtype=dtype)
     return input.mul_(slopes) if inplace else input * slopes
 
 
@@ -431,10 +431,13 @@ def gumbel_softmax(
     soft = ops.softmax((logits + wrap(gumbels)) / tau, dim)
     if not hard:
         return soft
-    values, axis = soft.array, normalize_dim(dim, len(soft.shape))
-    one_hot = np.zeros_like(values)
-    np.put_along_axis(one_hot, values.argmax(axis, keepdims=True), 1, axis)
-    return soft + wrap(one_hot - values)
+    values, axis = soft.detach(), normalize_dim(dim, len(soft.shape))
+    largest = xp.argmax(values, axis=axis, keepdims=True)
+    one_hot = xp.spread_along(
+        xp.ones_like(xp.amax(values, axis=(axis,), keepdims=True)), largest, axis=axis,
+        shape=tuple(soft.shape), keepdims=True, repeats=False,
+    )  # fmt: skip
+    return soft + (one_hot - values)
 
 
 for _f in (relu_, celu_, rrelu_, selu_, threshold_):
