@@ -80,7 +80,7 @@ def test_wrong_second_derivative():
     x = leaf([0.5, 1.5])
     f = scaled(lambda g: g.detach() * 1 if g.requires_grad else g)
     assert gradcheck(f, x)
-    with pytest.raises(RuntimeError, match="Jacobian mismatch"):
+    with pytest.raises(RuntimeError, match=r"expected to be zero.*the gradient is cut"):
         gradgradcheck(f, x)
 
 
@@ -95,8 +95,8 @@ def test_irreproducible_backward():
 def test_arguments():
     with pytest.raises(ValueError, match="at least one input tensor to require gradient"):
         gradcheck(lambda x: x, cr.ones(2))
-    with pytest.raises(ValueError, match="double precision"):
-        gradcheck(lambda x: x, leaf([1.0], cr.float32))
+    with pytest.warns(UserWarning, match=r"Input #0 .* not a double precision"):
+        assert not gradcheck(lambda x: x * x, leaf([1.0], cr.float32), raise_exception=False)
     wide = cr.ones(1, dtype=cr.float64).expand(3).requires_grad_(True)
     with pytest.raises(RuntimeError, match="stride 0"):
         gradcheck(lambda x: x, wide)

@@ -1,5 +1,7 @@
 """Checks that hold for every primitive, driven by its samples."""
 
+import math
+
 import numpy as np
 
 from chainrule import func
@@ -278,3 +280,34 @@ def check_jacobians(prim, sample):
     for a, b in zip(rev, fwd, strict=True):
         for x, y in zip(a, b, strict=True):
             close(x.array, y.array, 1e-9)
+
+
+def along_line(prim, sample, rng):
+    """The primitive as a function of one variable: t ↦ prim(x + t v), and v."""
+    positions = differentiable_args(prim, sample)
+    xs = [wrap(np.array(sample.args[i])) for i in positions]
+    vs = [wrap(random_like(sample.args[i], rng)) for i in positions]
+
+    def f(*xs):
+        args = list(sample.args)
+        for i, x in zip(positions, xs, strict=True):
+            args[i] = x
+        return tuple(flat(prim(*args, **sample.params)))
+
+    return f, tuple(xs), tuple(vs)
+
+
+def check_taylor(prim, sample, rng, order=4):
+    """Taylor mode gives what forward mode inside forward mode gives, over k!."""
+    f, xs, vs = along_line(prim, sample, rng)
+    found = func.taylor(lambda xs: f(*xs), xs, vs, order)
+
+    def derivative(g):
+        return lambda *xs: func.jvp(g, xs, vs)[1]
+
+    for k in range(order + 1):
+        for c, d in zip(found[k], f(*xs), strict=True):
+            expected = d.array / math.factorial(k)
+            assert c.array.dtype == d.array.dtype
+            close(c.array, expected, 1e-9)
+        f = derivative(f)

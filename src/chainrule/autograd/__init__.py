@@ -1,5 +1,6 @@
 """Differentiation of recorded programs, with PyTorch's names."""
 
+from chainrule.autograd import direction as direction
 from chainrule.autograd import function as function
 from chainrule.autograd import functional as functional
 from chainrule.autograd import graph as graph
@@ -20,3 +21,5 @@ from chainrule.autograd.methods import Variable as Variable
 from chainrule.autograd.reverse import backward as backward
 from chainrule.autograd.reverse import grad as grad
 from chainrule.core.special_modes import AnomalyError as AnomalyError
+
+check_random_direction = direction.check_direction

@@ -1,164 +1,77 @@
-"""Checking derivatives against differences: `gradcheck` and `gradgradcheck`."""
+"""Checking derivatives against differences: `gradcheck` and `gradgradcheck`.
+
+The flow is PyTorch's: the Jacobian of every output by every input, or in fast mode vᵀJu for random
+u and v, then the checks of what a backward must do with zero, missing and batched cotangents.
+"""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from chainrule.autograd.grad_mode import enable_grad, no_grad
+from chainrule.autograd.grad_mode import enable_grad
+from chainrule.autograd.gradcheck_compare import Check
+from chainrule.autograd.gradcheck_numeric import Probe, as_tuple
+from chainrule.autograd.gradcheck_report import GradcheckError
+from chainrule.autograd.gradcheck_support import (
+    check_batched_forward,
+    check_batched_pull,
+    check_undefined,
+    check_zero_cotangent,
+)
 from chainrule.autograd.reverse import grad
-from chainrule.core import engine
+from chainrule.core.boxes import any_box
 from chainrule.core.dtypes import is_inexact
 from chainrule.core.tensor import Tensor, set_requires_grad, wrap
+from chainrule.transforms import reverse as reverse_mode
+
+__all__ = ["GradcheckError", "gradcheck", "gradgradcheck"]
 
 
-class GradcheckError(RuntimeError):
-    """A derivative does not agree with differences."""
+def _checked_inputs(inputs: Any) -> tuple[Any, ...]:
+    """The inputs as a tuple, each in memory that may be written.
 
-
-def _tuple(x: Any) -> tuple[Any, ...]:
-    return tuple(x) if isinstance(x, (tuple, list)) else (x,)
-
-
-def _differentiable(items: Sequence[Any]) -> list[Tensor]:
-    return [x for x in items if isinstance(x, Tensor) and x.node is not None]
-
-
-def _outputs(func: Callable[..., Any], inputs: Sequence[Any]) -> list[Tensor]:
-    """The differentiable outputs."""
-    return [o for o in _tuple(func(*inputs)) if isinstance(o, Tensor) and is_inexact(o.array.dtype)]
-
-
-def _check_inputs(inputs: Sequence[Any], eps: float) -> None:
-    variables = _differentiable(inputs)
-    if not variables:
+    Raises:
+        ValueError: if none requires grad.
+        RuntimeError: if entries of one share memory.
+    """
+    args = as_tuple(inputs)
+    found = False
+    for i, x in enumerate(args):
+        if not isinstance(x, Tensor) or x.node is None:
+            continue
+        found = True
+        if x.array.dtype not in (np.float64, np.complex128):
+            warnings.warn(
+                f"Input #{i} requires gradient and is not a double precision floating point or "
+                "complex. This check will likely fail if all the inputs are not of double "
+                f"precision floating point or complex. It is {x.dtype}; convert it by x.double().",
+                stacklevel=4,
+            )
+        strides = zip(x.array.strides, x.array.shape, strict=True)
+        if any(s == 0 and d > 1 for s, d in strides):
+            raise RuntimeError(
+                f"The {i}th input has a dimension with stride 0. gradcheck only supports inputs "
+                "that are non-overlapping to be able to compute the numerical gradients correctly. "
+                "You should call .contiguous on the input before passing it to gradcheck."
+            )
+    if not found:
         raise ValueError(
             "gradcheck expects at least one input tensor to require gradient, but none of them "
             "have requires_grad=True."
         )
-    for i, x in enumerate(inputs):
-        if isinstance(x, Tensor) and x.node is not None:
-            if x.array.dtype.itemsize < (16 if x.array.dtype.kind == "c" else 8):
-                raise ValueError(
-                    f"Input #{i} requires gradient and is not a double precision floating point or "
-                    f"complex ({x.array.dtype.name}): differences with a step of {eps:g} would "
-                    "drown in rounding. Convert it, for example with x.double()."
-                )
-            if 0 in [s for s, d in zip(x.array.strides, x.array.shape, strict=True) if d > 1]:
-                raise RuntimeError(
-                    f"The {i}th input has a dimension with stride 0. gradcheck only supports "
-                    "inputs that are non-overlapping; call contiguous() or clone() first."
-                )
+    return tuple(_writable(x) for x in args)
 
 
-def numerical_jacobian(
-    func: Callable[..., Any], inputs: Sequence[Any], x: Tensor, eps: float
-) -> list[np.ndarray]:
-    """Central differences of every output along every (real) direction of the entries of `x`.
-
-    For each output, an array of shape (directions, entries); a complex input has twice as many
-    directions as entries: real ones first, then imaginary ones.
-    """
-    directions = (1.0, 1j) if x.array.dtype.kind == "c" else (1.0,)
-    rows: list[list[np.ndarray]] = []
-    for direction in directions:
-        for k in range(x.array.size):
-            sides = []
-            for sign in (1, -1):
-                shifted = x.array.copy()
-                shifted.flat[k] += sign * eps * direction
-                with no_grad():
-                    replaced = [wrap(shifted) if a is x else a for a in inputs]
-                    sides.append([o.array.copy() for o in _outputs(func, replaced)])
-            rows.append([(a - b).ravel() / (2 * eps) for a, b in zip(*sides, strict=True)])
-    if not rows:
-        return []
-    return [np.array([row[i] for row in rows]) for i in range(len(rows[0]))]
-
-
-def analytical_jacobian(out: Tensor, x: Tensor) -> np.ndarray:
-    """The same directional derivatives from reverse mode: one pull for each entry of the output.
-
-    With the convention g = conj(J)·v of complex gradients, the derivative of Re(out) along a real
-    direction is Re(g), along an imaginary direction Im(g), and v = i tells about Im(out).
-    """
-    complex_in, complex_out = x.array.dtype.kind == "c", out.array.dtype.kind == "c"
-    table = np.zeros((x.array.size * (2 if complex_in else 1), out.array.size), out.array.dtype)
-    for k in range(out.array.size):
-        for part in (1.0, 1j) if complex_out else (1.0,):
-            v = np.zeros_like(out.array)
-            v.flat[k] = part
-            (g,) = grad(out, x, wrap(v), True, allow_unused=True, materialize_grads=True)
-            flat = g.array.ravel()
-            column = np.concatenate([flat.real, flat.imag]) if complex_in else flat
-            table[:, k] += part * column
-    return table
-
-
-def forward_jacobian(out: Tensor, x: Tensor) -> np.ndarray:
-    """The same directional derivatives from forward mode over the record."""
-    complex_in = x.array.dtype.kind == "c"
-    table = []
-    order, live = engine.between([out.node], [x.node])  # type: ignore[list-item]
-    for direction in (1.0, 1j) if complex_in else (1.0,):
-        for k in range(x.array.size):
-            t = np.zeros_like(x.array)
-            t.flat[k] = direction
-            assert x.node is not None
-            found = engine.push(order, {x.node: t}, False) if out.node in live else {}
-            pushed = found.get(out.node)  # type: ignore[arg-type]
-            table.append(np.zeros(out.array.size) if pushed is None else np.ravel(pushed))
-    return np.array(table).reshape(-1, out.array.size)
-
-
-def _compare(
-    got: np.ndarray, expected: np.ndarray, mode: str, where: tuple[int, int], atol: float,
-    rtol: float, noise: float, shapes: tuple[tuple[int, ...], tuple[int, ...]],
-) -> None:  # fmt: skip
-    """Raise if two tables of derivatives disagree, naming the worst entry and a likely cause.
-
-    Raises:
-        GradcheckError: see above.
-    """
-    if np.allclose(got, expected, rtol, atol, equal_nan=True):
-        return
-    excess = np.abs(got - expected) - (atol + rtol * np.abs(expected))
-    worst = np.unravel_index(np.argmax(np.where(np.isnan(excess), np.inf, excess)), got.shape)
-    i, j = where
-    in_shape, out_shape = shapes
-    size = max(int(np.prod(in_shape)), 1)
-    entry = [int(k) for k in np.unravel_index(int(worst[0]) % size, in_shape)]
-    result = [int(k) for k in np.unravel_index(int(worst[1]), out_shape)]
-    a, b = got[worst], expected[worst]
-    raise GradcheckError(
-        f"Jacobian mismatch for output {j} with respect to input {i}, in {mode} mode: the worst "
-        f"entry is d output{result} / d input{entry}\nnumerical:  {b:.9g}\nanalytical: {a:.9g}\n"
-        f"{int((excess > 0).sum() + np.isnan(excess).sum())} of {got.size} entries are off. Likely "
-        f"cause: {_cause(got, expected, a, b, noise)}"
-    )
-
-
-def _cause(got: np.ndarray, expected: np.ndarray, a: Any, b: Any, noise: float) -> str:
-    """What usually makes derivatives disagree in the way that these do."""
-    if not np.isfinite(b):
-        return "the function is not finite near the input; choose an input inside its domain."
-    if not np.isfinite(a):
-        return "the derivative rule divides by zero or overflows where the function is fine."
-    if abs(a - b) <= noise:
-        return "rounding in the differences; choose a larger eps or tolerance."
-    if not np.any(got):
-        return "the gradient is cut: a detach(), no_grad() or an operation without derivative."
-    if np.allclose(got, np.conj(expected)):
-        return "a missing conjugation in the derivative of a complex function."
-    for factor in (-1.0, 2.0, 0.5):
-        if np.allclose(got, factor * expected, 1e-3, 1e-6):
-            return f"the derivative is {factor:g} times what it should be."
-    return (
-        "a wrong derivative rule, a kink or jump within eps of the input, or a function that does "
-        "not give the same result twice."
-    )
+def _writable(x: Any) -> Any:
+    """`x`, or a copy of it if it requires grad and lies in memory that may not be written."""
+    if isinstance(x, Tensor) and x.node is not None and not x.array.flags.writeable:
+        x = wrap(x.array.copy())
+        set_requires_grad(x, True)
+    return x
 
 
 def gradcheck(
@@ -171,55 +84,73 @@ def gradcheck(
 ) -> bool:  # fmt: skip
     """Compare the derivatives of `func` with central differences; True if they agree.
 
+    For a complex output the gradients of its real and of its imaginary part are compared; for a
+    complex input, ∂/∂Re + i ∂/∂Im.
+
     Args:
         func: takes tensors, returns a tensor or a tuple of them.
-        inputs: the arguments; those that require grad are checked, in double precision.
+        inputs: the arguments; those that require grad are checked, in double precision.  While the
+            differences are taken their entries are changed in place, and restored.
         eps: the step of the differences.
-        atol, rtol: how far derivatives may differ.
+        atol, rtol: derivatives a and n (numerical) agree if |a - n| <= atol + rtol·|n|.
         raise_exception: return False instead of raising.
         nondet_tol: how far two backward passes may differ.
-        check_forward_ad, check_backward_ad: which modes to check.
-        check_batched_grad: also compare `is_grads_batched` with one gradient after another.
+        check_undefined_grad: also check backward with the cotangent of one output missing.
         check_grad_dtypes: also check that gradients have the dtype of their tensors.
-        fast_mode: one random direction instead of every entry.
-        check_undefined_grad, check_batched_forward_grad, masked: accepted as PyTorch's.
+        check_batched_grad: also compare `is_grads_batched` with one gradient after another.
+        check_batched_forward_grad: also compare `vmap` over `jvp` with one after another.
+        check_forward_ad, check_backward_ad: which modes to check.
+        fast_mode: compare vᵀJu for one random u and v with entries ≥ 0, not every entry of J.
+        masked: with True, a zero cotangent may give a gradient that is only nearly zero.
 
     Raises:
-        GradcheckError: naming the worst entry, both values and a likely cause.
-        ValueError: if no input requires grad or one is not in double precision.
+        GradcheckError: naming output, input, the worst entry, both values and a likely cause.
+        ValueError: if no input requires grad.
+        RuntimeError: if entries of an input share memory.
+        AssertionError: if the checks asked for contradict each other, or perturbing an input
+            changes the shape or dtype of an output.
 
     >>> import chainrule as cr
     >>> x = cr.tensor([0.5, 1.5], dtype=cr.float64, requires_grad=True)
     >>> cr.autograd.gradcheck(lambda x: (x * x).exp(), (x,))
     True
     """
-    args = _tuple(inputs)
-    _check_inputs(args, eps)
+    if not (check_forward_ad or check_backward_ad):
+        raise AssertionError(
+            "Expected at least one of check_forward_ad or check_backward_ad to be True"
+        )
+    if check_batched_grad and not check_backward_ad:
+        raise AssertionError(
+            "Setting check_batched_grad=True requires check_backward_ad to be True"
+        )
+    if check_batched_forward_grad and not check_forward_ad:
+        raise AssertionError(
+            "Setting check_batched_forward_grad=True requires check_forward_ad to be True"
+        )
+    if not eps > 0:
+        raise ValueError(f"eps, the step of the differences, must be positive, got {eps}")
+    args = _checked_inputs(inputs)
     try:
-        with enable_grad():
-            outs = _outputs(func, args)
-            if fast_mode:
-                func, args, outs = _projected(func, args)
-            for i, x in enumerate(_differentiable(args)):
-                tables = numerical_jacobian(func, args, x, eps)
-                for j, (out, expected) in enumerate(zip(outs, tables, strict=False)):
-                    shapes = (tuple(x.array.shape), tuple(out.array.shape))
-                    noise = 1e3 * np.finfo(float).eps * (1 + np.abs(out.array).max()) / eps
-                    if out.node is None:
-                        _compare(np.zeros_like(expected), expected, "reverse", (i, j), atol, rtol,
-                                 noise, shapes)  # fmt: skip
-                        continue
-                    if check_backward_ad:
-                        got = analytical_jacobian(out, x)
-                        _compare(got, expected, "reverse", (i, j), atol, rtol, noise, shapes)
-                        _check_repeatable(out, x, got, nondet_tol)
-                    if check_forward_ad:
-                        got = forward_jacobian(out, x)
-                        _compare(got, expected, "forward", (i, j), atol, rtol, noise, shapes)
-                    if check_grad_dtypes:
-                        _check_dtype(out, x)
-                    if check_batched_grad:
-                        _check_batched(out, x)
+        probe = Probe(func, args, eps)
+        check = Check(probe, atol, rtol, nondet_tol, fast_mode)
+        if not fast_mode:
+            probe.record_no_more()
+        if not check.outs:
+            check.check_zero()
+            return True
+        if check_backward_ad:
+            check.reverse()
+        if check_forward_ad:
+            check.forward(check_grad_dtypes)
+        if check_batched_forward_grad:
+            check_batched_forward(probe)
+        if check_backward_ad:
+            outs = [o for _, o in check.outs]
+            check_zero_cotangent(check.joint, bool(masked), check_grad_dtypes)
+            if check_batched_grad:
+                check_batched_pull(check.outs, check.variables, probe.variables)
+            if check_undefined_grad:
+                check_undefined(outs, check.variables)
     except GradcheckError:
         if raise_exception:
             raise
@@ -227,54 +158,18 @@ def gradcheck(
     return True
 
 
-def _projected(func: Callable[..., Any], args: Sequence[Any]) -> tuple[Any, Any, list[Tensor]]:
-    """The function along one random line in its inputs, as a function of one number."""
-    rng = np.random.default_rng(0)
-    lines = []
-    for a in args:
-        if isinstance(a, Tensor) and a.node is not None:
-            d = rng.standard_normal(a.array.shape)
-            lines.append((d / max(float(np.linalg.norm(d)), 1e-300)).astype(a.array.dtype))
-        else:
-            lines.append(None)
-
-    def along(t: Tensor) -> Any:
-        return func(*[
-            a if d is None else wrap(a.array) + t * wrap(d)
-            for a, d in zip(args, lines, strict=True)
-        ])  # fmt: skip
-
-    t = wrap(np.zeros(()))
-    set_requires_grad(t, True)
-    return along, (t,), _outputs(along, (t,))
-
-
-def _check_repeatable(out: Tensor, x: Tensor, first: np.ndarray, tolerance: float) -> None:
-    second = analytical_jacobian(out, x)
-    if np.any(np.abs(second - first) > tolerance):
-        raise GradcheckError(
-            "Backward is not reentrant, i.e., running backward with the same input and grad_output "
-            "multiple times gives different values, although analytical gradient matches numerical "
-            f"gradient. The tolerance for nondeterminism was {tolerance}."
-        )
-
-
-def _check_dtype(out: Tensor, x: Tensor) -> None:
-    seed = wrap(np.ones_like(out.array))
-    (g,) = grad(out, x, seed, True, allow_unused=True, materialize_grads=True)
-    if g.array.dtype != x.array.dtype:
-        raise GradcheckError(f"The gradient has dtype {g.dtype}, its tensor {x.dtype}.")
-
-
-def _check_batched(out: Tensor, x: Tensor) -> None:
-    rng = np.random.default_rng(0)
-    vs = rng.standard_normal((2, *out.array.shape)).astype(out.array.dtype)
-    options = {"retain_graph": True, "allow_unused": True, "materialize_grads": True}
-    (batched,) = grad(out, x, wrap(vs), is_grads_batched=True, **options)  # type: ignore[arg-type]
-    for v, row in zip(vs, batched.array, strict=True):
-        (g,) = grad(out, x, wrap(v), **options)  # type: ignore[arg-type]
-        if not np.allclose(g.array, row):
-            raise GradcheckError("Batched gradients differ from those computed one by one.")
+def _random_like(out: Tensor, which: int, non_contiguous: bool) -> Tensor:
+    """A cotangent for `out` with entries in [-1, 1), requiring grad."""
+    shape = (*out.array.shape, 2) if non_contiguous else out.array.shape
+    rng = np.random.default_rng(which)
+    v = np.asarray(rng.uniform(-1, 1, shape))
+    if out.array.dtype.kind == "c":
+        v = v + 1j * rng.uniform(-1, 1, shape)
+    made: Tensor = wrap(
+        v.astype(out.array.dtype)[..., 0] if non_contiguous else v.astype(out.array.dtype)
+    )
+    set_requires_grad(made, True)
+    return made
 
 
 def gradgradcheck(
@@ -286,6 +181,9 @@ def gradgradcheck(
     masked: bool = False,
 ) -> bool:  # fmt: skip
     """Compare the second derivatives of `func` with differences of its first.
+
+    What is checked is the function (inputs, cotangents) -> gradients, so both how gradients depend
+    on the inputs and that they are linear in the cotangents.
 
     Args:
         grad_outputs: cotangents of the outputs; random ones if left out.
@@ -299,42 +197,68 @@ def gradgradcheck(
     >>> cr.autograd.gradgradcheck(lambda x: (x * x).exp(), (x,))
     True
     """
-    args = _tuple(inputs)
-    _check_inputs(args, eps)
+    if not (check_fwd_over_rev or check_rev_over_rev):
+        raise AssertionError(
+            "Expected at least one of check_fwd_over_rev or check_rev_over_rev to be True"
+        )
+    for name, asked in (
+        ("check_undefined_grad", check_undefined_grad), ("check_batched_grad", check_batched_grad)
+    ):  # fmt: skip
+        if asked and not check_rev_over_rev:
+            raise AssertionError(f"Setting {name}=True requires check_rev_over_rev to be True")
+    args = _checked_inputs(inputs)
     if grad_outputs is None:
-        rng = np.random.default_rng(0)
-        gs = []
-        for o in _outputs(func, args):
-            shape = (*o.array.shape, 2) if gen_non_contig_grad_outputs else o.array.shape
-            v = np.asarray(rng.standard_normal(shape))
-            v = v[..., 0] if gen_non_contig_grad_outputs else v
-            gs.append(wrap(v.astype(o.array.dtype)))
-            set_requires_grad(gs[-1], True)
+        outs = _differentiable(as_tuple(func(*args)))
+        gs: Sequence[Any] = [
+            _random_like(o, i, gen_non_contig_grad_outputs) for i, o in enumerate(outs)
+        ]
     else:
-        gs = list(_tuple(grad_outputs))
-    count = len(args)
-
-    def first_derivative(*values: Any) -> tuple[Any, ...]:
-        with enable_grad():
-            xs = []
-            for x, original in zip(values[:count], args, strict=True):
-                if isinstance(x, Tensor) and x.node is None and original.node is not None:
-                    x = wrap(x.array)
-                    set_requires_grad(x, True)
-                xs.append(x)
-            outs = _outputs(func, xs)
-            pairs = [
-                (o, g) for o, g in zip(outs, values[count:], strict=True) if o.node is not None
-            ]
-            return grad(
-                [o for o, _ in pairs], _differentiable(xs), [g for _, g in pairs],
-                create_graph=True, allow_unused=True, materialize_grads=True,
-            )  # fmt: skip
-
+        gs = as_tuple(grad_outputs)
     return gradcheck(
-        first_derivative, (*args, *gs), eps=eps, atol=atol, rtol=rtol,
+        _first_derivative(func, args, len(gs)), (*args, *gs), eps=eps, atol=atol, rtol=rtol,
         raise_exception=raise_exception, nondet_tol=nondet_tol,
         check_undefined_grad=check_undefined_grad, check_grad_dtypes=check_grad_dtypes,
         check_batched_grad=check_batched_grad, check_forward_ad=check_fwd_over_rev,
         check_backward_ad=check_rev_over_rev, fast_mode=fast_mode, masked=masked,
     )  # fmt: skip
+
+
+def _differentiable(items: Sequence[Any]) -> list[Tensor]:
+    return [x for x in items if isinstance(x, Tensor) and x.node is not None]
+
+
+def _first_derivative(
+    func: Callable[..., Any], originals: Sequence[Any], count: int
+) -> Callable[..., Any]:
+    """The function (inputs, `count` cotangents) -> gradients of `func`."""
+    places = [i for i, x in enumerate(originals) if isinstance(x, Tensor) and x.node is not None]
+
+    def gradients(*values: Any) -> tuple[Any, ...]:
+        xs, cotangents = list(values[: len(values) - count]), values[len(values) - count :]
+        with enable_grad():
+            if any_box(values):
+                return _pulled_through_boxes(func, xs, places, cotangents)
+            outs = _differentiable(as_tuple(func(*xs)))
+            found = grad(
+                outs, [xs[i] for i in places], cotangents, create_graph=True, allow_unused=True
+            )
+        return tuple(g for g in found if g is not None)
+
+    return gradients
+
+
+def _pulled_through_boxes(
+    func: Callable[..., Any], xs: list[Any], places: Sequence[int], cotangents: Sequence[Any]
+) -> tuple[Any, ...]:
+    """The gradients where inputs are duals: reverse mode inside of forward mode."""
+    scope = reverse_mode.Scope()
+    try:
+        for i in places:
+            xs[i] = reverse_mode.alias(xs[i], scope)
+        outs = [
+            o for o in as_tuple(func(*xs)) if isinstance(o, Tensor) and is_inexact(o.array.dtype)
+        ]
+        pulled = reverse_mode.pull(outs, cotangents, [xs[i] for i in places], scope)
+    finally:
+        scope.alive = False
+    return tuple(g for g in pulled if g is not None)

@@ -14,9 +14,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 
-from chainrule.core.namespaces import recorded as xp
+from chainrule.core.namespaces import recorded
 from chainrule.core.tensor import Tensor
 
+xp = recorded  # what batch rules compute with
 Rule = Callable[[Any, int, Sequence[Any], Sequence[bool], dict[str, Any]], Any]
 
 
@@ -63,7 +64,9 @@ def folded(x: Any, axis: int = 0) -> Any:
     """The mapped axis merged into the example's own `axis`: (B, ..., n, ...) to (..., B·n, ...)."""
     shape = shape_of(x)
     x = moved(x, 0, axis)
-    return xp.reshape(x, shape=(*shape[1 : axis + 1], shape[0] * shape[axis + 1], *shape[axis + 2 :]))
+    return xp.reshape(
+        x, shape=(*shape[1 : axis + 1], shape[0] * shape[axis + 1], *shape[axis + 2 :])
+    )
 
 
 def unfolded(x: Any, size: int, axis: int = 0) -> Any:
@@ -92,17 +95,37 @@ def shifted(axis: Any, ndim: int) -> Any:
     return int(axis) % max(ndim, 1) + 1
 
 
-def along(*names: str) -> Rule:
-    """An operation of one array whose parameters of these names are axes."""
+def reparametrized(
+    change: Callable[[int, tuple[int, ...], dict[str, Any]], dict[str, Any]],
+) -> Rule:
+    """An operation of one array that does the same to a batch if some parameters are changed.
+
+    `change(size, shape, params)` gives those parameters, for examples of that shape.  The
+    rule's `params` does the same and gives all: for a view, how the batch is viewed.
+    """
+
+    def params_of(size: int, shape: tuple[int, ...], params: dict[str, Any]) -> dict[str, Any]:
+        return {**params, **change(size, shape, params)}
 
     def rule(
         prim: Any, size: int, args: Sequence[Any], mapped: Sequence[bool], params: dict[str, Any]
     ) -> Any:
-        ndim = rank(args[0]) - 1
-        moved = {name: shifted(params[name], ndim) for name in names if name in params}
-        return prim.apply(args, {**params, **moved})
+        return prim.apply(args, params_of(size, shape_of(args[0])[1:], params))
 
+    rule.params = params_of  # type: ignore[attr-defined]
     return rule
+
+
+unchanged = reparametrized(lambda size, shape, params: {})
+
+
+def along(*names: str) -> Rule:
+    """An operation of one array whose parameters of these names are axes."""
+    return reparametrized(
+        lambda size, shape, params: {
+            name: shifted(params[name], len(shape)) for name in names if name in params
+        }
+    )
 
 
 def leading(
@@ -119,22 +142,39 @@ def leading_all(
     return prim.apply(all_mapped(size, args, mapped), params)
 
 
+def prefixed(*names: str) -> Rule:
+    """An operation of one array whose parameters of these names are whole shapes."""
+
+    return reparametrized(
+        lambda size, shape, params: {name: (size, *params[name]) for name in names}
+    )
+
+
+def along_line(
+    prim: Any, size: int, args: Sequence[Any], mapped: Sequence[bool], params: dict[str, Any]
+) -> Any:
+    """An operation along the one axis `axis` of arrays of equal rank; a number is a line of one."""
+    args = all_mapped(size, args, mapped)
+    ndim = max(map(rank, args)) - 1
+    if ndim:
+        return prim.apply(args, {**params, "axis": shifted(params["axis"], ndim)})
+    lines = [xp.reshape(x, shape=(size, 1)) if rank(x) else x for x in args]
+    return xp.reshape(prim.apply(lines, {**params, "axis": 1}), shape=(size,))
+
+
+def along_all(
+    prim: Any, size: int, args: Sequence[Any], mapped: Sequence[bool], params: dict[str, Any]
+) -> Any:
+    """An operation of several arrays with the axes `axis` of the first, which all are mapped."""
+    args = all_mapped(size, args, mapped)
+    return prim.apply(args, {**params, "axis": shifted(params["axis"], rank(args[0]) - 1)})
+
+
 def by_rows(
     prim: Any, size: int, args: Sequence[Any], mapped: Sequence[bool], params: dict[str, Any]
 ) -> Any:
     """An operation of one array (N, ...) that treats the N alike: all examples are rows of one."""
     return unfolded(prim.apply((folded(args[0]),), params), size)
-
-
-def prefixed(*names: str) -> Rule:
-    """An operation of one array whose parameters of these names are whole shapes."""
-
-    def rule(
-        prim: Any, size: int, args: Sequence[Any], mapped: Sequence[bool], params: dict[str, Any]
-    ) -> Any:
-        return prim.apply(args, {**params, **{name: (size, *params[name]) for name in names}})
-
-    return rule
 
 
 def one_by_one(
@@ -148,9 +188,3 @@ def one_by_one(
     if isinstance(rows[0], tuple):
         return tuple(xp.stack(*column, axis=0) for column in zip(*rows, strict=True))
     return xp.stack(*rows, axis=0)
-
-
-__all__ = [
-    "Rule", "aligned", "all_mapped", "along", "by_rows", "folded", "leading", "leading_all", "moved",
-    "one_by_one", "prefixed", "rank", "shape_of", "shifted", "spread", "unfolded", "with_rank", "xp",
-]  # fmt: skip

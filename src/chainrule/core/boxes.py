@@ -36,6 +36,9 @@ class Tag:
 
     __slots__ = ("alive", "level", "place", "title")
 
+    # What random functions may do, in a transform that maps over examples; None in all others.
+    randomness: Any = None
+
     def __init__(self, title: str) -> None:
         self.level = _next_level()
         self.alive = True
@@ -92,6 +95,25 @@ def newest(args: Sequence[Any]) -> Any:
 def is_box(x: Any) -> bool:
     """Whether a value is a box."""
     return isinstance(x, Box)
+
+
+def is_mapped(x: Any) -> bool:
+    """Whether every example has its own values of `x`, so that no decision may rest on them."""
+    return isinstance(x, Box) and getattr(x.array, "is_mapped", False)
+
+
+def refuse_mapped(x: Any, name: str, instead: str) -> None:
+    """Raise if `x` is mapped over, for an operation whose result's shape depends on the values.
+
+    Raises:
+        RuntimeError: with what to do `instead`.
+    """
+    if is_mapped(x):
+        raise RuntimeError(
+            "vmap: We do not support batching operators that can output dynamic shape. Attempted "
+            f"to vmap over {name}(), whose result's shape depends on the values, and every example "
+            f"has its own: {instead}"
+        )
 
 
 def any_box(args: Sequence[Any]) -> bool:
@@ -202,10 +224,12 @@ __all__ = [
     "entered",
     "escaped",
     "is_box",
+    "is_mapped",
     "newest",
     "note_view",
     "process",
     "put_view",
+    "refuse_mapped",
     "running",
     "take_over",
 ]

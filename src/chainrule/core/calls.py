@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.core.kinds import cast
 from chainrule.core.namespaces import recorded
 from chainrule.core.primitive import Primitive
 from chainrule.core.tensor import Tensor, ndarray, wrap
@@ -28,21 +29,20 @@ def operands(prim: Primitive, args: Sequence[Any]) -> list[Any]:
     found = [wrap(a) if type(a) is ndarray or isinstance(a, np.generic) else a for a in args]
     if prim.partials is None:
         return found
-    first = None
+    dt = None
     for a in found:
-        if isinstance(a, Tensor):
-            dt = a.array.dtype
-            if first is None:
-                first = dt
-            if dt != first or dt.kind not in "fc":
-                break
+        known = a.array.dtype if isinstance(a, Tensor) else None
+        if known is None or (dt is not None and known != dt) or known.kind not in "fc":
+            break
+        dt = known
     else:
         return found
     dt = prim.common_dtype([a.array if isinstance(a, Tensor) else a for a in found])  # type: ignore[attr-defined]
     return [
-        recorded.astype(a, dtype=dt) if isinstance(a, Tensor) and a.array.dtype != dt else a
+        wrap(cast(a, dt)) if not isinstance(a, Tensor)
+        else a if a.array.dtype == dt else recorded.astype(a, dtype=dt)
         for a in found
-    ]
+    ]  # fmt: skip
 
 
 def fitted(t: Any, out: Any) -> Any:

@@ -47,8 +47,8 @@ class _Constants(dict[Any, Any]):
 _F32 = np.dtype(np.float32)
 _F64 = np.dtype(np.float64)
 _INEXACT = frozenset(np.dtype(c) for c in "efdFD")
-_constants = {dt: _Constants(dt) for dt in _INEXACT}
-_of_f32 = _constants[_F32]
+constants = {dt: _Constants(dt) for dt in _INEXACT}
+_of_f32 = constants[_F32]
 _REAL = frozenset(np.dtype(c) for c in "efd")
 
 
@@ -147,7 +147,7 @@ def _comparison(prim: Any, slow: Slow) -> Callable[..., Any]:
             if yv.dtype is not dt:
                 return slow(prim, (input, other), _NO_PARAMS)
         elif (ty is float or ty is int) and (dt is _F32 or dt is _F64):
-            yv = (_of_f32 if dt is _F32 else _constants[dt])[other]
+            yv = (_of_f32 if dt is _F32 else constants[dt])[other]
         else:
             return slow(prim, (input, other), _NO_PARAMS)
         try:
@@ -187,7 +187,7 @@ def _binary(prim: Any, slow: Slow) -> Callable[..., Any]:
                 if yv.dtype is not dt or (dt is not _F32 and dt is not _F64 and dt not in fast):
                     return slow(prim, (input, other), _NO_PARAMS)
             elif (ty is float or ty is int) and (dt is _F32 or dt is _F64 or dt in fast):
-                yv = (_of_f32 if dt is _F32 else _constants[dt])[other]
+                yv = (_of_f32 if dt is _F32 else constants[dt])[other]
                 yn = None
             else:
                 return slow(prim, (input, other), _NO_PARAMS)
@@ -197,7 +197,7 @@ def _binary(prim: Any, slow: Slow) -> Callable[..., Any]:
             dt = yv.dtype
             if dt is not _F32 and dt is not _F64 and dt not in fast:
                 return slow(prim, (input, other), _NO_PARAMS)
-            xv = (_of_f32 if dt is _F32 else _constants[dt])[input]
+            xv = (_of_f32 if dt is _F32 else constants[dt])[input]
             xn = None
         else:
             return slow(prim, (input, other), _NO_PARAMS)

@@ -7,12 +7,13 @@ with that region replaced", and all other views of the family are taken anew fro
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn
 
 import numpy as np
 
 from chainrule.core import mutation
+from chainrule.core.batching import aligned, rank, shape_of, spread, with_rank
 from chainrule.core.dtypes import category, is_inexact
 from chainrule.core.kinds import general
 from chainrule.core.modes import Mode, get_mode, is_recording
@@ -59,6 +60,26 @@ def _write_view_vjp(xp: Any, g: Any, y_aval: Any, need: Any, view: Any) -> tuple
     return (xp.write_view(array, np.zeros((), y_aval.dtype), view=view) if need[0] else None, gy)
 
 
+def _write_view_batch(
+    prim: Any, size: int, args: Sequence[Any], mapped: Sequence[bool], params: dict[str, Any]
+) -> Any:
+    base = args[0] if mapped[0] else spread(args[0], size)
+    name, taken = params["view"]
+    view = REGISTRY[name]
+    whole = view.batch.params(size, shape_of(base)[1:], dict(taken))  # type: ignore[union-attr]
+    value = args[1]
+    if mapped[1]:
+        value = with_rank(value, rank(view.apply((base,), whole)) - 1)
+    return prim.apply((base, value), {"view": (name, tuple(sorted(whole.items())))})
+
+
+def _overwrite_batch(
+    prim: Any, size: int, args: Sequence[Any], mapped: Sequence[bool], params: dict[str, Any]
+) -> Any:
+    x = args[0] if mapped[0] else spread(args[0], size)
+    return prim.apply(aligned((x, args[1]), (True, mapped[1])), params)
+
+
 # out = base, except in the region that the view shows, where it is value
 write_view = general(
     "write_view",
@@ -69,6 +90,7 @@ write_view = general(
         np.zeros((), y_aval.dtype) if t[1] is None else t[1],
         view=view,
     ),
+    batch=_write_view_batch,
 )
 write_view.prim.reuses = True
 write_view.prim.namer = lambda params: "CopySlices"
@@ -81,6 +103,7 @@ overwrite = general(
           else wrap(np.zeros(x_aval.shape, x_aval.dtype)), lambda g: g),
     jvp=lambda xp, t, x_aval: xp.broadcast_to(t[1], shape=x_aval.shape) if t[1] is not None
     else np.zeros(x_aval.shape, x_aval.dtype),
+    batch=_overwrite_batch,
 )  # fmt: skip
 overwrite.prim.namer = lambda params: str(params["title"])
 

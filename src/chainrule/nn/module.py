@@ -32,6 +32,7 @@ class Module(Hookable, Stateful):
     tensor([3.], grad_fn=<MulBackward0>)
     """
 
+    _tree_leaf = True  # for `chainrule.tree`, also where a subclass is a dataclass
     training: bool
     _parameters: dict[str, Parameter | None]
     _buffers: dict[str, Tensor | None]

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.core.batching import along_line, leading
 from chainrule.core.dtypes import as_numpy, is_inexact
 from chainrule.core.kinds import elementwise, general
 from chainrule.core.namespaces import composite, raw, recorded
@@ -127,7 +128,7 @@ def _gelu_jvp(xp: Any, t: Any, x: Any, out: Any) -> tuple[Any, Any]:
 
 
 gelu_prim = general(
-    "gelu", _gelu, real=True, vjp=_gelu_vjp, jvp=_gelu_jvp,
+    "gelu", _gelu, real=True, vjp=_gelu_vjp, jvp=_gelu_jvp, batch=leading,
     samples=lambda: [Sample(uniform(2, 3)), Sample(uniform(1))],
     doc="x·Φ(x), with the normal distribution function Φ.",
 )  # fmt: skip
@@ -231,7 +232,8 @@ def softmax_rule(xp: Any, g: Any, out: Any, axis: int) -> Any:
 
 softmax_prim = general(
     "softmax", _softmax,
-    real=True, vjps=(lambda xp, g, out, axis: xp.softmax_rule(g, out, axis),),
+    real=True, batch=along_line,
+    vjps=(lambda xp, g, out, axis: xp.softmax_rule(g, out, axis),),
     jvps=(lambda xp, t, out, axis: xp.softmax_rule(t, out, axis),),
     samples=lambda: [
         Sample(uniform(2, 3), axis=1), Sample(uniform(3, 2, 2), axis=0), Sample(uniform(), axis=0),
@@ -261,6 +263,7 @@ def _log_softmax_jvp(xp: Any, t: Any, out: Any, axis: int) -> Any:
 
 log_softmax_prim = general(
     "log_softmax", _log_softmax, real=True, vjps=(_log_softmax_vjp,), jvps=(_log_softmax_jvp,),
+    batch=along_line,
     samples=lambda: [
         Sample(uniform(2, 3), axis=1), Sample(uniform(3, 2, 2), axis=0), Sample(uniform(), axis=0),
     ],

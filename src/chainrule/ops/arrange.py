@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from chainrule.core import batching
 from chainrule.core.kinds import linear
 from chainrule.core.samples import Sample, uniform
 from chainrule.core.tensor import wrap
@@ -23,11 +25,13 @@ from chainrule.ops.shape import (
 
 flip_prim = linear(
     "flip", lambda x, axis: np.flip(x, axis).copy(), lambda xp, g, axis: xp.flip(g, axis=axis),
+    batch=batching.along("axis"),
     samples=lambda: [Sample(uniform(2, 3), axis=(1,)), Sample(uniform(2, 3), axis=(0, 1))],
 )  # fmt: skip
 roll_prim = linear(
     "roll", lambda x, shift, axis: np.roll(x, shift, axis),
     lambda xp, g, shift, axis: xp.roll(g, shift=tuple(-s for s in shift), axis=axis),
+    batch=batching.along("axis"),
     samples=lambda: [Sample(uniform(4, 3), shift=(1, -2), axis=(0, 1))],
 )  # fmt: skip
 
@@ -40,9 +44,17 @@ def _tile_vjp(xp: Any, g: Any, x_aval: Any, reps: tuple[int, ...]) -> Any:
     return xp.reshape(summed, shape=tuple(x_aval.shape))
 
 
+def _tile_batch(
+    prim: Any, size: int, args: Sequence[Any], mapped: Sequence[bool], params: dict[str, Any]
+) -> Any:
+    reps = params["reps"]
+    return prim.apply((batching.with_rank(args[0], len(reps)),), {"reps": (1, *reps)})
+
+
 # One repetition per axis of the result, at least as many as x has axes.
 tile_prim = linear(
     "tile", lambda x, reps: np.tile(x, reps), _tile_vjp, grad_name="Repeat",
+    batch=_tile_batch,
     samples=lambda: [
         Sample(uniform(2, 3), reps=(2, 1, 3)), Sample(uniform(2), reps=(3,)),
         Sample(uniform(), reps=(2,)),

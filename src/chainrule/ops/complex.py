@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.core.batching import leading, unchanged
 from chainrule.core.kinds import elementwise, general, linear, promote
 from chainrule.core.namespaces import publish, recorded
 from chainrule.core.primitive import unbox
@@ -27,15 +28,15 @@ def is_complex_value(x: Any) -> bool:
 
 # Linear over the reals.  Gradients pair with tangents by Re(conj(g)·t), which gives the transposes.
 real_prim = linear(
-    "real", lambda x: x.real, lambda g: g, view=True,
+    "real", lambda x: x.real, lambda g: g, view=True, batch=unchanged,
     samples=lambda: [Sample(_complex_sample())],
 )  # fmt: skip
 imag_prim = linear(
-    "imag", lambda x: x.imag, lambda g: g * 1j, view=True,
+    "imag", lambda x: x.imag, lambda g: g * 1j, view=True, batch=unchanged,
     samples=lambda: [Sample(_complex_sample())],
 )  # fmt: skip
 conj_prim = linear(
-    "conj", np.conjugate, lambda xp, g: xp.conj(g), symbol="conj({})",
+    "conj", np.conjugate, lambda xp, g: xp.conj(g), symbol="conj({})", batch=unchanged,
     samples=lambda: [Sample(_complex_sample()), Sample(uniform(3))],
 )  # fmt: skip
 
@@ -120,7 +121,7 @@ def _across(xp: Any, g: Any, x: Any, out: Any) -> Any:
 
 
 complex_sign = general(
-    "complex_sign", np.sign, vjps=(_across,), grad_name="Sgn",
+    "complex_sign", np.sign, vjps=(_across,), grad_name="Sgn", batch=unchanged,
     jvp=lambda xp, t, x, out: _across(xp, t[0], x, out),
     samples=lambda: [Sample(_complex_sample())],
 )  # fmt: skip
@@ -186,7 +187,7 @@ complex_prim = general(
         np.zeros(x_aval.shape, x_aval.dtype) if t[0] is None else t[0],
         np.zeros(y_aval.shape, y_aval.dtype) if t[1] is None else t[1],
     ),
-    symbol="{} + i*{}",
+    symbol="{} + i*{}", batch=leading,
     samples=lambda: [Sample(uniform(2, 3), uniform(2, 3, seed=1)), Sample(uniform(3), uniform())],
 )  # fmt: skip
 
@@ -247,11 +248,11 @@ def _as_complex(x: Any) -> Any:
 # Re(conj(g)·t) of complex numbers is the inner product of their pairs of reals, so each of these is
 # the other's transpose.
 as_real_prim = linear(
-    "view_as_real", _as_real, lambda xp, g: xp.view_as_complex(g), view=True,
+    "view_as_real", _as_real, lambda xp, g: xp.view_as_complex(g), view=True, batch=unchanged,
     samples=lambda: [Sample(_complex_sample()), Sample(np.array(1 + 2j))],
 )  # fmt: skip
 as_complex_prim = linear(
-    "view_as_complex", _as_complex, lambda xp, g: xp.view_as_real(g), view=True,
+    "view_as_complex", _as_complex, lambda xp, g: xp.view_as_real(g), view=True, batch=unchanged,
     samples=lambda: [Sample(uniform(3, 2)), Sample(uniform(2))],
 )  # fmt: skip
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.core import inplace
+from chainrule.core.batching import unchanged
 from chainrule.core.kinds import linear
 from chainrule.core.samples import Sample, uniform
 from chainrule.core.tensor import Tensor
@@ -23,11 +24,15 @@ def _astype(x: Any, dtype: np.dtype[Any]) -> Any:
 
 # The engine casts each cotangent back to its argument's dtype, so the transpose does nothing.
 astype = linear(
-    "astype", _astype, lambda g: g, grad_name="ToCopy",
+    "astype", _astype, lambda g: g, grad_name="ToCopy", batch=unchanged,
     samples=lambda: [Sample(uniform(3), dtype=np.dtype("c16"))],
 )  # fmt: skip
 clone_prim = linear(
-    "clone", lambda x: x.copy(), lambda g: g, samples=lambda: [Sample(uniform(2, 3))]
+    "clone",
+    lambda x: x.copy(),
+    lambda g: g,
+    batch=unchanged,
+    samples=lambda: [Sample(uniform(2, 3))],
 )
 
 

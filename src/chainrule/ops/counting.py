@@ -5,14 +5,17 @@ Positions and counts have no gradient; distinct values and sums of weights do.
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 import numpy as np
 
+from chainrule.core.batching import all_mapped, rank, shape_of, xp
 from chainrule.core.kinds import general
 from chainrule.core.samples import Sample, uniform
 from chainrule.core.tensor import wrap
 from chainrule.ops.api import export
+from chainrule.ops.embedding import own_rows
 from chainrule.ops.extremes import ordered
 from chainrule.ops.inputs import as_input, axis_of, converted, numpy_dtype, torch_name
 from chainrule.ops.reduce import sum_prim
@@ -37,8 +40,20 @@ def _searchsorted(x: Any, y: Any, right: bool = False) -> Any:
     return low
 
 
+def _search_batch(prim: Any, size: int, args: Any, mapped: Any, params: Any) -> Any:
+    line, y = args
+    if rank(line) == 1:  # one line for all
+        return prim.apply(args, params)
+    line, y = all_mapped(size, args, mapped)
+    if rank(line) > 2:
+        return prim.apply((line, y), params)
+    shape = shape_of(y)
+    flat = xp.reshape(y, shape=(size, prod(shape[1:])))
+    return xp.reshape(prim.apply((line, flat), params), shape=shape)
+
+
 searchsorted_prim = general(
-    "searchsorted", _searchsorted,
+    "searchsorted", _searchsorted, batch=_search_batch,
     samples=lambda: [
         Sample(np.sort(uniform(5)), uniform(2, 3), right=False),
         Sample(np.sort(uniform(2, 5)), uniform(2, 3), right=True),
@@ -187,9 +202,19 @@ def _weight_per_bin(w: Any, place: Any, size: int) -> Any:
     return np.bincount(place, w, size).astype(w.dtype)
 
 
+def _bins_batch(prim: Any, size: int, args: Any, mapped: Any, params: Any) -> Any:
+    w, place = all_mapped(size, args, mapped)
+    bins, n = params["size"], prod(shape_of(w))
+    place = own_rows(place, True, size, bins)
+    flat = prim.apply(
+        (xp.reshape(w, shape=(n,)), xp.reshape(place, shape=(n,))), {"size": size * bins}
+    )
+    return xp.reshape(flat, shape=(size, bins))
+
+
 # out[k] = Σ w[i] over the i with place[i] = k
 weight_per_bin = general(
-    "weight_per_bin", _weight_per_bin,
+    "weight_per_bin", _weight_per_bin, batch=_bins_batch,
     vjps=(lambda xp, g, y: xp.getitem(g, y, index=("array",)), None),
     jvps=("linear", None), grad_name="Bincount",
     samples=lambda: [Sample(uniform(4), np.array([2, 0, 2, 3]), size=5)],

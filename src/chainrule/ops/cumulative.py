@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.core.batching import along_line
 from chainrule.core.dtypes import is_inexact
 from chainrule.core.kinds import general, linear
 from chainrule.core.namespaces import composite
@@ -53,7 +54,7 @@ def _lines() -> list[Sample]:
 cumsum_prim = linear(
     "cumsum", in_float32(_running(np.add.accumulate)),
     lambda xp, g, axis, reverse: xp.cumsum(g, axis=axis, reverse=not reverse),
-    aval=_same, symbol="cumsum({})", samples=_lines,
+    aval=_same, symbol="cumsum({})", samples=_lines, batch=along_line,
 )  # fmt: skip
 
 
@@ -70,6 +71,7 @@ def _shifted(x: Any, axis: int, reverse: bool = False) -> Any:
 shift = linear(
     "shift", _shifted,
     lambda xp, g, axis, reverse: xp.shift(g, axis=axis, reverse=not reverse), samples=_lines,
+    batch=along_line,
 )  # fmt: skip
 
 
@@ -120,7 +122,7 @@ def _recurrence_jvp(xp: Any, t: Any, x: Any, out: Any, axis: int, reverse: bool)
 
 
 recurrence = general(
-    "recurrence", _recurrence, vjp=_recurrence_vjp, jvp=_recurrence_jvp,
+    "recurrence", _recurrence, vjp=_recurrence_vjp, jvp=_recurrence_jvp, batch=along_line,
     samples=lambda: [
         Sample(uniform(4), uniform(4, seed=1), axis=0, reverse=False),
         Sample(uniform(2, 3), uniform(2, 3, seed=1), axis=1, reverse=True),
@@ -145,7 +147,7 @@ cumprod_prim = general(
             x, t * _before(xp, out, axis, reverse), axis=axis, reverse=reverse
         ),
     ),
-    aval=_same, symbol="cumprod({})",
+    aval=_same, symbol="cumprod({})", batch=along_line,
     samples=lambda: [*_lines(), Sample(np.array([1.5, 0.0, 2.0, 0.0, 3.0]), axis=0, reverse=False)],
 )  # fmt: skip
 
@@ -200,6 +202,7 @@ logcumsumexp_prim = general(
     samples=lambda: [
         Sample(uniform(4), axis=0), Sample(uniform(2, 3, 2), axis=1), Sample(uniform(), axis=0)
     ],
+    batch=along_line,
 )  # fmt: skip
 
 
@@ -218,11 +221,11 @@ def _running_index(accumulate: Any) -> Any:
 
 _cummax_index = general(
     "cummax_index", _running_index(np.maximum.accumulate),
-    samples=lambda: [Sample(uniform(2, 5), axis=1)],
+    samples=lambda: [Sample(uniform(2, 5), axis=1)], batch=along_line,
 )  # fmt: skip
 _cummin_index = general(
     "cummin_index", _running_index(np.minimum.accumulate),
-    samples=lambda: [Sample(uniform(2, 5), axis=1)],
+    samples=lambda: [Sample(uniform(2, 5), axis=1)], batch=along_line,
 )  # fmt: skip
 _cummax_along = selection("cummax_along", "Cummax", repeats=True)
 _cummin_along = selection("cummin_along", "Cummin", repeats=True)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.core import batching
 from chainrule.core.kinds import linear
 from chainrule.core.samples import Sample, uniform
 from chainrule.core.tensor import Tensor, wrap
@@ -41,7 +42,7 @@ _CASES = [
 ]  # fmt: skip
 # Axes non-negative and different; the diagonal becomes the last axis.
 diagonal_prim = linear(
-    "diagonal", _diagonal, _diagonal_vjp, view=True,
+    "diagonal", _diagonal, _diagonal_vjp, view=True, batch=batching.along("axis1", "axis2"),
     samples=lambda: [
         Sample(uniform(*shape), offset=k, axis1=i, axis2=j) for shape, k, i, j in _CASES
     ],
@@ -51,6 +52,12 @@ diagonal_transpose = linear(
     "diagonal_transpose", _diagonal_transpose,
     lambda xp, g, offset, axis1, axis2: xp.diagonal(g, offset=offset, axis1=axis1, axis2=axis2),
     grad_name="DiagEmbed",
+    batch=batching.reparametrized(
+        lambda size, shape, params: {
+            "shape": (size, *params["shape"]),
+            "axis1": params["axis1"] + 1, "axis2": params["axis2"] + 1,
+        }
+    ),
     samples=lambda: [
         Sample(uniform(*_diagonal(np.zeros(shape), k, i, j).shape), shape=shape, offset=k, axis1=i,
                axis2=j) for shape, k, i, j in _CASES
@@ -58,12 +65,12 @@ diagonal_transpose = linear(
 )  # fmt: skip
 tril_prim = linear(
     "tril", lambda x, diagonal: np.tril(x, diagonal),
-    lambda xp, g, diagonal: xp.tril(g, diagonal=diagonal),
+    lambda xp, g, diagonal: xp.tril(g, diagonal=diagonal), batch=batching.unchanged,
     samples=lambda: [Sample(uniform(3, 3), diagonal=0), Sample(uniform(2, 2, 4), diagonal=1)],
 )  # fmt: skip
 triu_prim = linear(
     "triu", lambda x, diagonal: np.triu(x, diagonal),
-    lambda xp, g, diagonal: xp.triu(g, diagonal=diagonal),
+    lambda xp, g, diagonal: xp.triu(g, diagonal=diagonal), batch=batching.unchanged,
     samples=lambda: [Sample(uniform(3, 3), diagonal=0), Sample(uniform(2, 4, 2), diagonal=-1)],
 )  # fmt: skip
 

@@ -6,10 +6,12 @@ evenly; `max(dim)` gives it to the entry whose index it returns, the first.
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 import numpy as np
 
+from chainrule.core.batching import along, along_all, rank, shape_of, xp
 from chainrule.core.kinds import general
 from chainrule.core.modes import get_mode
 from chainrule.core.namespaces import raw, recorded
@@ -45,12 +47,13 @@ def _tie_weights(x: Any, out: Any, axis: tuple[int, ...], keepdims: bool) -> Any
     if not count.all():
         ties = ties | ((x != x) & (out != out))
         count = np.add.reduce(ties, axis, keepdims=True)
-    return (ties / count).astype(x.dtype)
+    return (ties / np.maximum(count, 1)).astype(x.dtype)
 
 
 tie_weights = general(
     "tie_weights", _tie_weights,
     samples=lambda: [Sample(np.array([1.0, 3.0, 3.0]), np.array(3.0), axis=(0,), keepdims=False)],
+    batch=along_all,
 )  # fmt: skip
 
 
@@ -76,7 +79,7 @@ def shared_reduction(name: str, reduce: Any, grad_name: str, partial: bool = Tru
             ),
         ),
         aval=lambda x, axis, keepdims=False: Aval(reduced(x, axis, keepdims).shape, x.dtype),
-        grad_name=grad_name, symbol=f"{name.removesuffix('_all')}({{}})",
+        grad_name=grad_name, symbol=f"{name.removesuffix('_all')}({{}})", batch=along("axis"),
         samples=lambda: [
             Sample(uniform(2, 3), axis=(0, 1), keepdims=False),
             *([Sample(uniform(2, 3), axis=(1,), keepdims=True)] if partial else []),
@@ -110,8 +113,19 @@ def _searches() -> list[Sample]:
     ]
 
 
-argmax_prim = general("argmax", _argument(np.argmax), samples=_searches)
-argmin_prim = general("argmin", _argument(np.argmin), samples=_searches)
+def _searched(prim: Any, size: int, args: Any, mapped: Any, params: Any) -> Any:
+    """The batch rule of a search along an axis, or of all entries."""
+    x, axis, keepdims = args[0], params["axis"], params["keepdims"]
+    ndim = rank(x) - 1
+    if axis is not None and ndim:
+        return prim.apply(args, {"axis": axis + 1, "keepdims": keepdims})
+    flat = xp.reshape(x, shape=(size, prod(shape_of(x)[1:])))
+    found = prim.apply((flat,), {"axis": 1, "keepdims": False})
+    return xp.reshape(found, shape=(size, *(1,) * ndim)) if keepdims else found
+
+
+argmax_prim = general("argmax", _argument(np.argmax), samples=_searches, batch=_searched)
+argmin_prim = general("argmin", _argument(np.argmin), samples=_searches, batch=_searched)
 
 
 def ordered(input: Any, name: str) -> Any:

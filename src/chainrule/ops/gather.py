@@ -10,11 +10,16 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.core.boxes import is_mapped
+from chainrule.core.kinds import elementwise
 from chainrule.core.modes import get_mode
+from chainrule.core.namespaces import raw, recorded
 from chainrule.core.primitive import bind, titled
+from chainrule.core.samples import Sample
 from chainrule.core.tensor import Tensor, wrap
 from chainrule.ops.api import export
 from chainrule.ops.axes import normalize_dim
+from chainrule.ops.convert import astype
 from chainrule.ops.direct import along_axis, aval_of, recorded_result
 from chainrule.ops.expand import common_shape
 from chainrule.ops.index import ARRAY, FULL, Spec, getitem
@@ -25,23 +30,24 @@ _INT64 = np.dtype(np.int64)
 _GATHER = getitem.prim.titled("GatherBackward0")
 
 
-def index_array(index: Any, name: str) -> np.ndarray:
-    """The array of an integer index.
+def index_array(index: Any, name: str) -> Any:
+    """The array of an integer index; if it is mapped over, a tensor.
 
     Raises:
         RuntimeError: for another dtype.
     """
-    array = np.asarray(getattr(index, "array", index))
+    array = index.array if is_mapped(index) else np.asarray(getattr(index, "array", index))
     if array.dtype.kind not in "iu" and array.size:
         raise RuntimeError(
             f"{name}(): Expected dtype int64 for index, got {array.dtype.name}; convert it, for "
             "example with index.long()"
         )
+    if is_mapped(index):
+        return index if array.dtype == _INT64 else astype(index, dtype=_INT64)
     return array.astype(np.int64, copy=False)
 
 
-def check_range(positions: np.ndarray, d: int, size: int, kind: Any, low: int = 0) -> None:
-    """Raise an error of type `kind` unless all positions are in low..size-1."""
+def _in_range(positions: Any, d: int, size: int, kind: Any, low: int) -> Any:
     if positions.size:
         first, last = positions.min(), positions.max()
         if first < low or last >= size:
@@ -49,6 +55,27 @@ def check_range(positions: np.ndarray, d: int, size: int, kind: Any, low: int = 
                 f"index {last if last >= size else first} is out of bounds for dimension {d} with "
                 f"size {size}: index out of range in self"
             )
+    return positions
+
+
+# Positions that are mapped over are looked at where their values are: inside all transforms.
+positions_in_range = elementwise(
+    "positions_in_range", _in_range, None, has_params=True,
+    samples=lambda: [Sample(np.array([2, 0, -1]), d=0, size=3, kind=IndexError, low=-3)],
+    doc="The positions themselves, if all are in low..size-1.",
+)  # fmt: skip
+
+
+def check_range(positions: Any, d: int, size: int, kind: Any, low: int = 0) -> Any:
+    """The positions; an error of type `kind` unless all are in low..size-1."""
+    if is_mapped(positions):
+        return positions_in_range(positions, d=d, size=size, kind=kind, low=low)
+    return _in_range(positions, d, size, kind, low)
+
+
+def _on(positions: Any) -> Any:
+    """The namespace to compute positions in."""
+    return recorded if isinstance(positions, Tensor) else raw
 
 
 def along(index: Any, dim: int, shape: tuple[int, ...], name: str) -> tuple[Spec, Any]:
@@ -70,7 +97,7 @@ def along(index: Any, dim: int, shape: tuple[int, ...], name: str) -> tuple[Spec
             f"{list(positions.shape)} to be no larger than self {list(shape)} apart from dimension "
             f"{d}"
         )
-    check_range(positions, d, shape[d] if shape else 1, RuntimeError)
+    positions = check_range(positions, d, shape[d] if shape else 1, RuntimeError)
     if not shape:
         return (), ()
     if not positions.ndim:
@@ -150,7 +177,7 @@ def index_select(input: Any, dim: int, index: Any) -> Any:
     positions = index_array(index, "index_select")
     if positions.ndim > 1:
         raise IndexError("index_select(): Index is supposed to be a vector")
-    check_range(positions, d, shape[d] if shape else 1, IndexError)
+    positions = check_range(positions, d, shape[d] if shape else 1, IndexError)
     if not shape:
         return bind(getitem.prim, (input,), {"index": ()})
     found = bind(getitem.prim, (input, positions.reshape(-1)), {"index": (*[FULL] * d, ARRAY)})
@@ -170,7 +197,7 @@ def take(input: Any, index: Any) -> Any:
     """
     size = prod(tensor_arg(input, "take").shape)
     positions = index_array(index, "take")
-    check_range(positions, 0, size, IndexError, low=-size)
+    positions = check_range(positions, 0, size, IndexError, low=-size)
     flat = reshape_prim(input, shape=(size,))
     return bind(getitem.prim, (flat, positions), {"index": (ARRAY,)})
 
@@ -197,10 +224,11 @@ def take_along_dim(input: Any, indices: Any, dim: int | None = None) -> Any:
             "indices"
         )
     d = normalize_dim(dim, len(shape))
-    positions = np.where(positions < 0, positions + (shape[d] if shape else 1), positions)
+    from_end = positions + (shape[d] if shape else 1)
+    positions = _on(positions).where(positions < 0, from_end, positions)
     rest = common_shape(
         (*shape[:d], 1, *shape[d + 1 :]), (*positions.shape[:d], 1, *positions.shape[d + 1 :])
     )
     x = broadcast_to_prim(x, shape=(*rest[:d], shape[d], *rest[d + 1 :]))
     wanted = (*rest[:d], positions.shape[d], *rest[d + 1 :])
-    return gather(x, d, np.broadcast_to(positions, wanted))
+    return gather(x, d, _on(positions).broadcast_to(positions, shape=wanted))

@@ -16,10 +16,10 @@ from chainrule.core.samples import Sample, uniform
 from chainrule.core.scatter import add_at
 from chainrule.core.sweep import Owned, Scatter
 from chainrule.core.tensor import Tensor, wrap
+from chainrule.ops import index_batch
 from chainrule.ops.api import export
+from chainrule.ops.index_batch import ARRAY, FULL
 
-ARRAY = "array"
-FULL = ("slice", None, None, None)
 Spec = tuple[Any, ...]
 
 
@@ -161,7 +161,7 @@ def _zeros(aval: Any) -> Any:
 getitem = general(
     "getitem", _getitem, vjp=_getitem_vjp,
     jvp=lambda xp, t, rest, index: xp.getitem(t[0], *rest, index=index),
-    view=True, grad_name="Index",
+    view=True, grad_name="Index", batch=index_batch.read,
     samples=lambda: [
         Sample(uniform(4, 3), index=(1,)),
         Sample(uniform(4, 3), index=(("slice", None, None, 2), None, -1)),
@@ -195,6 +195,7 @@ index_add = general(
         _zeros(x_aval) if t[0] is None else t[0], _zeros(y_aval) if t[1] is None else t[1],
         *tail, index=index,
     ),
+    batch=index_batch.write,
     samples=lambda: [
         Sample(uniform(4, 3), uniform(2, 3, seed=1), np.array([1, 1]), index=(ARRAY,)),
         Sample(uniform(4, 3), uniform(3, seed=1), index=(2,)),
@@ -237,7 +238,7 @@ index_put = general(
         _zeros(x_aval) if t[0] is None else t[0], _zeros(y_aval) if t[1] is None else t[1],
         *tail, index=index,
     ),
-    grad_name="IndexPut",
+    grad_name="IndexPut", batch=index_batch.write,
     samples=lambda: [
         Sample(uniform(4, 3), uniform(2, 3, seed=1), np.array([0, 3]), index=(ARRAY,)),
         Sample(uniform(4, 3), uniform(3, seed=1), index=(2,)),

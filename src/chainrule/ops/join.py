@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.core.batching import all_mapped
 from chainrule.core.kinds import general, promote
 from chainrule.core.modes import get_mode
 from chainrule.core.primitive import bind, titled
@@ -42,9 +43,15 @@ def _joined_tangents(join: str) -> Callable[..., Any]:
     return rule
 
 
+def _join_batch(
+    prim: Any, size: int, args: Sequence[Any], mapped: Sequence[bool], params: dict[str, Any]
+) -> Any:
+    return prim.apply(all_mapped(size, args, mapped), {"axis": params["axis"] + 1})
+
+
 concat = general(
     "concat", lambda *xs, axis: np.concatenate(xs, axis), vjp=_concat_vjp,
-    jvp=_joined_tangents("concat"), grad_name="Cat",
+    jvp=_joined_tangents("concat"), grad_name="Cat", batch=_join_batch,
     samples=lambda: [
         Sample(uniform(2, 3), uniform(2, 1, seed=1), uniform(2, 2, seed=2), axis=1),
         Sample(uniform(2), axis=0),
@@ -69,6 +76,7 @@ def _stack(*xs: Any, axis: int) -> Any:
 
 stack_prim = general(
     "stack", _stack, vjp=_stack_vjp, jvp=_joined_tangents("stack"),
+    batch=_join_batch,
     samples=lambda: [
         Sample(uniform(2, 3), uniform(2, 3, seed=1), axis=1),
         Sample(uniform(), uniform(seed=1), axis=0),

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.core.batching import along, folded, rank, shape_of, unfolded
+from chainrule.core.batching import xp as recorded
 from chainrule.core.kinds import general
 from chainrule.core.namespaces import composite, raw
 from chainrule.core.samples import Sample, uniform
@@ -67,6 +69,7 @@ def _standardize_jvp(xp: Any, t: Any, out: Any, axis: tuple[int, ...]) -> tuple[
 
 standardize = general(
     "standardize", _standardize, real=True, vjp=_standardize_vjp, jvp=_standardize_jvp,
+    batch=along("axis"),
     samples=lambda: [
         Sample(uniform(3, 4), axis=(1,), eps=1e-5),
         Sample(uniform(3, 2, 4), axis=(0, 2), eps=1e-2),
@@ -86,9 +89,22 @@ def _channel_affine(x: Any, w: Any, b: Any) -> Any:
     return out
 
 
+def _affine_batch(prim: Any, size: int, args: Any, mapped: Any, params: Any) -> Any:
+    x, w, b = args
+    if mapped == [True, False, False]:
+        return unfolded(prim.apply((folded(x), w, b), params), size)
+    ndim = rank(x) - mapped[0]
+    channels = shape_of(x)[1 + mapped[0]]
+    w, b = (
+        recorded.reshape(v, shape=((size, 1) if m else (1,)) + (channels, *(1,) * (ndim - 2)))
+        for v, m in zip((w, b), mapped[1:], strict=True)
+    )
+    return x * w + b
+
+
 # x·w + b with a weight and a bias per channel of (N, C, ...).
 channel_affine = general(
-    "channel_affine", _channel_affine,
+    "channel_affine", _channel_affine, batch=_affine_batch,
     real=True, vjps=(
         lambda xp, g, x_aval, y: g * xp.along_channels(y, len(x_aval.shape)),
         lambda xp, g, x: xp.channel_sum(g * x),

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.core.batching import along
 from chainrule.core.dtypes import is_inexact
 from chainrule.core.kinds import general
 from chainrule.core.samples import Sample, uniform
@@ -81,7 +82,7 @@ def _norm_jvp(xp: Any, t: Any, x: Any, out: Any, ord: float, axis: _Axes, keepdi
 
 vector_norm_prim = general(
     "vector_norm", in_float32(_norm_of), vjps=(_norm_vjp,), jvps=(_norm_jvp,), symbol="‖{}‖",
-    grad_name="LinalgVectorNorm", aval=reduced_real,
+    grad_name="LinalgVectorNorm", aval=reduced_real, batch=along("axis"),
     samples=lambda: [
         *(Sample(uniform(2, 3), ord=p, axis=(0, 1), keepdims=False)
           for p in (2.0, 1.0, np.inf, -np.inf, 0.0, 3.0, 1.5, 0.5, -1.0)),

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.core.batching import reparametrized
 from chainrule.core.kinds import general, linear
 from chainrule.core.primitive import bind
 from chainrule.core.samples import Sample, uniform
@@ -54,12 +55,14 @@ def _pad_vjp(xp: Any, g: Any, x_aval: Any, pad_width: Widths, mode: str = "const
     return xp.getitem(g, index=inside)
 
 
+_batch = reparametrized(lambda size, shape, params: {"pad_width": ((0, 0), *params["pad_width"])})
 _WIDTHS = ((1, 2), (0, 0), (2, 1))
 # (before, after) for every axis, not negative; `value` counts for mode "constant" only.
 pad_prim = general(
     "pad", lambda x, pad_width, mode, value: _pad(x, pad_width, mode, value),
     vjps=(lambda xp, g, x_aval, pad_width, mode: _pad_vjp(xp, g, x_aval, pad_width, mode),),
     jvps=(lambda xp, t, pad_width, mode: xp.pad(t, pad_width=pad_width, mode=mode, value=0),),
+    batch=_batch,
     samples=lambda: [
         Sample(uniform(3, 2, 4), pad_width=_WIDTHS, mode=mode, value=1.5)
         for mode in ("constant", "reflect", "replicate", "circular")
@@ -68,6 +71,7 @@ pad_prim = general(
 pad_transpose = linear(
     "pad_transpose", _fold,
     lambda xp, g, pad_width, mode: xp.pad(g, pad_width=pad_width, mode=mode, value=0),
+    batch=_batch,
     samples=lambda: [
         Sample(uniform(6, 2, 7), pad_width=_WIDTHS, mode=mode)
         for mode in ("reflect", "replicate", "circular")

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.core.batching import along
 from chainrule.core.dtypes import is_inexact
 from chainrule.core.kinds import general
 from chainrule.core.primitive import bind
@@ -48,6 +49,7 @@ nansum_prim = general(
         Sample(np.array([[1.0, np.nan, 2.0], [3.0, 4.0, np.nan]]), axis=(1,), keepdims=False),
         Sample(uniform(2, 3), axis=(0, 1), keepdims=True),
     ],
+    batch=along("axis"),
 )  # fmt: skip
 
 

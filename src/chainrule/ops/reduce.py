@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.core.batching import along
 from chainrule.core.dtypes import default_dtype, is_inexact, real_dtype
 from chainrule.core.kinds import general, linear
 from chainrule.core.modes import get_mode
@@ -88,7 +89,7 @@ def _reductions() -> list[Sample]:
 sum_prim = linear(
     "sum", _sum_of,
     lambda xp, g, x_aval, axis, keepdims: expand(xp, g, x_aval, axis, keepdims),
-    aval=reduced, symbol="sum({})", samples=_reductions,
+    aval=reduced, symbol="sum({})", samples=_reductions, batch=along("axis"),
 )  # fmt: skip
 sum_prim.prim.overloads = True
 
@@ -119,7 +120,8 @@ def _mean_transpose(xp: Any, g: Any, x_aval: Any, axis: Any, keepdims: bool) -> 
 
 
 mean_prim = linear(
-    "mean", _mean_of, _mean_transpose, aval=reduced, symbol="mean({})", samples=_reductions
+    "mean", _mean_of, _mean_transpose, aval=reduced, symbol="mean({})", samples=_reductions,
+    batch=along("axis"),
 )  # fmt: skip
 mean_prim.prim.overloads = True
 
@@ -149,7 +151,7 @@ prod_prim = general(
             t * xp.products_of_others(x, axis), axis=axis, keepdims=keepdims
         ),
     ),
-    aval=reduced, symbol="prod({})",
+    aval=reduced, symbol="prod({})", batch=along("axis"),
     samples=lambda: [
         *_reductions(),
         Sample(np.array([[1.5, 0.0, 2.0], [0.0, 3.0, 0.0]]), axis=(1,), keepdims=False),
@@ -182,7 +184,7 @@ logsumexp_prim = general(
             t * _softmax_of(xp, x, out, axis, keepdims), axis=axis, keepdims=keepdims
         ),
     ),
-    aval=reduced, symbol="logsumexp({})", samples=_reductions,
+    aval=reduced, symbol="logsumexp({})", samples=_reductions, batch=along("axis"),
 )  # fmt: skip
 
 
@@ -194,11 +196,15 @@ def _true_as_torch(reduce: Any) -> Any:
     return found
 
 
-all_prim = general("all", _true_as_torch(np.logical_and.reduce), samples=_reductions)
-any_prim = general("any", _true_as_torch(np.logical_or.reduce), samples=_reductions)
+all_prim = general(
+    "all", _true_as_torch(np.logical_and.reduce), samples=_reductions, batch=along("axis")
+)
+any_prim = general(
+    "any", _true_as_torch(np.logical_or.reduce), samples=_reductions, batch=along("axis")
+)
 count_nonzero_prim = general(
     "count_nonzero", lambda x, axis: np.asarray(np.count_nonzero(x, axis)),
-    samples=lambda: [Sample(uniform(2, 3), axis=(1,))],
+    samples=lambda: [Sample(uniform(2, 3), axis=(1,))], batch=along("axis"),
 )  # fmt: skip
 
 

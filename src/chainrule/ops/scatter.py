@@ -118,7 +118,7 @@ def scatter_reduce(
     return reduce_at(x, values, spec, arrays, shape, reduce, include_self)
 
 
-def _slices(x: Any, dim: int, index: Any, name: str) -> tuple[Spec, np.ndarray]:
+def _slices(x: Any, dim: int, index: Any, name: str) -> tuple[Spec, Any]:
     """A 1-d index of positions along `dim`."""
     shape = tuple(tensor_arg(x, name).shape)
     d = normalize_dim(dim, len(shape))
@@ -126,19 +126,19 @@ def _slices(x: Any, dim: int, index: Any, name: str) -> tuple[Spec, np.ndarray]:
     if positions.ndim > 1:
         raise IndexError(f"{name}(): Index should have dimension 1 or 0 (got {positions.ndim})")
     size = shape[d] if shape else 1
-    check_range(positions, d, size, IndexError, low=-size)
+    positions = check_range(positions, d, size, IndexError, low=-size)
     return (*[FULL] * d, ARRAY), positions.reshape(-1)
 
 
-def _sliced(source: Any, x: Any, spec: Spec, positions: np.ndarray, name: str) -> Any:
+def _sliced(source: Any, x: Any, spec: Spec, positions: Any, name: str) -> Any:
     """A source with one slice for every position.
 
     Raises:
         IndexError: if their numbers differ.
         RuntimeError: if its slices have another shape.
     """
-    d = len(spec) - 1
-    wanted = (*x.shape[:d], positions.size, *x.shape[d + 1 :])
+    d, n = len(spec) - 1, positions.shape[0]
+    wanted = (*x.shape[:d], n, *x.shape[d + 1 :])
     given = tuple(tensor_arg(source, name, "source").shape)
     if given == ():
         return source
@@ -149,13 +149,13 @@ def _sliced(source: Any, x: Any, spec: Spec, positions: np.ndarray, name: str) -
         )
     if given != wanted:
         raise IndexError(
-            f"{name}(): Number of indices ({positions.size}) should be equal to source.size(dim): "
+            f"{name}(): Number of indices ({n}) should be equal to source.size(dim): "
             f"({given[d]})"
         )
     return source
 
 
-def _written(write: Any, x: Any, values: Any, positions: np.ndarray, spec: Spec) -> Any:
+def _written(write: Any, x: Any, values: Any, positions: Any, spec: Spec) -> Any:
     """Write along one dimension; a 0-d tensor is taken for a vector of one entry."""
     if len(x.shape):
         return write(x, values, positions, index=spec)
@@ -248,13 +248,14 @@ def put(input: Any, index: Any, source: Any, accumulate: bool = False) -> Any:
     shape = tuple(tensor_arg(input, "put").shape)
     size = prod(shape)
     positions = index_array(index, "put").reshape(-1)
-    check_range(positions, 0, size, IndexError, low=-size)
-    if prod(source.shape) != positions.size:
+    positions = check_range(positions, 0, size, IndexError, low=-size)
+    n = positions.shape[0]
+    if prod(source.shape) != n:
         raise IndexError(
             f"put_(): Expected source and index to have the same number of elements, got "
-            f"{prod(source.shape)} and {positions.size}"
+            f"{prod(source.shape)} and {n}"
         )
-    values = reshape_prim(cast_like(source, input), shape=(positions.size,))
+    values = reshape_prim(cast_like(source, input), shape=(n,))
     write = add_at if accumulate else put_at
     flat = reshape_prim(input, shape=(size,))
     return reshape_prim(write(flat, values, positions, index=(ARRAY,)), shape=shape)

@@ -7,8 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.core.batching import rank, spread, with_rank
+from chainrule.core.boxes import is_mapped
 from chainrule.core.kinds import general
+from chainrule.core.namespaces import raw, recorded
 from chainrule.core.samples import Sample, uniform
+from chainrule.core.tensor import Tensor
 from chainrule.ops.arithmetic import divide
 from chainrule.ops.index import ARRAY, Spec, join_index
 from chainrule.ops.index import index_add as add_at
@@ -42,6 +46,20 @@ def _weighted(xp: Any, t: Any, wx: Any, wy: Any, tail: Any, index: Spec) -> Any:
     return total if t[1] is None else xp.index_add(total, t[1] * wy, *tail, index=index)
 
 
+def _reduce_batch(prim: Any, size: int, args: Any, mapped: Any, params: Any) -> Any:
+    """The examples as one more dimension in front, which an array of its own runs through.
+
+    The index consists of arrays alone: `reduce_at` gets no other.
+    """
+    x, y, *arrays = args
+    ndim = max([rank(a) - m for a, m in zip(arrays, mapped[2:], strict=True)], default=0)
+    arrays = [with_rank(a, ndim) if m else a for a, m in zip(arrays, mapped[2:], strict=True)]
+    example = np.arange(size).reshape(size, *(1,) * ndim)
+    x = x if mapped[0] else spread(x, size)
+    y = with_rank(y, ndim) if mapped[1] else y
+    return prim.apply((x, y, example, *arrays), {**params, "index": (ARRAY, *params["index"])})
+
+
 # out[index] = max or min of what is in x there and of all y that go there
 scatter_extreme = general(
     "scatter_extreme", lambda x, y, *arrays, index, reduce: _reduce(x, y, arrays, index, reduce),
@@ -49,7 +67,7 @@ scatter_extreme = general(
     jvp=lambda xp, t, x, y, out, tail, index: _weighted(
         xp, t, *_shares(xp, x, y, out, tail, index), tail, index
     ),
-    grad_name="ScatterReduce",
+    grad_name="ScatterReduce", batch=_reduce_batch,
     samples=lambda: [
         Sample(uniform(4), uniform(5, seed=1), np.array([0, 1, 1, 1, 3]), index=(ARRAY,), reduce=r)
         for r in ("amax", "amin")
@@ -57,22 +75,24 @@ scatter_extreme = general(
 )  # fmt: skip
 
 
-def _neighbours(xp: Any, factors: Any, cells: np.ndarray, step: int) -> Any:
+def _neighbours(xp: Any, factors: Any, cells: Any, step: int, longest: int) -> Any:
     """For factors sorted by cell, the product of all before (step 1) or after (-1) in the cell.
 
-    By doubling: with width w, every entry holds the product of the w factors next to it.
+    By doubling: with width w, every entry holds the product of the w factors next to it.  No cell
+    holds more than `longest`.
     """
-    place = np.arange(cells.size)
+    on_cells = recorded if isinstance(cells, Tensor) else raw
+    place = np.arange(cells.shape[0])
 
     def shifted(values: Any, width: int) -> Any:
         beside = place - step * width
-        same = (beside >= 0) & (beside < cells.size)
+        same = (beside >= 0) & (beside < len(place))
         beside = np.where(same, beside, place)
         found = xp.getitem(values, beside, index=(ARRAY,))
-        return xp.where(same & (cells[beside] == cells), found, 1)
+        return xp.where((on_cells.getitem(cells, beside, index=(ARRAY,)) == cells) & same, found, 1)
 
     out = shifted(factors, 1)
-    width, longest = 1, int(np.bincount(cells).max(initial=0))
+    width = 1
     while width < longest - 1:
         out = out * shifted(out, width)
         width *= 2
@@ -87,19 +107,26 @@ def _partials(xp: Any, x: Any, y: Any, tail: Any, index: Spec) -> tuple[Any, Any
     """
     shape = tuple(x.shape)
     size = prod(shape)
-    key = join_index(index, [getattr(a, "array", a) for a in tail])
-    into = np.arange(size).reshape(shape)[key]
-    cells = np.append(np.arange(size), into)
-    order = np.argsort(cells, kind="stable")
-    cells = cells[order]
-    spread = xp.broadcast_to(y, shape=into.shape)
+    # Sorting positions that are mapped over is for tensors; others are sorted once for all.
+    mapped = any(map(is_mapped, tail))
+    ix = recorded if mapped else raw
+    arrays = tail if mapped else [getattr(a, "array", a) for a in tail]
+    into = ix.getitem(np.arange(size).reshape(shape), *arrays, index=index)
+    taken = tuple(into.shape)
+    n = prod(taken)
+    cells = ix.concat(np.arange(size), ix.reshape(into, shape=(n,)), axis=0)
+    order = ix.argsort(cells, axis=0, descending=False)
+    cells = ix.getitem(cells, order, index=(ARRAY,))
+    longest = n + 1 if mapped else int(np.bincount(cells).max(initial=0))
     factors = xp.concat(
-        xp.reshape(x, shape=(size,)), xp.reshape(spread, shape=(into.size,)), axis=0
-    )
+        xp.reshape(x, shape=(size,)), xp.reshape(xp.broadcast_to(y, shape=taken), shape=(n,)),
+        axis=0,
+    )  # fmt: skip
     factors = xp.getitem(factors, order, index=(ARRAY,))
-    others = _neighbours(xp, factors, cells, 1) * _neighbours(xp, factors, cells, -1)
-    back = np.argsort(order)
-    of_x, of_y = back[:size].reshape(shape), back[size:].reshape(into.shape)
+    before, after = (_neighbours(xp, factors, cells, step, longest) for step in (1, -1))
+    others = before * after
+    back = ix.argsort(order, axis=0, descending=False)
+    of_x, of_y = back[:size].reshape(shape), back[size:].reshape(taken)
     return (
         xp.getitem(others, of_x, index=(ARRAY,)),
         xp.getitem(others, of_y, index=(ARRAY,)),
@@ -120,7 +147,7 @@ scatter_prod = general(
     jvp=lambda xp, t, x, y, tail, index: _weighted(
         xp, t, *_partials(xp, x, y, tail, index), tail, index
     ),
-    grad_name="ScatterReduce",
+    grad_name="ScatterReduce", batch=_reduce_batch,
     samples=lambda: [
         Sample(uniform(4), uniform(5, seed=1), np.array([0, 1, 1, 1, 3]), index=(ARRAY,)),
         Sample(
@@ -158,10 +185,9 @@ def reduce_at(
     total = add_at(x, values, *arrays, index=spec)
     if reduce == "sum":
         return total
+    ix = recorded if any(map(is_mapped, arrays)) else raw
     count = np.ones(tuple(x.shape), np.int64)
-    key = join_index(spec, arrays)
     if not keep:
-        count[key] = 0
-    np.add.at(count, key, 1)
-    count = np.maximum(count, 1)
-    return total // count if exact else divide(total, count.astype(dt))
+        count = ix.index_put(count, np.zeros((), np.int64), *arrays, index=spec)
+    count = ix.maximum(ix.index_add(count, np.ones((), np.int64), *arrays, index=spec), 1)
+    return total // count if exact else divide(total, ix.astype(count, dtype=dt))

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.core import batching
 from chainrule.core.inplace import write_view
 from chainrule.core.kinds import linear
 from chainrule.core.primitive import bind
@@ -37,7 +38,7 @@ unfold_prim = linear(
     lambda xp, g, x_aval, axis, size, step: xp.unfold_transpose(
         g, shape=tuple(x_aval.shape), axis=axis, size=size, step=step
     ),
-    view=True,
+    view=True, batch=batching.along("axis"),
     samples=lambda: [
         Sample(uniform(5, 2), axis=0, size=3, step=1),
         Sample(uniform(2, 7), axis=1, size=2, step=3),
@@ -47,6 +48,11 @@ unfold_prim = linear(
 unfold_transpose = linear(
     "unfold_transpose", _add_windows,
     lambda xp, g, axis, size, step: xp.unfold(g, axis=axis, size=size, step=step),
+    batch=batching.reparametrized(
+        lambda size, shape, params: {
+            "shape": (size, *params["shape"]), "axis": params["axis"] + 1
+        }
+    ),
     samples=lambda: [
         Sample(uniform(3, 2, 3), shape=(5, 2), axis=0, size=3, step=1),
         Sample(uniform(2, 2, 2), shape=(2, 7), axis=1, size=2, step=3),

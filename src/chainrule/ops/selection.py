@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.core.batching import all_mapped, along_line, shifted
 from chainrule.core.kinds import general
 from chainrule.core.samples import Sample, uniform
 from chainrule.ops.direct import along_axis
@@ -80,11 +81,21 @@ def selection(name: str, grad_name: str, repeats: bool = False) -> Any:
             lambda xp, t, y, axis, keepdims: xp.select_along(t, y, axis=axis, keepdims=keepdims),
             None,
         ),
-        grad_name=grad_name, samples=_samples,
+        grad_name=grad_name, samples=_samples, batch=along_line,
     )  # fmt: skip
 
 
 select_along = selection("select_along", "Gather", repeats=True)
+
+
+def _spread_batch(prim: Any, size: int, args: Any, mapped: Any, params: Any) -> Any:
+    shape = params["shape"]
+    g, index = all_mapped(size, args, mapped)
+    if not shape:
+        return g
+    axis = shifted(params["axis"], len(shape))
+    return prim.apply((g, index), {**params, "axis": axis, "shape": (size, *shape)})
+
 
 spread_along = general(
     "spread_along", _spread,
@@ -98,5 +109,5 @@ spread_along = general(
         ),
         None,
     ),
-    samples=_spread_samples,
+    samples=_spread_samples, batch=_spread_batch,
 )  # fmt: skip

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.core import batching
 from chainrule.core.dtypes import as_numpy, dtype
 from chainrule.core.kinds import linear
 from chainrule.core.modes import get_mode
@@ -41,29 +42,51 @@ def _expand_dims(x: Any, axis: Shape) -> Any:
     return x.reshape(shape)
 
 
+def _broadcast_batch(
+    prim: Any, size: int, args: Sequence[Any], mapped: Sequence[bool], params: dict[str, Any]
+) -> Any:
+    x = batching.with_rank(args[0], len(params["shape"]))
+    return prim.apply((x,), {"shape": (size, *params["shape"])})
+
+
+_broadcast_batch.params = lambda size, shape, params: {  # type: ignore[attr-defined]
+    "shape": (size, *params["shape"])
+}
+
+# Axes that are known to be non-negative.
+_raised_axis = batching.reparametrized(
+    lambda size, shape, params: {"axis": tuple([a + 1 for a in params["axis"]])}
+)
+
 reshape_prim = linear(
     "reshape", lambda x, shape: x.reshape(shape),
     lambda xp, g, x_aval: xp.reshape(g, shape=x_aval.shape), view=True, grad_name="View",
+    batch=batching.prefixed("shape"),
     samples=lambda: [Sample(uniform(2, 6), shape=(3, 4)), Sample(uniform(1), shape=())],
 )  # fmt: skip
 broadcast_to_prim = linear(
     "broadcast_to", _broadcast_to, lambda g: g, view=True, grad_name="Expand",
+    batch=_broadcast_batch,
     samples=lambda: [Sample(uniform(3, 1), shape=(2, 3, 4)), Sample(uniform(2), shape=(2,))],
 )  # fmt: skip
 permute_dims = linear(
     "permute_dims", lambda x, axes: x.transpose(axes),
     lambda xp, g, axes: xp.permute_dims(g, axes=_inverse(axes)), view=True, grad_name="Permute",
+    batch=batching.reparametrized(
+        lambda size, shape, params: {"axes": (0, *[a + 1 for a in params["axes"]])}
+    ),
     samples=lambda: [Sample(uniform(2, 3, 4), axes=(2, 0, 1)), Sample(uniform(), axes=())],
 )  # fmt: skip
 # Axes of the result, non-negative and distinct.
 expand_dims = linear(
     "expand_dims", _expand_dims, lambda xp, g, axis: xp.squeeze(g, axis=axis), view=True,
-    grad_name="Unsqueeze",
+    grad_name="Unsqueeze", batch=_raised_axis,
     samples=lambda: [Sample(uniform(2, 3), axis=(0, 2)), Sample(uniform(), axis=(0,))],
 )  # fmt: skip
 squeeze_prim = linear(
     "squeeze", lambda x, axis: x.squeeze(axis),
     lambda xp, g, axis: xp.expand_dims(g, axis=axis), view=True,
+    batch=_raised_axis,
     samples=lambda: [Sample(uniform(1, 3, 1), axis=(0, 2)), Sample(uniform(2), axis=())],
 )  # fmt: skip
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.core.batching import folded, rank, shape_of, spread, unfolded, xp
 from chainrule.core.kinds import general
 from chainrule.core.namespaces import publish
 from chainrule.core.samples import Sample, uniform
@@ -73,8 +74,6 @@ def _pull(g: Any, logp: Any, places: Any, weights: Any, divisor: float) -> Any:
 
 def _recorded_pull(g: Any, logp: Any, places: Any, weights: Any, divisor: float) -> Any:
     """As `_pull`, of tensors."""
-    from chainrule.core.namespaces import recorded as xp
-
     shape = tuple(logp.shape)
     g = g / divisor if weights is None else g * weights / divisor
     g = xp.broadcast_to(g, shape=tuple(places.shape))
@@ -117,8 +116,24 @@ def _samples() -> list[Sample]:
     ]
 
 
+def _batch(prim: Any, size: int, args: Any, mapped: Any, params: Any) -> Any:
+    """One longer batch; what each example sums over is summed afterwards."""
+    x = args[0] if mapped[0] else spread(args[0], size)
+    places, weights = args[1:]
+    each = prod(shape_of(x)[1:])
+    ndim = rank(places) - mapped[1]
+    places = places + np.arange(0, size * each, max(each, 1)).reshape(size, *(1,) * ndim)
+    if weights is not None:
+        weights = folded(weights if mapped[2] else spread(weights, size))
+    loss, logp = prim.apply((folded(x), folded(places), weights), {"divisor": 1, "summed": False})
+    loss, logp = unfolded(loss, size), unfolded(logp, size)
+    if params["summed"]:
+        loss = xp.sum(loss, axis=tuple(range(1, rank(loss))), keepdims=False) / params["divisor"]
+    return loss, logp
+
+
 # As in PyTorch, the class weights are constants.
 softmax_nll = general(
     "softmax_nll", _softmax_nll, vjps=(_vjp, None, None), jvps=(_jvp, None, None),
-    grad_name="NllLoss", samples=_samples,
+    grad_name="NllLoss", samples=_samples, batch=_batch,
 )  # fmt: skip

@@ -8,10 +8,12 @@ fit is not specified (as in PyTorch).
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 import numpy as np
 
+from chainrule.core.batching import along_line
 from chainrule.core.kinds import general
 from chainrule.core.samples import Sample, uniform
 from chainrule.ops.api import export
@@ -99,15 +101,21 @@ def _mode_index(x: Any, axis: int) -> Any:
 
 def _flat_median(skip_nan: bool) -> Any:
     def median_of_all(x: Any, axis: _Axes, keepdims: bool = False) -> Any:
-        flat = x.reshape(-1)
-        found = flat[_median_index(flat, 0, skip_nan)] if x.size else np.full(1, np.nan, x.dtype)
-        return found.reshape((1,) * x.ndim if keepdims else ())
+        lead = x.shape[: x.ndim - len(axis)]  # of a batch
+        flat = x.reshape((*lead, prod(x.shape[len(lead) :])))
+        if flat.shape[-1]:
+            found = np.take_along_axis(flat, _median_index(flat, len(lead), skip_nan), -1)
+        else:
+            found = np.full((*lead, 1), np.nan, x.dtype)
+        return found.reshape((*lead, *(1,) * len(axis)) if keepdims else lead)
 
     return median_of_all
 
 
 def _search(name: str, find: Any, **params: Any) -> Any:
-    return general(name, find, samples=lambda: [Sample(uniform(2, 5), axis=1, **params)])
+    return general(
+        name, find, samples=lambda: [Sample(uniform(2, 5), axis=1, **params)], batch=along_line
+    )
 
 
 argsort_prim = _search("argsort", _argsort, descending=False)

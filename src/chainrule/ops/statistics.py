@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.core.batching import along
 from chainrule.core.dtypes import default_dtype, is_inexact
 from chainrule.core.kinds import general
 from chainrule.core.samples import Sample, uniform
@@ -69,7 +70,7 @@ var_prim = general(
         lambda xp, t, x, axis, correction, keepdims: _per(2, x.shape, axis, correction)
         * xp.sum(_along(xp, t, _centred(xp, x, axis)), axis=axis, keepdims=keepdims),
     ),
-    aval=reduced_real, symbol="var({})", samples=_samples,
+    aval=reduced_real, symbol="var({})", samples=_samples, batch=along("axis"),
 )  # fmt: skip
 
 
@@ -93,7 +94,7 @@ std_prim = general(
             _per(1, x.shape, axis, correction),
         ),
     ),
-    aval=reduced_real, symbol="std({})", samples=_samples,
+    aval=reduced_real, symbol="std({})", samples=_samples, batch=along("axis"),
 )  # fmt: skip
 
 

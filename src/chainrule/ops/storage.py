@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.core.batching import reparametrized
 from chainrule.core.kinds import linear
 from chainrule.core.mutation import owner_of
 from chainrule.core.samples import Sample, uniform
@@ -46,12 +47,23 @@ as_strided_prim = linear(
         g, shape=tuple(x_aval.shape), size=size, stride=stride, offset=offset
     ),
     view=True,
+    batch=reparametrized(
+        lambda count, shape, params: {
+            "size": (count, *params["size"]), "stride": (prod(shape), *params["stride"])
+        }
+    ),
     samples=lambda: [Sample(uniform(2, 5), size=(3, 2), stride=(2, 3), offset=1)],
 )  # fmt: skip
 # Entries added up where they were taken from.
 as_strided_transpose = linear(
     "as_strided_transpose", _as_strided_transpose,
     lambda xp, g, size, stride, offset: xp.as_strided(g, size=size, stride=stride, offset=offset),
+    batch=reparametrized(
+        lambda count, _, params: {
+            "shape": (count, *params["shape"]), "size": (count, *params["size"]),
+            "stride": (prod(params["shape"]), *params["stride"]),
+        }
+    ),
     samples=lambda: [Sample(uniform(3, 2), shape=(2, 5), size=(3, 2), stride=(2, 3), offset=1)],
 )  # fmt: skip
 

@@ -23,6 +23,7 @@ class MappedArray:
     """What a mapped tensor shows instead of an array: the shape of one example, and no values."""
 
     __slots__ = ("dtype", "ndim", "shape", "title")
+    is_mapped = True  # for `chainrule.core.boxes.is_mapped`
 
     def __init__(self, shape: tuple[int, ...], dtype: Any, title: str) -> None:
         self.shape = shape
@@ -104,14 +105,20 @@ class BatchTag(Tag):
     Attributes:
         size: the number of examples.
         randomness: "error", "different" or "same": what random functions may do.
+        replayed: states of generators before the first draw from each, in a run that is the first
+            of several with the same draws; None if nobody wants them.
     """
 
-    __slots__ = ("randomness", "size")
+    __slots__ = ("randomness", "replayed", "size")
 
-    def __init__(self, title: str, size: int, randomness: str = "error") -> None:
+    def __init__(
+        self, title: str, size: int, randomness: str = "error",
+        replayed: dict[Any, Tensor] | None = None,
+    ) -> None:  # fmt: skip
         super().__init__(title)
         self.size = size
         self.randomness = randomness
+        self.replayed = replayed
 
     def holds(self, x: Any) -> bool:
         """Whether a value is mapped by this transform, at the outermost level."""
@@ -120,6 +127,10 @@ class BatchTag(Tag):
     def inner(self, x: Any) -> Any:
         """A value with the mapped axis in front, spread if it is the same for all examples."""
         return x.inner if self.holds(x) else spread(x, self.size)
+
+    def boxed(self, inner: Tensor) -> Batched:
+        """A box of this tag around a tensor with the mapped axis in front."""
+        return batched(self, inner)
 
     def process(self, prim: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Any:
         mapped = [type(x) is Batched and x.tag is self for x in args]
@@ -140,7 +151,7 @@ class BatchTag(Tag):
         if isinstance(out, tuple):
             return tuple([batched(self, o) for o in out])
         made = batched(self, out)
-        if prim.view and isinstance(args[0], Tensor):
+        if prim.view and len(args) == 1 and out._view is not None:  # indexing by arrays copies
             note_view(made, args[0], prim, params)
         return made
 

@@ -14,6 +14,7 @@ import numpy as np
 from chainrule.core.boxes import Box, Tag, note_view
 from chainrule.core.calls import Call, fitted, operands
 from chainrule.core.dtypes import is_inexact
+from chainrule.core.fast import constants
 from chainrule.core.namespaces import raw, recorded
 from chainrule.core.partials import NAMED, NONE, ONE, RULE
 from chainrule.core.primitive import Primitive
@@ -114,7 +115,7 @@ class ForwardTag(Tag):
         if several:
             return tuple([self._boxed(o, t) for o, t in zip(out, ts or [None] * len(out), strict=True)])
         made = self._boxed(out, ts)
-        if prim.view and out._view is not None and isinstance(made, Dual):
+        if prim.view and len(args) == 1 and out._view is not None and isinstance(made, Dual):
             note_view(made, args[0], prim, params)
         return made
 
@@ -125,7 +126,8 @@ class ForwardTag(Tag):
 
     def _process_plainly(self, prim: Any, args: Sequence[Any]) -> Any:
         """Elementwise operations on plain arrays and numbers: no tensors for what is inside."""
-        arrays, tangents = [], []
+        arrays: list[Any] = []
+        tangents = []
         shape = dt = None
         for x in args:
             if type(x) is Dual and x.tag is self:
@@ -145,8 +147,10 @@ class ForwardTag(Tag):
                 return None
         if dt not in _REAL or prim.result != "same":
             return None
-        for a in arrays:
-            if type(a) is ndarray and (a.dtype is not dt or a.shape != shape):
+        for i, a in enumerate(arrays):
+            if type(a) is not ndarray:
+                arrays[i] = constants[dt][a]
+            elif a.dtype is not dt or a.shape != shape:
                 return None
         out = prim.eval(*arrays)
         total = None

@@ -332,7 +332,7 @@ def ravel(tree: Any) -> tuple[Any, Callable[[Any], Any]]:
     common = flat.dtype
 
     def unravel(vector: Any) -> Any:
-        vector = FUNCTIONS["as_tensor"](vector)
+        vector = _numbers(vector, "")
         if tuple(vector.shape) != (builtins.sum(sizes),):
             raise ValueError(
                 f"unravel() expects a vector of {builtins.sum(sizes)} entries, got a tensor of "

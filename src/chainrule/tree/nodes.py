@@ -16,8 +16,6 @@ import numpy as np
 
 from chainrule.core.tensor import Tensor
 
-Pair = tuple[Any, Any]
-
 
 class Kind:
     """One type of container.
@@ -99,7 +97,8 @@ def _positions(data: Any, n: int) -> list[str]:
 
 
 def _call_form(name: str, data: Any, children: list[str]) -> str:
-    shown = children if data is None else [*children, repr(data)]
+    fixed = "" if data is None else repr(data)
+    shown = [*children, fixed] if fixed else children
     return f"{name}({', '.join(shown)})"
 
 
@@ -148,9 +147,16 @@ def _tuple_form(data: Any, children: list[str]) -> str:
     return f"({', '.join(children)}{',' if len(children) == 1 else ''})"
 
 
+def _flatten_deque(x: Any) -> tuple[Any, Static | None]:
+    return x, None if x.maxlen is None else Static(("maxlen",), (x.maxlen,))
+
+
+def _make_deque(children: Sequence[Any], data: Static | None) -> deque[Any]:
+    return deque(children, maxlen=None if data is None else data.values[0])
+
+
 def _deque_form(data: Any, children: list[str]) -> str:
-    limit = "" if data is None else f", maxlen={data}"
-    return f"deque([{', '.join(children)}]{limit})"
+    return _call_form("deque", data, [f"[{', '.join(children)}]"])
 
 
 NONE = _enter(
@@ -195,10 +201,7 @@ _enter(
         keyed=True,
     )
 )
-_enter(
-    Kind(deque, lambda x: (x, x.maxlen), lambda c, data: deque(c, maxlen=data), show=_deque_form)
-)
-BUILT_IN = frozenset(REGISTERED)
+_enter(Kind(deque, _flatten_deque, _make_deque, show=_deque_form))
 
 
 def _named_tuple(cls: Any) -> Kind:
@@ -218,13 +221,19 @@ def _named_tuple(cls: Any) -> Kind:
 
 
 class Static:
-    """Named values that belong to the structure: compared and hashed, not differentiated."""
+    """Named values that belong to the structure: compared and hashed, not differentiated.
 
-    __slots__ = ("names", "values")
+    What is `carried` is passed on to the objects that are made, and not compared.
+    """
 
-    def __init__(self, names: tuple[str, ...], values: tuple[Any, ...]) -> None:
+    __slots__ = ("carried", "names", "values")
+
+    def __init__(
+        self, names: tuple[str, ...], values: tuple[Any, ...], carried: tuple[Any, ...] = ()
+    ) -> None:
         self.names = names
         self.values = values
+        self.carried = carried
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Static) and self.differs(other) is None
@@ -261,10 +270,10 @@ def same_value(a: Any, b: Any) -> bool:
 class _Dataclass:
     """How instances of one dataclass are taken apart.
 
-    The fields of `__init__` are children unless declared `metadata={"static": True}`.  Static
-    fields and the others are structure; but a field that holds tensors and that `__post_init__`
-    computes (area = width * height) follows from the children, so it is computed again: as a
-    constant it would silently cut the derivative.
+    The fields of `__init__` are children unless declared `metadata={"static": True}`; static
+    fields are structure.  The other fields come with the structure.  What `__post_init__` computes
+    (area = width * height) follows from the children, so it is computed again and not compared:
+    as a constant it would silently cut the derivative.
     """
 
     def __init__(self, cls: Any) -> None:
@@ -274,41 +283,46 @@ class _Dataclass:
         pairs = list(zip(fields, static, strict=True))
         self.children = tuple(f.name for f, fixed in pairs if f.init and not fixed)
         self.static = tuple(f.name for f, fixed in pairs if fixed)
-        self.derived = tuple(f.name for f, fixed in pairs if not f.init and not fixed)
+        self.others = tuple(f.name for f, fixed in pairs if not f.init and not fixed)
         every = cls.__dataclass_fields__.values()
         needs_more = any(f._field_type is dataclasses._FIELD_INITVAR for f in every)  # type: ignore[attr-defined]
-        self.finish = None if needs_more else getattr(cls, "__post_init__", None)
+        post_init = getattr(cls, "__post_init__", None)
+        self.finish = None if needs_more else post_init
+        self.lost: tuple[type, ...] = (Tensor, np.ndarray)  # what must not be taken for a constant
+        if needs_more and post_init is not None:
+            self.lost += (float, complex, np.inexact)
 
     def flatten(self, x: Any) -> tuple[list[Any], Static | None]:
         children = [getattr(x, name) for name in self.children]
-        names = list(self.static)
-        for name in self.derived:
-            if not hasattr(x, name):
-                continue
-            if not _holds_tensors(getattr(x, name)):
-                names.append(name)
-            elif self.finish is None:
-                raise TypeError(
-                    f"the field {name!r} of {self.cls.__name__} holds a tensor, but is not a field "
-                    "of __init__ and no __post_init__ (without InitVar) computes it again; declare "
-                    'it with init=True, or with metadata={"static": True} if it is a constant'
-                )
-        if not names:
+        if not self.static and not self.others:
             return children, None
-        return children, Static(tuple(names), tuple(getattr(x, name) for name in names))
+        fixed = [(name, getattr(x, name)) for name in self.static]
+        others = [(name, getattr(x, name)) for name in self.others if hasattr(x, name)]
+        if self.finish is not None:
+            carried = tuple(pair for pair in others if not _holds(pair[1], self.lost))
+            return children, Static(*_columns(fixed), carried)
+        for name, value in others:
+            if _holds(value, self.lost):
+                raise TypeError(
+                    f"the field {name!r} of {self.cls.__name__} holds a tensor or number, but is "
+                    "not a field of __init__, and no __post_init__ (without InitVar) computes it "
+                    'again; declare it with init=True, or with metadata={"static": True} if it is '
+                    "a constant"
+                )
+        return children, Static(*_columns(fixed + others))
 
     def unflatten(self, children: Sequence[Any], data: Static | None) -> Any:
         made = object.__new__(self.cls)
         put = object.__setattr__  # also where the class is frozen
         for name, value in zip(self.children, children, strict=True):
             put(made, name, value)
-        fixed = [] if data is None else list(zip(data.names, data.values, strict=True))
-        for name, value in fixed:
-            put(made, name, value)
+        if data is not None:
+            for name, value in zip(data.names, data.values, strict=True):
+                put(made, name, value)
+            for name, value in data.carried:
+                put(made, name, value)
         if self.finish is not None:
             self.finish(made)
-            for name, value in fixed:  # what the program changed since stays changed
-                put(made, name, value)
         return made
 
     def show(self, data: Any, children: list[str]) -> str:
@@ -327,11 +341,15 @@ def _dataclass(cls: Any) -> Kind:
     )
 
 
-def _holds_tensors(value: Any) -> bool:
-    """Whether a value is or contains a tensor or array."""
+def _columns(pairs: list[tuple[str, Any]]) -> tuple[tuple[str, ...], tuple[Any, ...]]:
+    return tuple(name for name, _ in pairs), tuple(value for _, value in pairs)
+
+
+def _holds(value: Any, types: tuple[type, ...]) -> bool:
+    """Whether a value is or contains an instance of one of the types."""
     from chainrule.tree.spec import flatten
 
-    return any(isinstance(leaf, (Tensor, np.ndarray)) for leaf in flatten(value)[0])
+    return any(isinstance(leaf, types) for leaf in flatten(value)[0])
 
 
 # Registered types -------------------------------------------------------------------------------
@@ -395,7 +413,13 @@ def register(
     def keys(data: Static | None, n: int) -> list[str]:
         if names is None:
             return _positions(data, n)
-        return [f".{name}" for name in names(None if data is None else data.values[0])]
+        found = [f".{name}" for name in names(None if data is None else data.values[0])]
+        if len(found) != n:
+            raise ValueError(
+                f"the function registered to name the children of {cls.__name__} gave "
+                f"{len(found)} names for {n} children"
+            )
+        return found
 
     _enter(Kind(cls, take_apart, put_together, keys=keys))
 

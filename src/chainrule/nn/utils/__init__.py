@@ -9,6 +9,7 @@ import numpy as np
 
 from chainrule.core.mutation import note_write
 from chainrule.core.tensor import Tensor, wrap
+from chainrule.nn.utils import stateless
 from chainrule.ops.api import FUNCTIONS
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "clip_grads_with_norm_",
     "get_total_norm",
     "parameters_to_vector",
+    "stateless",
     "vector_to_parameters",
 ]
 
