@@ -63,6 +63,16 @@ class Box(Tensor):
     tag: Any
     inner: Any
 
+    @property
+    def requires_grad(self) -> bool:  # type: ignore[override] # set by nobody: see set_requires_grad
+        """Whether operations on the tensor are recorded for differentiation."""
+        return bottom(self).node is not None
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether the tensor was made by the user rather than by a recorded operation."""
+        return bottom(self).is_leaf
+
     def parts(self) -> list[Any]:
         """The inner tensors; None stands for zero."""
         raise NotImplementedError
