@@ -5,10 +5,15 @@ from __future__ import annotations
 from chainrule.transforms.gradient import grad, grad_and_value, vjp
 from chainrule.transforms.jacobian import hessian, jacfwd, jacrev
 from chainrule.transforms.mapping import vmap
+from chainrule.transforms.second_order import divergence, hessian_diagonal, hvp, laplacian
 from chainrule.transforms.series import mixed_derivative, nth_derivative, ode_series, taylor
 from chainrule.transforms.tangents import jvp, linearize
 
 __all__ = [
+    "divergence",
+    "hessian_diagonal",
+    "hvp",
+    "laplacian",
     "grad",
     "grad_and_value",
     "hessian",

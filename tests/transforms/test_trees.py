@@ -221,6 +221,30 @@ def test_gradients_per_example(kind):
         near(whole, batch.numpy())
 
 
+@every_container
+def test_taylor(kind):
+    f, t, make, read = boxed(kind)
+    d = np.linspace(1, -1, 8)
+    direction = make(cr.tensor(d[:2]), cr.tensor(d[2:].reshape(3, 2)))
+    coefficients = func.taylor(f, t, direction, order=2)
+    assert [tree.structure(c) for c in coefficients] == [tree.structure(t)] * 3
+    along = vector_form(two_outputs)
+    h = 1e-4
+    second = (along(X + h * d) - 2 * along(X) + along(X - h * d)) / (2 * h * h)
+    for c, want in zip(coefficients, (along(X), J @ d, second), strict=True):
+        u, v = read(c)
+        near(u, want[:3], 1e-6)
+        near(v, want[3:].reshape(2, 2), 1e-6)
+
+
+def test_series_of_a_system_of_named_variables():
+    # x' = v, v' = -x from x = 1, v = 0: the cosine and minus the sine
+    f = lambda y: {"v": -y["x"], "x": y["v"]}
+    got = func.ode_series(f, {"x": cr.tensor(1.0), "v": cr.tensor(0.0)}, 4)
+    assert [c["x"].item() for c in got] == pytest.approx([1, 0, -1 / 2, 0, 1 / 24])
+    assert [c["v"].item() for c in got] == pytest.approx([0, -1, 0, 1 / 6, 0])
+
+
 # Uses, and no uses --------------------------------------------------------------------------------
 
 
@@ -326,9 +350,13 @@ def test_auxiliary_trees():
 
 
 def test_arrays_in_arrays_out():
-    g = func.grad(lambda d: (d["a"] ** 2).sum())({"a": A, "b": [B]})
-    assert type(g["a"]) is type(g["b"][0]) is np.ndarray
+    d = {"a": A, "b": [B]}
+    f = lambda d: (d["a"] ** 2).sum()
+    g = func.grad(f)(d)
     np.testing.assert_allclose(g["a"], 2 * A)
+    others = [func.jacrev(f)(d), func.jacfwd(f)(d), *func.vjp(f, d)[1](np.float64(1)), g]
+    others += [func.vmap(lambda a, d: d, in_dims=(0, None))(A, d), func.jvp(f, (d,), (d,))]
+    assert {type(x) for x in tree.leaves(others)} == {np.ndarray}
 
 
 def test_agrees_with_jax():

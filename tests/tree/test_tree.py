@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import chainrule as cr
@@ -124,6 +124,7 @@ trees = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(trees)
 def test_any_tree_there_and_back(value):
     leaves, spec = tree.flatten(value)
@@ -136,6 +137,7 @@ def test_any_tree_there_and_back(value):
     tree.check_same(value, numbered)
 
 
+@settings(deadline=None)
 @given(trees, trees)
 def test_structures_that_differ_are_told_apart(one, other):
     same = tree.structure(one) == tree.structure(other)
@@ -269,6 +271,18 @@ def test_differences_are_named_by_path(one, other, message):
         tree.check_same(tree.structure(one), tree.structure(other), "one", "other")
     with pytest.raises(ValueError, match=message):
         tree.flatten_as(tree.structure(one), other, "one", "other")
+
+
+def test_messages_stay_short():
+    wide = dict.fromkeys(range(10_000), 1)
+    for run in (
+        lambda: tree.check_same(wide, {**wide, "more": 1}),
+        lambda: tree.check_same(wide, [1]),
+        lambda: tree.structure(wide).unflatten([]),
+    ):
+        with pytest.raises(ValueError, match=r"\.\.\. ") as caught:
+            run()
+        assert len(str(caught.value)) < 600
 
 
 def test_flatten_as_orders_by_the_structure():
@@ -426,6 +440,13 @@ def test_registering_is_checked():
     with pytest.raises(TypeError, match="unexpected keyword argument 'nonsense'"):
         tree.register(Odd, lambda p: ((), None), lambda c, d: None, nonsense=1)
     assert tree.leaves(Odd)[0] is Odd
+
+    class Misnamed:
+        pass
+
+    tree.register(Misnamed, lambda p: ((1, 2), None), lambda c, d: None, names=lambda d: ["one"])
+    with pytest.raises(ValueError, match="children of Misnamed gave 1 names for 2 children"):
+        tree.paths(Misnamed())
     odd = Odd()
     assert tree.leaves(odd) == [odd]
     tree.register_pytree_node(Odd, lambda p: 3, lambda c, d: None, serialized_type_name="Odd")

@@ -187,13 +187,14 @@ def check_direction(
         return exact, quotient, atol + rtol * max(abs(exact), abs(quotient)) + noise
 
     table = np.array([agreement(problem.directions(seed + k)) for k in range(n)])
-    report = DirectionReport(*table.T, eps)
+    exacts, quotients, allowed = table.T
+    report = DirectionReport(exacts, quotients, allowed, eps)
     if report.ok:
         return report
     wrong = []
     for i, place in enumerate(problem.spec.paths()):
         if problem.arrays[i].size:
-            exact, quotient, allowed = agreement(problem.directions(seed, only=i))
-            if abs(exact - quotient) > allowed:
+            exact, quotient, most = agreement(problem.directions(seed, only=i))
+            if abs(exact - quotient) > most:
                 wrong.append(f"theta{place}")
-    return DirectionReport(*table.T, eps, tuple(wrong))
+    return DirectionReport(exacts, quotients, allowed, eps, tuple(wrong))

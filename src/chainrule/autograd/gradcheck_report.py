@@ -243,12 +243,20 @@ def _detached(m: Mismatch) -> str | None:
 
 
 def _conjugate(m: Mismatch) -> str | None:
-    if np.iscomplexobj(m.expected) and m.close(m.got, np.conj(m.expected)):
-        return (
-            "a missing conjugate: the analytical values are the conjugates of the numerical ones. "
-            "Multiply by the derivative's conjugate: g * d.conj()."
-        )
-    return None
+    """A rule that multiplies by d where it should by conj(d), or the other way round.
+
+    In reverse mode the table of Im(f) is the pull of i: conj(d)·i, and without the conjugate d·i,
+    which is minus the conjugate of that.
+    """
+    if not np.iscomplexobj(m.expected):
+        return None
+    sign = -1.0 if m.part is np.imag and not m.forward else 1.0
+    if not m.close(m.got, sign * np.conj(m.expected)):
+        return None
+    return (
+        "a missing conjugate: with it the analytical values would agree. A gradient is the "
+        "incoming one times the conjugate of the derivative, g * d.conj()."
+    )
 
 
 def _factor(m: Mismatch) -> str | None:
@@ -265,11 +273,20 @@ def _factor(m: Mismatch) -> str | None:
     if abs(c + 1) <= LOOSE:
         return "the sign is flipped: the derivative is -1 times what it should be, everywhere."
     simple = Fraction(c).limit_denominator(64)
-    near = simple != 0 and abs(c - simple) <= LOOSE * abs(c)
-    said = f"{float(simple):g}" if near else f"{c:.6g}"
-    if near and simple.denominator > 2:
-        said += f" (= {simple})"
+    said = f"{c:.6g}"
+    if simple and abs(c - simple) <= 1e-6 * abs(c):
+        said = f"{float(simple):g}"
+        if Fraction(said) != simple:
+            said += f" (= {simple})"
+        if simple.numerator == 1 and simple.denominator in _extents(m):
+            said += " (a mean where there should be a sum?)"
     return f"a constant factor: the derivative is {said} times what it should be, everywhere."
+
+
+def _extents(m: Mismatch) -> set[int]:
+    """The numbers of entries that a sum or mean may run over."""
+    sizes = {*m.in_shape, *m.out_shape, *m.expected.shape}
+    return {n for n in sizes if n > 1}
 
 
 def _swaps(shape: tuple[int, ...]) -> list[tuple[int, int]]:

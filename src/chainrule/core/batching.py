@@ -14,9 +14,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 
-from chainrule.core.namespaces import recorded as xp
+from chainrule.core.namespaces import recorded
 from chainrule.core.tensor import Tensor
 
+xp = recorded  # what batch rules compute with
 Rule = Callable[[Any, int, Sequence[Any], Sequence[bool], dict[str, Any]], Any]
 
 
@@ -127,6 +128,31 @@ def along(*names: str) -> Rule:
     )
 
 
+<<<<<<< HEAD
+=======
+def leading(
+    prim: Any, size: int, args: Sequence[Any], mapped: Sequence[bool], params: dict[str, Any]
+) -> Any:
+    """An operation that maps over leading axes by itself, broadcasting them, as linalg does."""
+    return prim.apply(aligned(args, mapped), params)
+
+
+def leading_all(
+    prim: Any, size: int, args: Sequence[Any], mapped: Sequence[bool], params: dict[str, Any]
+) -> Any:
+    """An operation that maps over leading axes, which all arguments must have."""
+    return prim.apply(all_mapped(size, args, mapped), params)
+
+
+def prefixed(*names: str) -> Rule:
+    """An operation of one array whose parameters of these names are whole shapes."""
+
+    return reparametrized(
+        lambda size, shape, params: {name: (size, *params[name]) for name in names}
+    )
+
+
+>>>>>>> main
 def along_line(
     prim: Any, size: int, args: Sequence[Any], mapped: Sequence[bool], params: dict[str, Any]
 ) -> Any:
@@ -145,6 +171,7 @@ def along_all(
     """An operation of several arrays with the axes `axis` of the first, which all are mapped."""
     args = all_mapped(size, args, mapped)
     return prim.apply(args, {**params, "axis": shifted(params["axis"], rank(args[0]) - 1)})
+<<<<<<< HEAD
 
 
 def leading(
@@ -159,6 +186,8 @@ def leading_all(
 ) -> Any:
     """An operation that maps over leading axes, which all arguments must have."""
     return prim.apply(all_mapped(size, args, mapped), params)
+=======
+>>>>>>> main
 
 
 def by_rows(
@@ -166,14 +195,6 @@ def by_rows(
 ) -> Any:
     """An operation of one array (N, ...) that treats the N alike: all examples are rows of one."""
     return unfolded(prim.apply((folded(args[0]),), params), size)
-
-
-def prefixed(*names: str) -> Rule:
-    """An operation of one array whose parameters of these names are whole shapes."""
-
-    return reparametrized(
-        lambda size, shape, params: {name: (size, *params[name]) for name in names}
-    )
 
 
 def one_by_one(
@@ -187,6 +208,7 @@ def one_by_one(
     if isinstance(rows[0], tuple):
         return tuple(xp.stack(*column, axis=0) for column in zip(*rows, strict=True))
     return xp.stack(*rows, axis=0)
+<<<<<<< HEAD
 
 
 __all__ = [
@@ -194,3 +216,5 @@ __all__ = [
     "leading", "leading_all", "moved", "one_by_one", "prefixed", "rank", "reparametrized",
     "shape_of", "shifted", "spread", "unchanged", "unfolded", "with_rank", "xp",
 ]  # fmt: skip
+=======
+>>>>>>> main

@@ -36,6 +36,9 @@ class Tag:
 
     __slots__ = ("alive", "level", "place", "title")
 
+    # What random functions may do, in a transform that maps over examples; None in all others.
+    randomness: Any = None
+
     def __init__(self, title: str) -> None:
         self.level = _next_level()
         self.alive = True

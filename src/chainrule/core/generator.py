@@ -149,14 +149,23 @@ default_generator = Generator()
 default_generator.seed()
 
 
+def source_of(generator: Generator | None) -> Generator:
+    """The generator given, or the default one.
+
+    Raises:
+        TypeError: if it is not a `Generator`.
+    """
+    if generator is None:
+        return default_generator
+    if not isinstance(generator, Generator):
+        raise TypeError(f"generator must be a Generator, not {type(generator).__name__}")
+    return generator
+
+
 def rng_of(generator: Generator | None) -> np.random.Generator:
     """NumPy's generator behind the one given, or behind the default one.
 
     Raises:
         TypeError: if it is not a `Generator`.
     """
-    if generator is None:
-        return default_generator.rng
-    if not isinstance(generator, Generator):
-        raise TypeError(f"generator must be a Generator, not {type(generator).__name__}")
-    return generator.rng
+    return source_of(generator).rng

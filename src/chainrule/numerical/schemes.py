@@ -32,7 +32,8 @@ class Stencil:
 
     def __call__(self, line: Line, h: float) -> Any:
         """The difference quotient and its round-off; None where f is not finite."""
-        total, size = 0.0, 0.0
+        total: Any = 0.0
+        size: Any = 0.0
         for k, w in zip(self.offsets, self.weights, strict=True):
             value = line(k * h)
             if value is None:
@@ -133,11 +134,11 @@ def _kink(line: Line, h: float) -> Vector:
 
     Symmetric differences do not see a kink: for |x| at 0 they give 0 at every step.
     """
-    here = line(0.0)
+    here = line.function.here
     gaps = []
     for s in (h, h / 2):
         right, left = line(s), line(-s)
-        if here is None or right is None or left is None:
+        if right is None or left is None:
             return np.zeros(1)
         gaps.append(np.abs(right - 2 * here + left) / s)
     noise = 8 * line.eps * np.abs(here) / h

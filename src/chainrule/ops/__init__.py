@@ -16,6 +16,7 @@ from chainrule.ops import create as create
 from chainrule.ops import cumulative as cumulative
 from chainrule.ops import diagonal as diagonal
 from chainrule.ops import differences as differences
+from chainrule.ops import distributions as distributions
 from chainrule.ops import embedding as embedding
 from chainrule.ops import expand as expand
 from chainrule.ops import exponential as exponential

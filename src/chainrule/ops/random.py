@@ -1,4 +1,4 @@
-"""Random tensors: uniform, normal, integers, permutations, and draws from other distributions."""
+"""Random tensors of a given size: uniform, normal, integers, permutations; the generator's state."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ import numpy as np
 
 from chainrule.core.device import check_device, check_layout
 from chainrule.core.dtypes import as_numpy, category
-from chainrule.core.generator import Generator, default_generator, rng_of
-from chainrule.core.kinds import general
-from chainrule.core.samples import Sample, uniform
+from chainrule.core.generator import Generator, default_generator
+from chainrule.core.randomness import Drawing, drawing
 from chainrule.core.tensor import Tensor
-from chainrule.ops.api import FUNCTIONS, export
+from chainrule.ops.api import export
 from chainrule.ops.create import checked, dtype_or_default, made, size_of
 
 # Bits of the numbers that uniform draws of the short floating-point types are made from: as many as
@@ -65,6 +64,12 @@ def normal_array(rng: Any, shape: tuple[int, ...], dt: np.dtype[Any]) -> np.ndar
     return found
 
 
+def _drawn(
+    place: Drawing, draw: Any, shape: tuple[int, ...], dt: np.dtype[Any], requires_grad: bool
+) -> Tensor:
+    return place.tensor(made(draw(place.rng, place.shape(shape), dt), requires_grad))
+
+
 def _of_size(name: str, draw: Any, doc: str) -> None:
     """Publish `name(*size)` and `name_like(input)` for one distribution."""
 
@@ -80,7 +85,7 @@ def _of_size(name: str, draw: Any, doc: str) -> None:
         check_device(device)
         check_layout(layout)
         shape = size_of(name, size)
-        return made(draw(rng_of(generator), shape, dtype_or_default(dtype)), requires_grad)
+        return _drawn(drawing(name, generator), draw, shape, dtype_or_default(dtype), requires_grad)
 
     def like(
         input: Any, *, generator: Generator | None = None, dtype: Any = None, layout: Any = None,
@@ -90,7 +95,8 @@ def _of_size(name: str, draw: Any, doc: str) -> None:
         check_layout(layout)
         array = checked(f"{name}_like", input)
         dt = array.dtype if dtype is None else as_numpy(dtype)
-        return made(draw(rng_of(generator), array.shape, dt), requires_grad)
+        place = drawing(f"{name}_like", generator)
+        return _drawn(place, draw, array.shape, dt, requires_grad)
 
     of_size.__name__, like.__name__ = name, f"{name}_like"
     of_size.__doc__ = f"""A tensor of the given size with {doc}.
@@ -116,12 +122,17 @@ _of_size("rand", uniform_array, "random numbers spread evenly over [0, 1)")
 _of_size("randn", normal_array, "random numbers of the standard normal distribution")
 
 
-def _integers(rng: Any, low: Any, high: Any, shape: tuple[int, ...], dt: np.dtype[Any]) -> Any:
+def _integers(
+    name: str, generator: Any, low: Any, high: Any, shape: tuple[int, ...], dt: np.dtype[Any],
+    requires_grad: bool,
+) -> Tensor:  # fmt: skip
     if low >= high:
         raise RuntimeError(
             f"random_ expects 'from' to be less than 'to', but got from={low} >= to={high}"
         )
-    return np.asarray(rng.integers(low, high, shape)).astype(dt)
+    place = drawing(name, generator)
+    drawn = np.asarray(place.rng.integers(low, high, place.shape(shape))).astype(dt)
+    return place.tensor(made(drawn, requires_grad))
 
 
 @export(method=False)
@@ -149,7 +160,7 @@ def randint(
     low, high = (0, low) if high is None else (low, high)
     dt = np.dtype(np.int64) if dtype is None else as_numpy(dtype)
     shape = size_of("randint", (tuple(size),))
-    return made(_integers(rng_of(generator), low, high, shape, dt), requires_grad)
+    return _integers("randint", generator, low, high, shape, dt, requires_grad)
 
 
 @export(method=False)
@@ -164,12 +175,12 @@ def randint_like(
     >>> cr.randint_like(cr.zeros(2), 1)
     tensor([0., 0.])
     """
+    check_device(device)
+    check_layout(layout)
     array = checked("randint_like", input)
-    return FUNCTIONS["randint"](
-        *((low,) if high is None else (low, high)), array.shape, generator=generator,
-        dtype=array.dtype if dtype is None else dtype, layout=layout, device=device,
-        requires_grad=requires_grad,
-    )  # fmt: skip
+    low, high = (0, low) if high is None else (low, high)
+    dt = array.dtype if dtype is None else as_numpy(dtype)
+    return _integers("randint_like", generator, low, high, array.shape, dt, requires_grad)
 
 
 @export(method=False)
@@ -191,168 +202,12 @@ def randperm(
     if n < 0:
         raise RuntimeError(f"Trying to create tensor with negative dimension {n}: [{n}]")
     dt = np.dtype(np.int64) if dtype is None else as_numpy(dtype)
-    return made(rng_of(generator).permutation(n).astype(dt, copy=False), requires_grad)
-
-
-def _drawn(name: str, grad_name: str) -> Any:
-    """The operation that puts a draw on the tape: its value, given, does not vary with `params`.
-
-    So the derivative with respect to the parameters of the distribution is zero, as in PyTorch;
-    draws with a derivative are written mean + std * randn(...).
-    """
-    return general(
-        name, lambda value, *params: value,
-        vjp=lambda xp, g, need: (
-            g if need[0] else None, *[xp.zeros_like(g) if n else None for n in need[1:]]
-        ),
-        jvp=lambda t: t[0],
-        grad_name=grad_name,
-        samples=lambda: [Sample(uniform(3, seed=2), uniform(3), uniform(3, seed=1))],
-    )  # fmt: skip
-
-
-_normal_draw = _drawn("normal_draw", "Normal")
-_bernoulli_draw = _drawn("bernoulli_draw", "Bernoulli")
-_poisson_draw = _drawn("poisson_draw", "Poisson")
-
-
-def _check_std(std: Any) -> None:
-    if np.any(np.less(std, 0)):
-        raise RuntimeError(f"normal expects std >= 0.0, but found std {np.min(std):g}")
-
-
-@export(method=False)
-def normal(
-    mean: Any = 0.0, std: Any = 1.0, size: Any = None, *, generator: Generator | None = None,
-    dtype: Any = None, layout: Any = None, device: Any = None, requires_grad: bool = False,
-) -> Tensor:  # fmt: skip
-    """Normally distributed numbers; `mean` and `std` are tensors, or numbers and a `size`.
-
-    Gradients with respect to `mean` and `std` are zero: write mean + std * randn(...) to
-    differentiate through the draw.
-
-    Raises:
-        RuntimeError: if `std` is negative.
-        TypeError: if both are numbers and there is no size.
-
-    >>> import chainrule as cr
-    >>> cr.normal(cr.tensor([1.0, 100.0]), 0.0)
-    tensor([  1., 100.])
-    """
-    check_device(device)
-    check_layout(layout)
-    given = [x for x in (mean, std) if isinstance(x, Tensor)]
-    arrays = [x.array if isinstance(x, Tensor) else x for x in (mean, std)]
-    _check_std(arrays[1])
-    rng = rng_of(generator)
-    if size is not None:
-        if given:
-            raise TypeError("normal(): size is for a mean and std that are numbers")
-        shape = size_of("normal", (tuple(size),))
-        noise = normal_array(rng, shape, dtype_or_default(dtype))
-        return made(noise * std + mean, requires_grad)
-    if not given:
-        raise TypeError('normal() missing 1 required argument: "size"')
-    shape = np.broadcast_shapes(*[np.shape(a) for a in arrays])
-    noise = normal_array(rng, shape, given[0].array.dtype)
-    drawn: Tensor = _normal_draw(noise * arrays[1] + arrays[0], *given)
-    return drawn
-
-
-@export()
-def bernoulli(input: Any, p: Any = None, *, generator: Generator | None = None) -> Tensor:
-    """Ones and zeros: 1 with the probability that the entry of `input` (or `p`) says.
-
-    Raises:
-        RuntimeError: if a probability is outside [0, 1].
-        NotImplementedError: if `input` is not floating-point.
-
-    >>> import chainrule as cr
-    >>> cr.bernoulli(cr.tensor([0.0, 1.0]))
-    tensor([0., 1.])
-    """
-    array = checked("bernoulli", input)
-    if p is not None:
-        return made(_ones(rng_of(generator), p, array.shape).astype(array.dtype))
-    if category(array.dtype) != 2:
-        raise NotImplementedError(
-            f"bernoulli is not implemented for {array.dtype.name}; pass probabilities as floats"
-        )
-    drawn: Tensor = _bernoulli_draw(
-        _ones(rng_of(generator), array, array.shape).astype(array.dtype), input
-    )
-    return drawn
-
-
-def _ones(rng: Any, p: Any, shape: tuple[int, ...]) -> np.ndarray:
-    """Whether each entry of a uniform draw is below the probability `p`."""
-    if not np.all((np.asarray(p) >= 0) & (np.asarray(p) <= 1)):
-        raise RuntimeError(f"bernoulli expects p to be in [0, 1], but got p={np.asarray(p)}")
-    return np.asarray(rng.random(shape) < p)
-
-
-@export()
-def poisson(input: Any, generator: Generator | None = None) -> Tensor:
-    """Draws from Poisson distributions with the entries of `input` as rates.
-
-    Raises:
-        RuntimeError: if a rate is negative.
-
-    >>> import chainrule as cr
-    >>> cr.poisson(cr.zeros(2))
-    tensor([0., 0.])
-    """
-    array = checked("poisson", input)
-    if not (array >= 0).all():
-        raise RuntimeError("invalid Poisson rate, expected rate to be non-negative")
-    drawn: Tensor = _poisson_draw(
-        np.asarray(rng_of(generator).poisson(array)).astype(array.dtype), input
-    )
-    return drawn
-
-
-@export()
-def multinomial(
-    input: Any, num_samples: int, replacement: bool = False, *, generator: Generator | None = None
-) -> Tensor:
-    """Indices drawn with probabilities proportional to `input`: of each row, if it is a matrix.
-
-    Raises:
-        RuntimeError: if a weight is negative or not finite, all are zero, or more draws than
-            categories are asked for without replacement.
-
-    >>> import chainrule as cr
-    >>> cr.multinomial(cr.tensor([0.0, 1.0]), 3, replacement=True)
-    tensor([1, 1, 1])
-    """
-    weights = checked("multinomial", input).astype(np.float64)
-    if weights.ndim not in (1, 2):
-        raise RuntimeError("prob_dist must be 1 or 2 dim")
-    if num_samples <= 0:
-        raise RuntimeError("cannot sample n_sample <= 0 samples")
-    if not replacement and num_samples > weights.shape[-1]:
-        raise RuntimeError(
-            "cannot sample n_sample > prob_dist.size(-1) samples without replacement"
-        )
-    if not (np.isfinite(weights) & (weights >= 0)).all():
-        raise RuntimeError("probability tensor contains either `inf`, `nan` or element < 0")
-    totals = weights.sum(-1, keepdims=True)
-    if not totals.all():
-        raise RuntimeError("invalid multinomial distribution (sum of probabilities <= 0)")
-    rng = rng_of(generator)
-    if not replacement:
-        # The first of independent exponential clocks to ring has rate/total probability, and so on.
-        with np.errstate(divide="ignore"):
-            rings = rng.standard_exponential(weights.shape) / weights
-        return made(np.argsort(rings, axis=-1)[..., :num_samples])
-    steps = np.cumsum(weights / totals, axis=-1)
-    steps /= steps[..., -1:]  # exactly 1 at the end, so that no draw lies beyond
-    draws = rng.random((*weights.shape[:-1], num_samples))
-    if weights.ndim == 1:
-        return made(np.searchsorted(steps, draws, "right"))
-    return made(
-        np.stack([np.searchsorted(s, d, "right") for s, d in zip(steps, draws, strict=True)])
-    )
+    place = drawing("randperm", generator)
+    if place.sizes:  # each example has an order of its own
+        drawn = place.rng.permuted(np.broadcast_to(np.arange(n), place.shape((n,))), axis=-1)
+    else:
+        drawn = place.rng.permutation(n)
+    return place.tensor(made(drawn.astype(dt, copy=False), requires_grad))
 
 
 @export(method=False)

@@ -1,22 +1,34 @@
-"""Filling tensors in place with random numbers: `uniform_`, `normal_`, `bernoulli_`, ..."""
+"""Filling tensors in place with random numbers: `uniform_`, `normal_`, `bernoulli_`, ...
+
+Under vmap with randomness "different" only tensors that are mapped can be filled; `drawing` says so.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from chainrule.core import inplace
 from chainrule.core.dtypes import category
-from chainrule.core.generator import Generator, rng_of
-from chainrule.core.tensor import Tensor, wrap
+from chainrule.core.generator import Generator
+from chainrule.core.randomness import Drawing, drawing
+from chainrule.core.tensor import Tensor
 from chainrule.ops.api import attach
+from chainrule.ops.distributions import ones_array
 from chainrule.ops.random import normal_array, uniform_array
 
 
-def _fill(self: Tensor, name: str, array: Any) -> Tensor:
+def _fill(
+    self: Tensor, name: str, generator: Generator | None, draw: Callable[[Any, Any], Any],
+    *parameters: Any,
+) -> Tensor:  # fmt: skip
+    """Write `draw(place, shape)` to a tensor."""
+    place = drawing(name, generator, parameters, self)
+    drawn = np.asarray(draw(place, place.shape(self.array.shape)))
     inplace.check_writable(self)
-    return inplace.assign(self, wrap(np.asarray(array).astype(self.array.dtype, copy=False)), name)
+    return inplace.assign(self, place.tensor(drawn.astype(self.array.dtype, copy=False)), name)
 
 
 def _check(good: bool, message: str) -> None:
@@ -43,8 +55,12 @@ def uniform_(
         from_ <= to,
         f"uniform_ expects to return a [from, to) range, but found from={from_:g} > to={to:g}",
     )
-    drawn = uniform_array(rng_of(generator), self.array.shape, self.array.dtype)
-    return _fill(self, "uniform_", _below(drawn * (to - from_) + from_, from_, to))
+
+    def draw(place: Drawing, shape: tuple[int, ...]) -> Any:
+        drawn = uniform_array(place.rng, shape, self.array.dtype)
+        return _below(drawn * (to - from_) + from_, from_, to)
+
+    return _fill(self, "uniform_", generator, draw)
 
 
 def _below(values: Any, low: float, high: float) -> Any:
@@ -67,8 +83,10 @@ def normal_(
     tensor([5., 5.])
     """
     _check(std >= 0, f"normal expects std >= 0.0, but found std {std:g}")
-    drawn = normal_array(rng_of(generator), self.array.shape, self.array.dtype)
-    return _fill(self, "normal_", drawn * std + mean)
+    return _fill(
+        self, "normal_", generator,
+        lambda place, shape: normal_array(place.rng, shape, self.array.dtype) * std + mean,
+    )  # fmt: skip
 
 
 def bernoulli_(self: Tensor, p: Any = 0.5, *, generator: Generator | None = None) -> Tensor:
@@ -81,12 +99,12 @@ def bernoulli_(self: Tensor, p: Any = 0.5, *, generator: Generator | None = None
     >>> cr.empty(2).bernoulli_(1.0)
     tensor([1., 1.])
     """
-    chance = p.array if isinstance(p, Tensor) else p
-    _check(
-        bool(np.all((np.asarray(chance) >= 0) & (np.asarray(chance) <= 1))),
-        f"bernoulli_ expects p to be in [0, 1], but got p={chance}",
-    )
-    return _fill(self, "bernoulli_", rng_of(generator).random(self.array.shape) < chance)
+    ndim = len(self.array.shape)
+    return _fill(
+        self, "bernoulli_", generator,
+        lambda place, shape: ones_array("bernoulli_", place.rng, place.values(p, ndim), shape),
+        p,
+    )  # fmt: skip
 
 
 def exponential_(self: Tensor, lambd: float = 1.0, *, generator: Generator | None = None) -> Tensor:
@@ -102,8 +120,9 @@ def exponential_(self: Tensor, lambd: float = 1.0, *, generator: Generator | Non
     _check(lambd > 0, f"exponential_ expects lambda > 0.0, but found lambda={lambd:g}")
     _floating(self, "exponential_")
     return _fill(
-        self, "exponential_", rng_of(generator).standard_exponential(self.array.shape) / lambd
-    )
+        self, "exponential_", generator,
+        lambda place, shape: place.rng.standard_exponential(shape) / lambd,
+    )  # fmt: skip
 
 
 def _floating(self: Tensor, name: str) -> None:
@@ -134,7 +153,10 @@ def random_(
         f"random_ expects 'from' to be less than 'to', but got from={low} >= to={high}",
     )
     wide = np.uint64 if high - 1 > np.iinfo(np.int64).max else np.int64
-    return _fill(self, "random_", rng_of(generator).integers(low, high, self.array.shape, wide))
+    return _fill(
+        self, "random_", generator,
+        lambda place, shape: place.rng.integers(low, high, shape, wide),
+    )  # fmt: skip
 
 
 def _largest(dt: np.dtype[Any]) -> int:
@@ -161,7 +183,10 @@ def log_normal_(
     """
     _check(std > 0, f"log_normal_ expects std > 0.0, but found std={std:g}")
     _floating(self, "log_normal_")
-    return _fill(self, "log_normal_", rng_of(generator).lognormal(mean, std, self.array.shape))
+    return _fill(
+        self, "log_normal_", generator,
+        lambda place, shape: place.rng.lognormal(mean, std, shape),
+    )  # fmt: skip
 
 
 def cauchy_(
@@ -178,8 +203,10 @@ def cauchy_(
     """
     _check(sigma > 0, f"cauchy_ expects sigma > 0.0, but found sigma={sigma:g}")
     _floating(self, "cauchy_")
-    drawn = rng_of(generator).standard_cauchy(self.array.shape)
-    return _fill(self, "cauchy_", drawn * sigma + median)
+    return _fill(
+        self, "cauchy_", generator,
+        lambda place, shape: place.rng.standard_cauchy(shape) * sigma + median,
+    )  # fmt: skip
 
 
 def geometric_(self: Tensor, p: float, *, generator: Generator | None = None) -> Tensor:
@@ -193,7 +220,10 @@ def geometric_(self: Tensor, p: float, *, generator: Generator | None = None) ->
     True
     """
     _check(0 < p < 1, f"geometric_ expects p to be in (0, 1), but got p={p:g}")
-    return _fill(self, "geometric_", rng_of(generator).geometric(p, self.array.shape))
+    return _fill(
+        self, "geometric_", generator,
+        lambda place, shape: place.rng.geometric(p, shape),
+    )  # fmt: skip
 
 
 for _method in (

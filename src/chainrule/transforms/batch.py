@@ -105,14 +105,20 @@ class BatchTag(Tag):
     Attributes:
         size: the number of examples.
         randomness: "error", "different" or "same": what random functions may do.
+        replayed: states of generators before the first draw from each, in a run that is the first
+            of several with the same draws; None if nobody wants them.
     """
 
-    __slots__ = ("randomness", "size")
+    __slots__ = ("randomness", "replayed", "size")
 
-    def __init__(self, title: str, size: int, randomness: str = "error") -> None:
+    def __init__(
+        self, title: str, size: int, randomness: str = "error",
+        replayed: dict[Any, Tensor] | None = None,
+    ) -> None:  # fmt: skip
         super().__init__(title)
         self.size = size
         self.randomness = randomness
+        self.replayed = replayed
 
     def holds(self, x: Any) -> bool:
         """Whether a value is mapped by this transform, at the outermost level."""
@@ -121,6 +127,10 @@ class BatchTag(Tag):
     def inner(self, x: Any) -> Any:
         """A value with the mapped axis in front, spread if it is the same for all examples."""
         return x.inner if self.holds(x) else spread(x, self.size)
+
+    def boxed(self, inner: Tensor) -> Batched:
+        """A box of this tag around a tensor with the mapped axis in front."""
+        return batched(self, inner)
 
     def process(self, prim: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Any:
         mapped = [type(x) is Batched and x.tag is self for x in args]

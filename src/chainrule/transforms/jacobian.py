@@ -175,9 +175,12 @@ def jacfwd(
         given = Arguments(args, kwargs, argnums, "jacfwd")
         total = sum(sizes(given.leaves))
         parts = []
+        replayed: dict[Any, Tensor] = {}
         for start, stop in chunks(total, chunk_size, "jacfwd") or [(0, 0)]:
+            for generator, state in replayed.items():  # the same draws in every chunk
+                generator.set_state(state)
             with (
-                entered(BatchTag("jacfwd", stop - start, randomness)) as many,
+                entered(BatchTag("jacfwd", stop - start, randomness, replayed)) as many,
                 entered(ForwardTag("jacfwd")) as tag,
             ):
                 ts = [batched(many, t) for t in basis(given.leaves, start, stop)]

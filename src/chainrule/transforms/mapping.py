@@ -70,10 +70,15 @@ def vmap(
             parts = [found]
         else:
             parts = []
+            replayed: dict[Any, Tensor] = {}
             for start in range(0, size, chunk_size):
                 stop = min(start + chunk_size, size)
                 cut = [_cut(x, d, start, stop) for x, d in zip(tensors, dims, strict=True)]
-                found, out_spec = _run(func, cut, dims, spec, stop - start, randomness, name)
+                for generator, state in replayed.items():  # the same draws in every chunk
+                    generator.set_state(state)
+                found, out_spec = _run(
+                    func, cut, dims, spec, stop - start, randomness, name, replayed
+                )
                 parts.append(found)
         outs = [
             column[0] if len(column) == 1 else recorded.concat(*column, axis=0)
@@ -91,10 +96,10 @@ def vmap(
 
 def _run(
     func: Function, tensors: Sequence[Any], dims: Sequence[int | None], spec: Spec, size: int,
-    randomness: str, name: str,
+    randomness: str, name: str, replayed: dict[Any, Tensor] | None = None,
 ) -> tuple[list[Tensor], Spec]:  # fmt: skip
     """The outputs of one run, the mapped dimension in front."""
-    with entered(BatchTag("vmap", size, randomness)) as tag:
+    with entered(BatchTag("vmap", size, randomness, replayed)) as tag:
         boxes = [
             x if d is None else batched(tag, moved(x, d, 0))
             for x, d in zip(tensors, dims, strict=True)

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.core import engine, modes
-from chainrule.core.batching import leading, spread
+from chainrule.core.batching import leading, moved, spread
 from chainrule.core.boxes import Box, Tag, newest, running
 from chainrule.core.dtypes import is_inexact
 from chainrule.core.kinds import linear
@@ -99,11 +99,22 @@ def pull(
     if not pairs:
         return [None] * len(inputs)
     ys = [y for y, _ in pairs]
-    tag = newest([*ys, *inputs])
+    tag = newest([*ys, *inputs, *[below_batches(c) for _, c in pairs]])
     if tag is not None:
         found: list[Any] = _PULLS[type(tag)](tag, pairs, inputs, scope, create_graph)
         return found
     return _pull_plain(pairs, [x.node for x in inputs], scope, create_graph)
+
+
+def below_batches(c: Any) -> Any:
+    """What a cotangent is below the vmaps that map it.
+
+    Maps that the outputs know nothing of stay around the cotangent to the end, where the rules meet
+    them; forward and Taylor modes are taken apart, because a pull is linear in its cotangent.
+    """
+    while isinstance(c, Batched):
+        c = c.inner
+    return c
 
 
 def _pull_plain(
@@ -211,9 +222,23 @@ def _pull_batched(
             "func.vjp there, which give every example a gradient of its own"
         )
     ys = [tag.inner(y) for y, _ in pairs]
-    cs = [tag.inner(c) for _, c in pairs]
+    cs = [unmapped_under(tag, c) for _, c in pairs]
     found = pull(ys, cs, [x.inner for x in inputs], scope, create_graph)
-    return [None if g is None else batched(tag, g) for g in found]
+    return [None if g is None else mapped_over(tag, g) for g in found]
+
+
+def unmapped_under(tag: BatchTag, c: Any) -> Any:
+    """A cotangent with the tag's axis in front, when newer vmaps may map it too."""
+    if isinstance(c, Batched) and c.tag.level > tag.level:
+        return batched(c.tag, moved(unmapped_under(tag, c.inner), 1, 0))
+    return tag.inner(c)
+
+
+def mapped_over(tag: BatchTag, g: Any) -> Any:
+    """What `unmapped_under` undoes: newer vmaps stay outermost."""
+    if isinstance(g, Batched) and g.tag.level > tag.level:
+        return batched(g.tag, mapped_over(tag, moved(g.inner, 1, 0)))
+    return batched(tag, g)
 
 
 _PULLS: dict[type[Tag], Callable[..., list[Any]]] = {

@@ -413,7 +413,13 @@ def register(
     def keys(data: Static | None, n: int) -> list[str]:
         if names is None:
             return _positions(data, n)
-        return [f".{name}" for name in names(None if data is None else data.values[0])]
+        found = [f".{name}" for name in names(None if data is None else data.values[0])]
+        if len(found) != n:
+            raise ValueError(
+                f"the function registered to name the children of {cls.__name__} gave "
+                f"{len(found)} names for {n} children"
+            )
+        return found
 
     _enter(Kind(cls, take_apart, put_together, keys=keys))
 

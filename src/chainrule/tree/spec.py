@@ -60,7 +60,8 @@ class Spec:
         leaves = leaves if type(leaves) is list else list(leaves)
         if len(leaves) != self.num_leaves:
             raise ValueError(
-                f"the structure {self} has {self.num_leaves} leaves, but {len(leaves)} were given"
+                f"the structure {_short(self)} has {self.num_leaves} leaves, but {len(leaves)} "
+                "were given"
             )
         nodes = self.nodes
         first = nodes[0]
@@ -265,14 +266,14 @@ def contrast(want: Entry, got: Entry) -> tuple[str, str]:
         if kind.keyed and other.keyed:
             missing = [key for key in data if key not in other_data]
             if missing:
-                return f"the key {missing[0]!r}", f"only the keys {list(other_data)}"
+                return f"the key {missing[0]!r}", f"only the keys {_short(list(other_data))}"
             extra = [key for key in other_data if key not in data]
-            return f"only the keys {list(data)}", f"the key {extra[0]!r} too"
+            return f"only the keys {_short(list(data))}", f"the key {extra[0]!r} too"
         if kind is other and isinstance(data, Static) and isinstance(other_data, Static):
             name = data.differs(other_data)
             if name is not None:
                 values = (dict(zip(d.names, d.values, strict=True)) for d in (data, other_data))
-                a, b = (f"{name}={v[name]!r}" if name in v else f"no {name}" for v in values)
+                a, b = (f"{name}={_short(v[name])}" if name in v else f"no {name}" for v in values)
                 return a, b
     return describe(want), describe(got)
 
@@ -286,8 +287,14 @@ def describe(entry: Entry) -> str:
     if kind.cls is type(None):
         return "None"
     if kind.keyed:
-        return f"a {name} with the keys {list(data)}"
+        return f"a {name} with the keys {_short(list(data))}"
     return f"a {name} of length {n}" if kind.cls in (list, tuple) else f"{name} of {n} children"
+
+
+def _short(value: Any) -> str:
+    """The written form, cut where a message would become unreadable."""
+    text = repr(value)
+    return text if len(text) <= 200 else f"{text[:200]}..."
 
 
 def mismatch(spec: Spec, i: int, got: Entry, what: str, what_got: str) -> ValueError:

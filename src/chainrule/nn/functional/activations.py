@@ -9,6 +9,7 @@ import numpy as np
 from chainrule.core import inplace as in_place
 from chainrule.core.dtypes import category
 from chainrule.core.namespaces import recorded as xp
+from chainrule.core.randomness import drawing
 from chainrule.core.tensor import wrap
 from chainrule.nn.functional.common import raw_dtype, require_tensor
 from chainrule.ops import activation as ops
@@ -127,8 +128,9 @@ def rrelu(
 
     require_tensor(input, "rrelu")
     dtype = raw_dtype(input)
-    slopes = uniform_draw(tuple(input.shape), dtype) * (upper - lower) + lower
-    slopes = xp.astype(xp.where(input > 0, 1, slopes), dtype=dtype)
+    place = drawing("rrelu")
+    drawn = uniform_draw(place, tuple(input.shape), dtype) * (upper - lower) + lower
+    slopes = xp.where(input > 0, 1.0, place.tensor(drawn))
     return input.mul_(slopes) if inplace else input * slopes
 
 
@@ -425,19 +427,17 @@ def gumbel_softmax(
     from chainrule.nn.functional.dropout import uniform_draw
 
     require_tensor(logits, "gumbel_softmax", "logits")
-    dtype = raw_dtype(logits)
-    uniform = np.maximum(uniform_draw(tuple(logits.shape), dtype), np.finfo(dtype).tiny)
-    gumbels = -np.log(-np.log(uniform))
-    soft = ops.softmax((logits + wrap(gumbels)) / tau, dim)
+    dtype, ndim = raw_dtype(logits), len(logits.shape)
+    place = drawing("gumbel_softmax")
+    uniform = np.maximum(uniform_draw(place, tuple(logits.shape), dtype), np.finfo(dtype).tiny)
+    gumbels = place.tensor(-np.log(-np.log(uniform)))
+    soft = ops.softmax((logits + gumbels) / tau, dim)
     if not hard:
         return soft
-    values, axis = soft.detach(), normalize_dim(dim, len(soft.shape))
-    largest = xp.argmax(values, axis=axis, keepdims=True)
-    one_hot = xp.spread_along(
-        xp.ones_like(xp.amax(values, axis=(axis,), keepdims=True)), largest, axis=axis,
-        shape=tuple(soft.shape), keepdims=True, repeats=False,
-    )  # fmt: skip
-    return soft + (one_hot - values)
+    values, axis = soft.detach(), normalize_dim(dim, ndim)
+    classes = np.arange(logits.shape[axis]).reshape(-1, *(1,) * (ndim - 1 - axis))
+    one_hot = values.argmax(axis, keepdim=True) == wrap(classes)
+    return soft + (xp.astype(one_hot, dtype=dtype) - values)
 
 
 for _f in (relu_, celu_, rrelu_, selu_, threshold_):

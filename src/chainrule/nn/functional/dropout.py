@@ -7,23 +7,22 @@ from typing import Any
 import numpy as np
 
 from chainrule.core import inplace as in_place
-from chainrule.core.generator import rng_of
-from chainrule.core.tensor import wrap
+from chainrule.core.randomness import Drawing, drawing
 from chainrule.nn.functional.common import raw_dtype, require_tensor
 from chainrule.ops.api import export
 
 
-def uniform_draw(shape: tuple[int, ...], dtype: Any) -> Any:
+def uniform_draw(place: Drawing, shape: tuple[int, ...], dtype: Any) -> Any:
     """Numbers from [0, 1); drawn in double precision unless the dtype is float32."""
-    rng = rng_of(None)
+    shape = place.shape(shape)
     if dtype == np.float32:
-        return rng.random(shape, np.float32)
-    return rng.random(shape).astype(dtype, copy=False)
+        return place.rng.random(shape, np.float32)
+    return place.rng.random(shape).astype(dtype, copy=False)
 
 
-def _kept(shape: tuple[int, ...], p: float, dtype: Any) -> Any:
+def _kept(place: Drawing, shape: tuple[int, ...], p: float, dtype: Any) -> Any:
     """A random array of ones, and zeros with probability p."""
-    return (rng_of(None).random(shape, np.float32) >= p).astype(dtype)
+    return (place.rng.random(place.shape(shape), np.float32) >= p).astype(dtype)
 
 
 def _check(input: Any, p: float, function: str) -> None:
@@ -32,13 +31,15 @@ def _check(input: Any, p: float, function: str) -> None:
         raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
 
 
-def _dropped(input: Any, p: float, inplace: bool, shape: tuple[int, ...]) -> Any:
+def _dropped(input: Any, p: float, inplace: bool, shape: tuple[int, ...], name: str) -> Any:
     """The input times a random mask of the given shape, scaled to keep the mean."""
-    mask = _kept(shape, p, raw_dtype(input))
-    if p < 1:
-        mask *= 1 / (1 - p)
-    mask = wrap(mask)
-    return input.mul_(mask) if inplace else input * mask
+    if p == 1:  # nothing is left to chance
+        return input.mul_(0.0) if inplace else input * 0.0
+    place = drawing(name)
+    mask = _kept(place, shape, p, raw_dtype(input))
+    mask *= 1 / (1 - p)
+    factors = place.tensor(mask)
+    return input.mul_(factors) if inplace else input * factors
 
 
 @export("dropout", method=False)
@@ -55,7 +56,7 @@ def dropout(input: Any, p: float = 0.5, training: bool = True, inplace: bool = F
     _check(input, p, "dropout")
     if not training or p == 0:
         return input
-    return _dropped(input, p, inplace, tuple(input.shape))
+    return _dropped(input, p, inplace, tuple(input.shape), "dropout")
 
 
 def _features(input: Any, p: float, training: bool, inplace: bool, function: str) -> Any:
@@ -66,7 +67,7 @@ def _features(input: Any, p: float, training: bool, inplace: bool, function: str
     if not training or p == 0:
         return input
     shape = tuple(input.shape)
-    return _dropped(input, p, inplace, (*shape[:2], *(1,) * (len(shape) - 2)))
+    return _dropped(input, p, inplace, (*shape[:2], *(1,) * (len(shape) - 2)), function)
 
 
 def _unbatched(input: Any, ndim: int, p: float, training: bool, inplace: bool, name: str) -> Any:
@@ -82,7 +83,7 @@ def _unbatched(input: Any, ndim: int, p: float, training: bool, inplace: bool, n
     if not training or p == 0:
         return input
     shape = tuple(input.shape)
-    return _dropped(input, p, inplace, (shape[0], *(1,) * (len(shape) - 1)))
+    return _dropped(input, p, inplace, (shape[0], *(1,) * (len(shape) - 1)), name)
 
 
 def dropout1d(input: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> Any:
@@ -118,15 +119,18 @@ def dropout3d(input: Any, p: float = 0.5, training: bool = True, inplace: bool =
 _ALPHA = -1.7580993408473766  # where selu ends on the left: -scale·alpha
 
 
-def _alpha_dropped(input: Any, p: float, inplace: bool, shape: tuple[int, ...]) -> Any:
+def _alpha_dropped(input: Any, p: float, inplace: bool, shape: tuple[int, ...], name: str) -> Any:
     """Some entries put to selu's lower end, then scaled and shifted to mean 0 and variance 1."""
-    mask = _kept(shape, p, raw_dtype(input))
+    if inplace:
+        in_place.check_writable(input)
     if p == 1:
-        result = input * wrap(mask)
+        result = input * 0.0
     else:
+        place = drawing(name)
+        mask = _kept(place, shape, p, raw_dtype(input))
         scale = ((_ALPHA * _ALPHA * p + 1) * (1 - p)) ** -0.5
         shift = (1 - mask) * (_ALPHA * scale) - scale * _ALPHA * p
-        result = input * wrap(mask * scale) + wrap(shift)
+        result = input * place.tensor(mask * scale) + place.tensor(shift)
     return in_place.assign(input, result, "alpha_dropout_") if inplace else result
 
 
@@ -141,7 +145,7 @@ def alpha_dropout(input: Any, p: float = 0.5, training: bool = False, inplace: b
     _check(input, p, "alpha_dropout")
     if not training or p == 0:
         return input
-    return _alpha_dropped(input, p, inplace, tuple(input.shape))
+    return _alpha_dropped(input, p, inplace, tuple(input.shape), "alpha_dropout")
 
 
 @export("feature_alpha_dropout", method=False)
@@ -158,4 +162,5 @@ def feature_alpha_dropout(
     if not training or p == 0:
         return input
     shape = tuple(input.shape)
-    return _alpha_dropped(input, p, inplace, (*shape[:2], *(1,) * (len(shape) - 2)))
+    channels = (*shape[:2], *(1,) * (len(shape) - 2))
+    return _alpha_dropped(input, p, inplace, channels, "feature_alpha_dropout")
