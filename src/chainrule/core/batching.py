@@ -128,8 +128,6 @@ def along(*names: str) -> Rule:
     )
 
 
-<<<<<<< HEAD
-=======
 def leading(
     prim: Any, size: int, args: Sequence[Any], mapped: Sequence[bool], params: dict[str, Any]
 ) -> Any:
@@ -152,7 +150,6 @@ def prefixed(*names: str) -> Rule:
     )
 
 
->>>>>>> main
 def along_line(
     prim: Any, size: int, args: Sequence[Any], mapped: Sequence[bool], params: dict[str, Any]
 ) -> Any:
@@ -171,23 +168,6 @@ def along_all(
     """An operation of several arrays with the axes `axis` of the first, which all are mapped."""
     args = all_mapped(size, args, mapped)
     return prim.apply(args, {**params, "axis": shifted(params["axis"], rank(args[0]) - 1)})
-<<<<<<< HEAD
-
-
-def leading(
-    prim: Any, size: int, args: Sequence[Any], mapped: Sequence[bool], params: dict[str, Any]
-) -> Any:
-    """An operation that maps over leading axes by itself, broadcasting them, as linalg does."""
-    return prim.apply(aligned(args, mapped), params)
-
-
-def leading_all(
-    prim: Any, size: int, args: Sequence[Any], mapped: Sequence[bool], params: dict[str, Any]
-) -> Any:
-    """An operation that maps over leading axes, which all arguments must have."""
-    return prim.apply(all_mapped(size, args, mapped), params)
-=======
->>>>>>> main
 
 
 def by_rows(
@@ -208,13 +188,3 @@ def one_by_one(
     if isinstance(rows[0], tuple):
         return tuple(xp.stack(*column, axis=0) for column in zip(*rows, strict=True))
     return xp.stack(*rows, axis=0)
-<<<<<<< HEAD
-
-
-__all__ = [
-    "Rule", "aligned", "all_mapped", "along", "along_all", "along_line", "by_rows", "folded",
-    "leading", "leading_all", "moved", "one_by_one", "prefixed", "rank", "reparametrized",
-    "shape_of", "shifted", "spread", "unchanged", "unfolded", "with_rank", "xp",
-]  # fmt: skip
-=======
->>>>>>> main
