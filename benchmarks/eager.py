@@ -10,7 +10,6 @@ from __future__ import annotations
 # ruff: noqa: I001 - threads are limited before NumPy is imported
 import single_thread  # noqa: F401
 
-import argparse
 import gc
 import os
 import statistics
@@ -27,6 +26,7 @@ import chainrule as cr
 from chainrule import nn, optim
 from chainrule.core import engine, mutation
 from chainrule.nn import functional as F
+from table import Row, main, ratios, row
 from timing import time_in_turns
 
 try:
@@ -44,23 +44,6 @@ try:
     import mygrad as mg
 except ImportError:
     mg = None
-
-Row = tuple[str, float, float | None, str]
-ROWS: list[Callable[[], Iterator[Row]]] = []
-
-
-def row(function: Callable[[], Iterator[Row]]) -> Callable[[], Iterator[Row]]:
-    ROWS.append(function)
-    return function
-
-
-def ratios(name: str, times: dict[str, float], goals: dict[str, float]) -> Iterator[Row]:
-    """One row per peer that ran: our time over the peer's, and the goal for that ratio."""
-    for peer, seconds in times.items():
-        if peer != "chainrule":
-            ours = times["chainrule"]
-            yield f"{name} / {peer}", ours / seconds, goals.get(peer), f"{ours * 1e6:.4g} µs"
-
 
 def chain(x: Any, b: Any) -> Any:
     for _ in range(25):
@@ -316,22 +299,5 @@ def import_time() -> Iterator[Row]:
     yield "import chainrule over import numpy, ms", extra * 1e3, 60, ""
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
-    parser.add_argument("--only", default="", help="rows whose function name contains this")
-    only = parser.parse_args().only
-    print(f"{'':54}{'ratio':>8}{'goal':>8}")
-    for function in ROWS:
-        if only in function.__name__:
-            for name, value, goal, note in function():
-                met = "" if goal is None else ("  met" if value <= goal else "  MISSED")
-                print(
-                    f"{name:54}{value:8.3f}{goal if goal is not None else '':>8}{met}  {note}",
-                    flush=True,
-                )
-
-
 if __name__ == "__main__":
-    main()
+    main(__doc__)

@@ -80,6 +80,9 @@ def detach(self: Tensor) -> Tensor:
     >>> cr.ones(2, requires_grad=True).detach().requires_grad
     False
     """
+    if self._box is not None:  # a box detaches what is inside
+        found: Tensor = self.detach()
+        return found
     t: Tensor = wrap(self.array)
     return t
 

@@ -404,8 +404,9 @@ def jacobian(b: Builder, scope: Scope) -> None:
         shape = out.shape
         return out.name
 
-    inner = define_inner(b, scope, [v], [v.shape], result, [False])
     mode = b.pick(["jacrev", "jacfwd"])
+    # Inside jacfwd a reverse transform maps its input, so nothing there may branch on a value.
+    inner = define_inner(b, scope, [v], [v.shape], result, [mode == "jacfwd"])
     take = inner.packing.take[0] if inner.packing is not None else ""
     text = f"cr.func.{mode}({inner.name})({inner.arguments[0]}){take}"
     reduced(b, scope, text, shape + v.shape, v)
@@ -418,7 +419,7 @@ def second(b: Builder, scope: Scope) -> None:
     if v is None:
         return flat(b, scope)
     inner = define_inner(
-        b, scope, [v], [v.shape], lambda s: scalar(b, s), [False], positional=True
+        b, scope, [v], [v.shape], lambda s: scalar(b, s), [True], positional=True
     )
     form = b.pick(
         [

@@ -367,6 +367,24 @@ def test_derived_numbers_are_computed_again_and_not_compared():
     assert tree.broadcast_prefix(Box(0, 1), Box(cr.ones(2), 3)) == [0, 1]
 
 
+def test_a_cache_is_empty_again():
+    @dataclasses.dataclass(slots=True)
+    class Caching:
+        w: object
+        cache: object = dataclasses.field(default=None, init=False)
+        seen: list = dataclasses.field(default_factory=list, init=False)
+
+        def __post_init__(self):
+            assert self.cache is None
+            assert self.seen == []
+
+    value = Caching(cr.tensor(2.0))
+    value.cache = value.w**2
+    value.seen.append(value.w)
+    again = tree.map(lambda x: x + 1, value)
+    assert again == Caching(again.w)
+
+
 def test_a_derived_tensor_that_cannot_be_computed_again():
     @dataclasses.dataclass
     class Loose:
@@ -393,6 +411,21 @@ def test_a_derived_tensor_that_cannot_be_computed_again():
     with pytest.raises(TypeError, match="the field 'b' of Scaled holds a tensor or number"):
         tree.flatten(Scaled(1, 3.0))  # 3.0 follows from 1, and may not stay what it is
     assert tree.map(lambda x: x + 1, Scaled(1, 3)).b == 3
+
+
+def test_a_field_with_a_default_is_structure_until_a_number_is_put_there():
+    @dataclasses.dataclass
+    class Caching:
+        w: object
+        scale: float = dataclasses.field(default=0.5, init=False)
+        cache: object = dataclasses.field(default=None, init=False)
+
+    value = Caching(2.0)
+    assert repr(tree.structure(value)) == "Caching(w=*, scale=0.5, cache=None)"
+    assert tree.map(lambda x: x + 1, value).scale == 0.5
+    value.cache = value.w**2
+    with pytest.raises(TypeError, match="the field 'cache' of Caching holds a tensor or number"):
+        tree.flatten(value)
 
 
 def test_static_values_need_no_hash():

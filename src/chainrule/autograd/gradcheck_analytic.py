@@ -22,10 +22,10 @@ from chainrule.transforms.forward import ForwardTag, dual
 
 
 class Pull:
-    """vᵀJ for one output and many v, on one record.
+    """vᵀJ for many v, on one record.
 
     Attributes:
-        out: the output.
+        outs: the outputs.
         variables: the inputs.
         own_code: whether code of the user's (a custom function, a hook) runs inside.
     """
@@ -48,24 +48,49 @@ class Pull:
         found, _ = engine.pull(self._order, seeds, live, self._wanted, False)
         return [found.get(n) for n in self._nodes]
 
+    def zeros(self) -> list[Array]:
+        """A zero cotangent for every output."""
+        return [np.zeros(o.array.shape, o.array.dtype) for o in self.outs]
 
-def rows(pull: Pull, part: complex) -> list[Array]:
-    """For each input a table (entries of the input, entries of the output) of derivatives.
 
-    `part` is 1 for the real part of the output and 1j for the imaginary one: the gradient of
-    Im(y) = Re(conj(i)·y) is the pull of i.  A complex input has ∂/∂Re + i ∂/∂Im in its table.
+class Rows:
+    """The Jacobian of one output of a pull, by all its inputs.
+
+    Custom functions with several outputs get zeros for the others: whether they can do without is
+    another check.
     """
-    (out,) = pull.outs
-    v = np.zeros(out.array.shape, out.array.dtype)
-    tables = [np.zeros((out.array.size, x.array.size), x.array.dtype) for x in pull.variables]
-    flat = v.flat
-    for k in counted(out.array.size, "gradcheck: backward"):
-        flat[k] = part
-        for table, g in zip(tables, pull((v,)), strict=True):
-            if g is not None:
-                table[k] = g.reshape(-1)
-        flat[k] = 0
-    return [table.T for table in tables]
+
+    def __init__(self, pull: Pull, at: int) -> None:
+        self.pull = pull
+        self.out = pull.outs[at]
+        self._at = at
+        self.own_code = pull.own_code
+
+    def one(self, v: Array) -> list[Array | None]:
+        """vᵀJ for a v of the output's size."""
+        vs = self.pull.zeros()
+        vs[self._at][...] = v.reshape(self.out.array.shape)
+        return self.pull(vs)
+
+    def tables(self, part: complex) -> list[Array]:
+        """For each input a table (entries of the input, entries of the output) of derivatives.
+
+        `part` is 1 for the real part of the output and 1j for the imaginary one: the gradient of
+        Im(y) = Re(conj(i)·y) is the pull of i.  A complex input has ∂/∂Re + i ∂/∂Im in its table.
+        """
+        out = self.out
+        vs = self.pull.zeros()
+        flat = vs[self._at].flat
+        tables = [
+            np.zeros((out.array.size, x.array.size), x.array.dtype) for x in self.pull.variables
+        ]
+        for k in counted(out.array.size, "gradcheck: backward"):
+            flat[k] = part
+            for table, g in zip(tables, self.pull(vs), strict=True):
+                if g is not None:
+                    table[k] = g.reshape(-1)
+            flat[k] = 0
+        return [table.T for table in tables]
 
 
 def push(probe: Probe, position: int, tangent: Any, check_dtypes: bool = False) -> list[Any]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.autograd.gradcheck_analytic import Pull, columns, push, rows
+from chainrule.autograd.gradcheck_analytic import Pull, Rows, columns, push
 from chainrule.autograd.gradcheck_numeric import Array, Probe, unit_vector
 from chainrule.autograd.gradcheck_report import GradcheckError, Mismatch
 from chainrule.core.tensor import Tensor, wrap
@@ -47,6 +47,33 @@ class Check:
         # One prepared pull from all recorded outputs together, and one from each.
         self.joint = Pull([o for _, o in self.outs], self.variables)
         self._jacobians: dict[tuple[int, complex], list[Array]] = {}
+
+    def run(self, reverse: bool, forward: bool, check_dtypes: bool) -> None:
+        """Compare the modes asked for with differences.
+
+        Differences are first taken without recording.  A function that differentiates inside, or
+        asks whether it is being recorded, does otherwise then; so what goes wrong is tried again
+        with recording, and fails again if it has any other reason.
+
+        Raises:
+            GradcheckError: if they disagree.
+        """
+        self.probe.quiet = True
+        try:
+            self._run(reverse, forward, check_dtypes)
+        except Exception:
+            self.probe.quiet = False
+            self._jacobians.clear()
+            self._run(reverse, forward, check_dtypes)
+
+    def _run(self, reverse: bool, forward: bool, check_dtypes: bool) -> None:
+        if not self.outs:
+            self.check_zero()
+            return
+        if reverse:
+            self.reverse()
+        if forward:
+            self.forward(check_dtypes)
 
     # ---- numerical
 
@@ -102,16 +129,20 @@ class Check:
         Raises:
             GradcheckError: if they disagree, or two backward passes do.
         """
-        for j, out in self.outs:
-            pull = self.joint if len(self.outs) == 1 else Pull([out], self.variables)
+        joint = self.joint
+        for at, (j, out) in enumerate(self.outs):
+            if len(self.outs) == 1 or joint.own_code:
+                pull = Rows(joint, at)
+            else:
+                pull = Rows(Pull([out], self.variables), 0)
             parts: list[tuple[Callable[[Any], Any], complex]] = [(np.real, 1.0)]
             if out.array.dtype.kind == "c":
                 parts.insert(0, (np.imag, 1j))
             for part, seed in parts:
                 (self._reverse_fast if self.fast else self._reverse_slow)(pull, j, part, seed)
 
-    def _reverse_slow(self, pull: Pull, j: int, part: Any, seed: complex) -> None:
-        tables = rows(pull, seed)
+    def _reverse_slow(self, pull: Rows, j: int, part: Any, seed: complex) -> None:
+        tables = pull.tables(seed)
         self._check_repeats(pull, tables, seed)
         for position, got in zip(self.probe.variables, tables, strict=True):
             expected = self.table(position, j, part)
@@ -119,10 +150,10 @@ class Check:
                 m = self._mismatch(got, expected, position, j, part=part)
                 raise m.error(self._header(j, position, part))
 
-    def _check_repeats(self, pull: Pull, tables: list[Array], seed: complex) -> None:
+    def _check_repeats(self, pull: Rows, tables: list[Array], seed: complex) -> None:
         """A second backward gives the same."""
         # The library's own rules are functions of what they are given: only user code may vary.
-        if pull.own_code and not _same_all(tables, rows(pull, seed), self.nondet_tol):
+        if pull.own_code and not _same_all(tables, pull.tables(seed), self.nondet_tol):
             raise GradcheckError(_NOT_REENTRANT.format(self.nondet_tol))
 
     def _header(self, j: int, position: int, part: Any) -> str:
@@ -133,14 +164,13 @@ class Check:
         )
         return f"{prefix}Jacobian mismatch for output {j} with respect to input {position},\n"
 
-    def _reverse_fast(self, pull: Pull, j: int, part: Any, seed: complex) -> None:
+    def _reverse_fast(self, pull: Rows, j: int, part: Any, seed: complex) -> None:
         """vᵀJu for one v and, for each input, one u."""
-        (out,) = pull.outs
-        v = unit_vector(out.array.size, 1)
-        weight = (v * seed).astype(out.array.dtype).reshape(out.array.shape)
-        found = pull((weight,))
+        v = unit_vector(pull.out.array.size, 1)
+        weight = (v * seed).astype(pull.out.array.dtype)
+        found = pull.one(weight)
         # The library's own rules are functions of what they are given: only user code may vary.
-        if pull.own_code and not _same_all(found, pull((weight,)), self.nondet_tol):
+        if pull.own_code and not _same_all(found, pull.one(weight), self.nondet_tol):
             raise GradcheckError(_NOT_REENTRANT.format(self.nondet_tol))
         for position, g in zip(self.probe.variables, found, strict=True):
             x = self.probe.inputs[position]
@@ -166,11 +196,11 @@ class Check:
         return self._jacobians[key]
 
     def _fast_failed(
-        self, pull: Pull, position: int, j: int, part: Any, seed: complex, got: complex,
+        self, pull: Rows, position: int, j: int, part: Any, seed: complex, got: complex,
         expected: Any,
     ) -> GradcheckError:  # fmt: skip
         """The error of fast mode, with the entries that slow mode finds."""
-        table = rows(pull, seed)[self.probe.variables.index(position)]
+        table = pull.tables(seed)[self.probe.variables.index(position)]
         wanted = self.table(position, j, part)
         return self._explained(
             self._header(j, position, part), got, expected,

@@ -273,14 +273,14 @@ def _factor(m: Mismatch) -> str | None:
     if abs(c + 1) <= LOOSE:
         return "the sign is flipped: the derivative is -1 times what it should be, everywhere."
     simple = Fraction(c).limit_denominator(64)
-    said = f"{c:.6g}"
+    said, hint = f"{c:.6g}", ""
     if simple and abs(c - simple) <= 1e-6 * abs(c):
         said = f"{float(simple):g}"
         if Fraction(said) != simple:
             said += f" (= {simple})"
         if simple.numerator == 1 and simple.denominator in _extents(m):
-            said += " (a mean where there should be a sum?)"
-    return f"a constant factor: the derivative is {said} times what it should be, everywhere."
+            hint = " Is there a mean where there should be a sum?"
+    return f"a constant factor: the derivative is {said} times what it should be, everywhere.{hint}"
 
 
 def _extents(m: Mismatch) -> set[int]:

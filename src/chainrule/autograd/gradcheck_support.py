@@ -24,8 +24,7 @@ def check_zero_cotangent(pull: Pull, masked: bool, dtypes: bool) -> None:
     Raises:
         GradcheckError: if not.
     """
-    zeros = [np.zeros(o.array.shape, o.array.dtype) for o in pull.outs]
-    for i, (g, x) in enumerate(zip(pull(zeros), pull.variables, strict=True)):
+    for i, (g, x) in enumerate(zip(pull(pull.zeros()), pull.variables, strict=True)):
         if g is None:
             continue
         if not (np.allclose(g, 0) if masked else not np.any(g)):
@@ -53,9 +52,9 @@ def check_undefined(outs: Sequence[Tensor], variables: Sequence[Tensor]) -> None
         rest = [o for i, o in enumerate(outs) if i != missing]
         if not rest:
             return
-        zeros = [np.zeros(o.array.shape, o.array.dtype) for o in rest]
+        pull = Pull(rest, variables)
         try:
-            found = Pull(rest, variables)(zeros)
+            found = pull(pull.zeros())
         except (RuntimeError, TypeError, AttributeError) as error:
             raise GradcheckError(
                 "Expected backward function to handle undefined output grads: without a gradient "

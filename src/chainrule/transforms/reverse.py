@@ -101,6 +101,9 @@ def pull(
     ys = [y for y, _ in pairs]
     tag = newest([*ys, *inputs, *[below_batches(c) for _, c in pairs]])
     if tag is not None:
+        newer = newest([c for _, c in pairs])
+        if newer is not None and newer.level > tag.level and not isinstance(newer, BatchTag):
+            return _pull_apart(newer, pairs, inputs, scope, create_graph)
         found: list[Any] = _PULLS[type(tag)](tag, pairs, inputs, scope, create_graph)
         return found
     return _pull_plain(pairs, [x.node for x in inputs], scope, create_graph)
@@ -181,6 +184,17 @@ def _pull_series(
         wanted = [(y, c) for y, c in products if y is not None and c is not None]
         columns = [y for y, _ in wanted], [c for _, c in wanted]
         found.append(pull(*columns, bottoms, scope, create_graph))
+    return [join_over(tag, g) for g in zip(*found, strict=True)]
+
+
+def _pull_apart(tag: Any, pairs: Any, inputs: Any, scope: Any, create_graph: bool) -> list[Any]:
+    """Cotangents that are series of a transform newer than the values: a pull is linear in them."""
+    split = [(y, components_under(tag, c)) for y, c in pairs]
+    found = []
+    for k in range(len(split[0][1])):
+        wanted = [(y, cs[k]) for y, cs in split if cs[k] is not None]
+        columns = [y for y, _ in wanted], [c for _, c in wanted]
+        found.append(pull(*columns, inputs, scope, create_graph))
     return [join_over(tag, g) for g in zip(*found, strict=True)]
 
 

@@ -286,11 +286,9 @@ class _Dataclass:
         self.others = tuple(f.name for f, fixed in pairs if not f.init and not fixed)
         every = cls.__dataclass_fields__.values()
         needs_more = any(f._field_type is dataclasses._FIELD_INITVAR for f in every)  # type: ignore[attr-defined]
-        post_init = getattr(cls, "__post_init__", None)
-        self.finish = None if needs_more else post_init
-        self.lost: tuple[type, ...] = (Tensor, np.ndarray)  # what must not be taken for a constant
-        if needs_more and post_init is not None:
-            self.lost += (float, complex, np.inexact)
+        self.finish = None if needs_more else getattr(cls, "__post_init__", None)
+        self.defaults = {f.name: f.default for f in fields}
+        self.factories: dict[str, Any] = {f.name: f.default_factory for f in fields}
 
     def flatten(self, x: Any) -> tuple[list[Any], Static | None]:
         children = [getattr(x, name) for name in self.children]
@@ -299,10 +297,10 @@ class _Dataclass:
         fixed = [(name, getattr(x, name)) for name in self.static]
         others = [(name, getattr(x, name)) for name in self.others if hasattr(x, name)]
         if self.finish is not None:
-            carried = tuple(pair for pair in others if not _holds(pair[1], self.lost))
-            return children, Static(*_columns(fixed), carried)
+            carried = tuple(pair for pair in others if not _holds_numbers(pair[1]))
+            return children, Static(*_columns(fixed), self._initial(carried))
         for name, value in others:
-            if _holds(value, self.lost):
+            if value is not self.defaults[name] and _holds_numbers(value):
                 raise TypeError(
                     f"the field {name!r} of {self.cls.__name__} holds a tensor or number, but is "
                     "not a field of __init__, and no __post_init__ (without InitVar) computes it "
@@ -310,6 +308,14 @@ class _Dataclass:
                     "a constant"
                 )
         return children, Static(*_columns(fixed + others))
+
+    def _initial(self, carried: tuple[Any, ...]) -> tuple[Any, ...]:
+        """What stands in the other fields when `__post_init__` begins."""
+        names = set(self.others) - {name for name, _ in carried}
+        missing = dataclasses.MISSING
+        plain = [(n, self.defaults[n]) for n in names if self.defaults[n] is not missing]
+        made = [(n, self.factories[n]()) for n in names if self.factories[n] is not missing]
+        return (*plain, *made, *carried)
 
     def unflatten(self, children: Sequence[Any], data: Static | None) -> Any:
         made = object.__new__(self.cls)
@@ -345,11 +351,14 @@ def _columns(pairs: list[tuple[str, Any]]) -> tuple[tuple[str, ...], tuple[Any, 
     return tuple(name for name, _ in pairs), tuple(value for _, value in pairs)
 
 
-def _holds(value: Any, types: tuple[type, ...]) -> bool:
-    """Whether a value is or contains an instance of one of the types."""
+def _holds_numbers(value: Any) -> bool:
+    """Whether a value may have been computed from the children: it has tensors or reals in it."""
     from chainrule.tree.spec import flatten
 
-    return any(isinstance(leaf, types) for leaf in flatten(value)[0])
+    return any(isinstance(leaf, _NUMBERS) for leaf in flatten(value)[0])
+
+
+_NUMBERS = (Tensor, np.ndarray, np.inexact, float, complex)
 
 
 # Registered types -------------------------------------------------------------------------------

@@ -1,0 +1,54 @@
+"""What tests/fuzz found, made minimal."""
+
+import numpy as np
+import pytest
+
+import chainrule as cr
+from chainrule import func
+
+X = np.random.default_rng(0).uniform(-1, 1, (3, 3))
+
+
+def points():
+    return cr.tensor(X)
+
+
+def close(a, b):
+    np.testing.assert_allclose(a.detach().numpy(), b.detach().numpy(), rtol=1e-12, atol=1e-14)
+
+
+def test_jacrev_in_a_mapped_function():
+    """The axis of the rows lies outside that of the examples, which is older."""
+    f = lambda x: func.jacrev(lambda u: cr.outer(cr.sin(u), x))(x)
+    close(func.vmap(f)(points()), cr.stack([f(x) for x in points()]))
+
+
+def test_detach_as_a_function_of_a_mapped_tensor():
+    f = lambda x: cr.detach(x) * x
+    close(func.vmap(f)(points()), points() ** 2)
+    close(func.vmap(func.grad(lambda x: cr.sum(f(x))))(points()), points())
+
+
+V = cr.tensor(X[1])
+LATER = {
+    "vmap": lambda pull: func.vmap(lambda c: pull(c)[0])(points()),
+    "jvp": lambda pull: func.jvp(lambda c: pull(c * c)[0], (V,), (cr.cos(V),))[1],
+    "jvp of vmap": lambda pull: func.jvp(
+        lambda s: func.vmap(lambda c: pull(s * c)[0])(points()),
+        (cr.tensor(1.0, dtype=cr.float64),),
+        (cr.tensor(1.0, dtype=cr.float64),),
+    )[1],
+}
+
+
+@pytest.mark.parametrize("later", LATER)
+def test_a_pullback_under_a_transform_older_and_one_newer_than_itself(later):
+    def f(x):
+        _, pull = func.vjp(lambda u: cr.sin(u) * cr.sum(u * u), x)
+        return LATER[later](pull)
+
+    close(func.vmap(f)(points()), cr.stack([f(x) for x in points()]))
+    x = points()[0]
+    difference = (f(x + 1e-6 * V) - f(x - 1e-6 * V)) / 2e-6
+    found = func.jvp(f, (x,), (V,))[1]
+    np.testing.assert_allclose(found.numpy(), difference.numpy(), rtol=1e-8, atol=1e-8)
