@@ -141,3 +141,27 @@ def same(a, b, tol=1e-9):
             assert isinstance(x, Tensor)
             assert x.shape == y.shape
             np.testing.assert_allclose(x.numpy(), y.numpy(), rtol=tol, atol=tol)
+
+
+def check_nested(f, args):
+    """A batch of batches is a loop of loops, and second derivatives agree in every order."""
+    grids = [np.stack([examples(x, 5 + i) for x in examples(a, i)]) for i, a in enumerate(args)]
+    found = parts(func.vmap(func.vmap(f))(*map(tensor, grids)))
+    for b in range(SIZE):
+        for c in range(SIZE):
+            for got, want in zip(found, parts(f(*[tensor(g[b, c]) for g in grids])), strict=True):
+                assert got.shape[2:] == want.shape
+                np.testing.assert_allclose(got.numpy()[b, c], want.numpy(), rtol=1e-11, atol=1e-12)
+
+    g, xs = of_floats(f, args)
+
+    def total(*ys):
+        return sum((y * y).sum() for y in g(*ys))
+
+    argnums = tuple(range(len(xs)))
+    one = func.jacfwd(func.jacrev(total, argnums), argnums)(*xs)
+    two = func.jacrev(func.jacfwd(total, argnums), argnums)(*xs)
+    three = func.jacrev(func.jacrev(total, argnums), argnums)(*xs)
+    four = func.jacfwd(func.jacfwd(total, argnums), argnums)(*xs)
+    for other in (two, three, four):
+        same(one, other, 1e-8)

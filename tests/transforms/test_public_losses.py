@@ -13,6 +13,7 @@ from .public import (
     check_jacobians,
     check_jvp,
     check_mapped_choices,
+    check_nested,
     check_vmap,
     integers,
     real,
@@ -173,3 +174,8 @@ def test_jacobians(f, args):
 @pytest.mark.parametrize(("f", "args"), PARAMETERS)
 def test_mapped_choices(f, args):
     check_mapped_choices(f, args)
+
+
+@pytest.mark.parametrize(("f", "args"), PARAMETERS)
+def test_nested(f, args):
+    check_nested(f, args)
