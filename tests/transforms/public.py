@@ -165,3 +165,11 @@ def check_nested(f, args):
     four = func.jacfwd(func.jacfwd(total, argnums), argnums)(*xs)
     for other in (two, three, four):
         same(one, other, 1e-8)
+
+
+def check_empty(f, args):
+    """No examples give no results, of the right shape and dtype."""
+    found = parts(func.vmap(f)(*[tensor(np.empty((0, *a.shape), a.dtype)) for a in args]))
+    for got, want in zip(found, parts(f(*map(tensor, args))), strict=True):
+        assert got.shape == (0, *want.shape)
+        assert got.dtype == want.dtype

@@ -10,6 +10,7 @@ from chainrule import func, tensor
 from chainrule.nn import functional as F
 
 from .public import (
+    check_empty,
     check_jacobians,
     check_jvp,
     check_mapped_choices,
@@ -179,3 +180,8 @@ def test_mapped_choices(f, args):
 @pytest.mark.parametrize(("f", "args"), PARAMETERS)
 def test_nested(f, args):
     check_nested(f, args)
+
+
+@pytest.mark.parametrize(("f", "args"), PARAMETERS)
+def test_empty(f, args):
+    check_empty(f, args)

@@ -7,6 +7,7 @@ import chainrule as cr
 from chainrule import func, tensor
 
 from .public import (
+    check_empty,
     check_jacobians,
     check_jvp,
     check_mapped_choices,
@@ -195,3 +196,8 @@ def test_mapped_choices(f, args):
 @pytest.mark.parametrize(("f", "args"), PARAMETERS)
 def test_nested(f, args):
     check_nested(f, args)
+
+
+@pytest.mark.parametrize(("f", "args"), PARAMETERS)
+def test_empty(f, args):
+    check_empty(f, args)
