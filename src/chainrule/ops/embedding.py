@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.core.batching import folded, moved, rank, shape_of, spread, unfolded, xp
+from chainrule.core.batching import folded, moved, rank, shape_of, spread, xp
 from chainrule.core.kinds import general
 from chainrule.core.samples import Sample, uniform
 from chainrule.core.tensor import Tensor
@@ -228,7 +228,8 @@ def _one_batch(size: int, args: Any, mapped: Any, params: Any) -> tuple[Any, ...
 def _nll_batch(prim: Any, size: int, args: Any, mapped: Any, params: Any) -> Any:
     x, target, weight, factors, divisors = _one_batch(size, args, mapped, params)
     each = {"ignore_index": params["ignore_index"], "reduction": "none"}
-    loss = unfolded(prim.apply((folded(x), target, weight), each), size)
+    loss = prim.apply((folded(x), target, weight), each)
+    loss = xp.reshape(loss, shape=(size, shape_of(x)[1], shape_of(x)[3]))
     if factors is not None:
         loss = xp.where(factors == 0, 0, loss * factors)
     if params["reduction"] == "none":
@@ -249,8 +250,8 @@ def _nll_spread_batch(prim: Any, size: int, args: Any, mapped: Any, params: Any)
         g = xp.broadcast_to(xp.reshape(g, shape=(size, 1, 1)), shape=(size, n, p))
     if factors is not None:
         g = xp.where(factors == 0, 0, g * factors)
-    each = {**params, "reduction": "none"}
-    return unfolded(prim.apply((folded(g), target, weight), each), size)
+    out = prim.apply((folded(g), target, weight), {**params, "reduction": "none"})
+    return xp.reshape(out, shape=(size, n, params["classes"], p))
 
 
 def _nll_samples() -> list[Sample]:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.core import mutation
+from chainrule.core.boxes import is_box, is_mapped
 from chainrule.core.namespaces import recorded as xp
 from chainrule.nn.functional.common import along_channels, raw_dtype, require_tensor
 from chainrule.ops.api import export
@@ -118,17 +119,36 @@ def batch_norm(
     axis = (0, *range(2, ndim))
     y, mean, scale = xp.standardize(input, axis=axis, eps=eps)
     if running_mean is not None and count:
-        _blend(running_mean, mean.array.reshape(-1), momentum)
+        _blend(running_mean, xp.reshape(mean.detach(), shape=(shape[1],)), momentum)
     if running_var is not None and count:
-        variance = 1 / np.square(scale.array.reshape(-1)) - eps
+        variance = 1 / xp.square(xp.reshape(scale.detach(), shape=(shape[1],))) - eps
         _blend(running_var, variance * (count / (count - 1)), momentum)
     return _channel_affine(y, weight, bias)
 
 
 def _blend(running: Any, value: Any, momentum: float) -> None:
-    """Move running statistics towards this batch's, in place."""
-    running.array += (momentum * (value - running.array)).astype(running.array.dtype)
+    """Move running statistics towards this batch's, in place.
+
+    Raises:
+        RuntimeError: if each example of a vmap has its own batch, but not its own statistics.
+    """
+    if is_box(running):
+        running.copy_(running + momentum * (value - running))
+        return
+    if is_mapped(value):
+        raise RuntimeError(
+            "Batch norm got a batched tensor as input while the running_mean or running_var, which "
+            "will be updated in place, were not batched. Give every example its own statistics, or "
+            "use none (track_running_stats=False), or layer_norm or group_norm"
+        )
+    running.array += (momentum * (value.array - running.array)).astype(running.array.dtype)
     mutation.note_write(running.array)
+
+
+def _over_instances(statistic: Any) -> Any:
+    """The mean over all instances of a statistic (N, C, 1, ...): one number per channel."""
+    kept = xp.reshape(statistic, shape=tuple(statistic.shape[:2]))
+    return xp.mean(kept, axis=(0,), keepdims=False)
 
 
 def instance_norm(
@@ -159,10 +179,10 @@ def instance_norm(
         )
     y, mean, scale = xp.standardize(input, axis=tuple(range(2, ndim)), eps=eps)
     if running_mean is not None:
-        _blend(running_mean, mean.array.reshape(mean.shape[:2]).mean(0), momentum)
+        _blend(running_mean, _over_instances(mean.detach()), momentum)
     if running_var is not None:
-        variance = 1 / np.square(scale.array.reshape(scale.shape[:2])) - eps
-        _blend(running_var, variance.mean(0) * (count / (count - 1)), momentum)
+        variance = _over_instances(1 / xp.square(scale.detach()) - eps)
+        _blend(running_var, variance * (count / (count - 1)), momentum)
     return _channel_affine(y, weight, bias)
 
 

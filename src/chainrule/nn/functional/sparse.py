@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 import numpy as np
 
+from chainrule.core.boxes import is_box, is_mapped, refuse_mapped
 from chainrule.core.dtypes import category
 from chainrule.core.mutation import note_write
 from chainrule.core.namespaces import recorded as xp
 from chainrule.core.tensor import wrap
 from chainrule.nn.functional.common import raw_dtype, require_tensor
 from chainrule.ops.api import export
+from chainrule.ops.gather import check_range
+from chainrule.ops.index import ARRAY
 
 
 def one_hot(tensor: Any, num_classes: int = -1) -> Any:
@@ -31,6 +35,14 @@ def one_hot(tensor: Any, num_classes: int = -1) -> Any:
         raise RuntimeError(
             "one_hot is only applicable to index tensor of type LongTensor; convert it with .long()"
         )
+    if is_mapped(tensor):
+        if num_classes == -1:
+            refuse_mapped(tensor, "one_hot", "pass num_classes")
+        if num_classes < 1:
+            raise RuntimeError("num_classes should be positive")
+        index = check_range(tensor, tensor.ndim, num_classes, RuntimeError)
+        rows = xp.reshape(index, shape=(*tensor.shape, 1)) == np.arange(num_classes)
+        return xp.astype(rows, dtype=np.dtype(np.int64))
     if index.size == 0 and num_classes <= 0:
         raise RuntimeError(
             "Can not infer total number of classes from empty tensor; pass num_classes"
@@ -86,19 +98,36 @@ def embedding(
             raise AssertionError("Padding_idx must be within num_embeddings")
         padding_idx %= rows
     if max_norm is not None:
-        _renormalize(input.array, weight, max_norm, norm_type)
+        _renormalize(input, weight, max_norm, norm_type)
     found = xp.embedding(weight, input, padding_idx=padding_idx)
     if not scale_grad_by_freq:
         return found
     # The value of the row itself, the gradient of `share` times the row.
-    counts = np.bincount(input.array.reshape(-1), minlength=rows)[input.array]
-    share = (1 / counts).astype(raw_dtype(weight))[..., None]
-    return found * wrap(share) + wrap(found.array * (1 - share))
+    counts = _uses(input, rows)[input]
+    share = xp.reshape(xp.astype(1 / counts, dtype=raw_dtype(weight)), shape=(*input.shape, 1))
+    return found * share + found.detach() * (1 - share)
 
 
-def _renormalize(index: Any, weight: Any, max_norm: float, norm_type: float) -> None:
-    """Shorten in place the rows that are used and longer than `max_norm`."""
-    used = np.unique(index)
+def _uses(index: Any, rows: int) -> Any:
+    """How often each of so many rows is named."""
+    if not is_mapped(index):
+        return wrap(np.bincount(index.array.reshape(-1), minlength=rows))
+    return xp.index_add(np.zeros(rows, np.int64), np.ones((), np.int64), index, index=(ARRAY,))
+
+
+def _renormalize(input: Any, weight: Any, max_norm: float, norm_type: float) -> None:
+    """Shorten in place the rows that are used and longer than `max_norm`.
+
+    Raises:
+        RuntimeError: inside transforms, where every example or tangent would have its own table.
+    """
+    if is_mapped(input) or is_box(weight):
+        raise RuntimeError(
+            "embedding(): max_norm shortens rows of the table in place, which has no meaning for "
+            "a table or indices inside vmap, jvp and other transforms; call "
+            "chainrule.renorm(weight, p, 0, max_norm) first"
+        )
+    used = np.unique(input.array)
     rows = weight.array[used]
     norms = np.linalg.norm(rows, norm_type, axis=1, keepdims=True)
     weight.array[used] = np.where(norms > max_norm, rows * (max_norm / (norms + 1e-7)), rows)
@@ -145,33 +174,30 @@ def embedding_bag(
             )
         per_sample_weights = xp.reshape(per_sample_weights, shape=(-1, 1))
     bag, bags = _bags(input, offsets, include_last_offset)
-    index = input.array.reshape(-1)
-    if padding_idx is not None:
-        keep = np.flatnonzero(index != padding_idx % weight.shape[0])
-        index, bag = index[keep], bag[keep]
-        if per_sample_weights is not None:
-            per_sample_weights = per_sample_weights[wrap(keep)]
-    rows = embedding(wrap(index), weight, None, max_norm, norm_type, scale_grad_by_freq)
+    index = xp.reshape(input, shape=(prod(input.shape),))
+    if padding_idx is not None:  # what does not count goes to one more bag, which is dropped
+        bag = xp.where(index != padding_idx % weight.shape[0], bag, bags)
+    rows = embedding(index, weight, padding_idx, max_norm, norm_type, scale_grad_by_freq)
     if mode == "max":
-        return _largest(rows, bag, bags)
+        return _largest(rows, bag, bags + 1, padding_idx is None)[:bags]
     if per_sample_weights is not None:
         rows = rows * per_sample_weights
-    summed = xp.embedding_rows(rows, bag, rows=bags, padding_idx=None)
+    summed = xp.embedding_rows(rows, bag, rows=bags + 1, padding_idx=None)[:bags]
     if mode == "sum":
         return summed
-    counts = np.maximum(np.bincount(bag, minlength=bags), 1)[:, None]
-    return summed / wrap(counts.astype(raw_dtype(weight)))
+    counts = xp.maximum(_uses(bag, bags + 1)[:bags], 1)
+    return summed / xp.reshape(xp.astype(counts, dtype=raw_dtype(weight)), shape=(bags, 1))
 
 
 def _bags(input: Any, offsets: Any, include_last: bool) -> tuple[Any, int]:
-    """Which bag each index belongs to, and how many bags there are."""
+    """Which bag each index belongs to, a tensor, and how many bags there are."""
     if len(input.shape) == 2:
         if offsets is not None:
             raise ValueError(
                 "if input is 2D, then offsets has to be None, as input is treated is a mini-batch "
                 f"of fixed length sequences. However, found offsets of type {type(offsets)}"
             )
-        return np.repeat(np.arange(input.shape[0]), input.shape[1]), input.shape[0]
+        return wrap(np.repeat(np.arange(input.shape[0]), input.shape[1])), input.shape[0]
     if len(input.shape) != 1:
         raise ValueError(
             f"input has to be 1D or 2D Tensor, but got Tensor of dimension {input.ndim}"
@@ -181,8 +207,12 @@ def _bags(input: Any, offsets: Any, include_last: bool) -> tuple[Any, int]:
             "offsets has to be a 1D Tensor but got "
             + ("None" if offsets is None else f"a Tensor of dimension {len(offsets.shape)}")
         )
-    starts = offsets.array[:-1] if include_last else offsets.array
     n = input.shape[0]
+    bags = offsets.shape[0] - include_last
+    if is_mapped(offsets):
+        place = xp.searchsorted(offsets[:bags], np.arange(n), right=True) - 1
+        return check_range(place, 0, bags, ValueError), bags
+    starts = offsets.array[:bags]
     if starts.size and starts[0] != 0:
         raise ValueError(
             "offsets[0] has to be 0, i.e., the first sequence in the mini-batch has to start from "
@@ -193,21 +223,32 @@ def _bags(input: Any, offsets: Any, include_last: bool) -> tuple[Any, int]:
             f"offsets[-1] can not be greater than input's length ({n}), but got offsets[-1] of "
             f"{starts[-1]}"
         )
-    bag = np.repeat(np.arange(starts.size), np.diff(np.append(starts, n)))
-    return bag, starts.size
+    return wrap(np.repeat(np.arange(bags), np.diff(np.append(starts, n)))), bags
 
 
-def _largest(rows: Any, bag: Any, bags: int) -> Any:
-    """The largest entries of each bag; the gradient goes to the first of equals."""
-    values = rows.array
-    counts = np.bincount(bag, minlength=bags)
-    place = np.arange(bag.size) - np.repeat(np.cumsum(counts) - counts, counts)
-    table = np.full((bags, max(counts.max(initial=0), 1), values.shape[1]), -np.inf, values.dtype)
-    table[bag, place] = values
-    first = np.minimum(np.cumsum(counts) - counts, max(bag.size - 1, 0))
-    chosen = first[:, None] + table.argmax(1)
-    picked = rows[wrap(chosen), wrap(np.arange(values.shape[1]))]
-    return xp.where(wrap(counts[:, None] > 0), picked, 0.0)
+def _largest(rows: Any, bag: Any, bags: int, in_order: bool) -> Any:
+    """The largest entries of each bag; the gradient goes to the first of equals.
+
+    `in_order` says that the members of a bag stand side by side.
+    """
+    n, width = rows.shape
+    if n == 0:
+        return xp.embedding_rows(rows, bag, rows=bags, padding_idx=None)
+    if not in_order:
+        order = xp.argsort(bag, axis=0, descending=False)
+        bag, rows = bag[order], rows[order]
+    counts = _uses(bag, bags)
+    first = xp.cumsum(counts, axis=0, reverse=False) - counts
+    longest = n if is_mapped(bag) else int(counts.array.max(initial=0))
+    table = xp.index_put(
+        np.full((bags, longest, width), -np.inf, raw_dtype(rows)), rows.detach(),
+        bag, np.arange(n) - first[bag], index=(ARRAY, ARRAY),
+    )  # fmt: skip
+    chosen = xp.reshape(first, shape=(bags, 1)) + xp.argmax(table, axis=1, keepdims=False)
+    picked = xp.getitem(
+        rows, xp.minimum(chosen, n - 1), np.arange(width), index=(ARRAY, ARRAY)
+    )
+    return xp.where(xp.reshape(counts > 0, shape=(bags, 1)), picked, 0.0)
 
 
 for _f in (embedding, embedding_bag):
