@@ -107,6 +107,9 @@ class Batch:
         """A value to be written, its dimensions where the index has them."""
         layout = self.layout
         if mapped:
+            extra = rank(y) - 1 - layout.ndim
+            if extra > 0 and shape_of(y)[1 : extra + 1] == (1,) * extra:
+                y = xp.reshape(y, shape=(self.size, *shape_of(y)[extra + 1 :]))
             y = with_rank(y, layout.ndim)
         elif self.swapped or self.at:
             y = xp.reshape(y, shape=(1,) * (layout.ndim + 1 - rank(y)) + shape_of(y))
