@@ -7,9 +7,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
-from chainrule.core.tensor import wrap
+from chainrule.core.namespaces import recorded as xp
 from chainrule.nn import functional as F
 from chainrule.nn import init
 from chainrule.nn.container import ModuleList
@@ -138,7 +136,7 @@ def _additive(mask: Any, scores: Any) -> Any:
     """A mask as numbers to add: 0 or, where it is True, minus infinity."""
     if mask.array.dtype != bool:
         return mask
-    return wrap(np.where(mask.array, -np.inf, 0).astype(scores.array.dtype))
+    return xp.astype(xp.where(mask, -math.inf, 0.0), dtype=scores.array.dtype)
 
 
 class TransformerEncoderLayer(Module):
