@@ -82,8 +82,8 @@ CASES = {
     "attention": lambda lib, x, y: lib.nn.functional.scaled_dot_product_attention(
         x, x, x, dropout_p=0.5
     ),
-    "attention without dropout": lambda lib, x, y: (
-        lib.nn.functional.scaled_dot_product_attention(x, x, x)
+    "attention without dropout": lambda lib, x, y: lib.nn.functional.scaled_dot_product_attention(
+        x, x, x
     ),
 }
 NOT_IN_TORCH = {
@@ -408,7 +408,12 @@ def test_randomness_must_be_known():
 def test_parameters_that_outlived_their_vmap():
     kept = []
     vmap(lambda x: kept.append(x) or x)(cr.rand(3, 4))
-    for f in (cr.bernoulli, cr.poisson, lambda x: cr.normal(x, 1.0), lambda x: cr.multinomial(x, 1)):
+    for f in (
+        cr.bernoulli,
+        cr.poisson,
+        lambda x: cr.normal(x, 1.0),
+        lambda x: cr.multinomial(x, 1),
+    ):
         with pytest.raises(RuntimeError, match="has already returned"):
             f(kept[0])
 
@@ -523,7 +528,9 @@ def test_gumbel_softmax_hard_keeps_soft_gradients():
     cr.manual_seed(2)
     soft = vmap(grad(of(False)), randomness="different")(x)
     cr.manual_seed(2)
-    np.testing.assert_allclose(vmap(grad(of(True)), randomness="different")(x).numpy(), soft.numpy())
+    np.testing.assert_allclose(
+        vmap(grad(of(True)), randomness="different")(x).numpy(), soft.numpy()
+    )
     hard = vmap(lambda x: F.gumbel_softmax(x, hard=True), randomness="different")(x).numpy()
     np.testing.assert_allclose(np.sort(hard, -1), [[0, 0, 1], [0, 0, 1]], atol=1e-12)
 
