@@ -111,7 +111,7 @@ def _check_parameters(name: str, parameters: Sequence[Any]) -> None:
             continue
         for tag in opened(x)[1]:
             if not tag.alive:
-                raise escaped(tag, name)
+                raise escaped(tag, f"{name}()")
             if tag.randomness == "same":
                 raise RuntimeError(
                     "Vmap does not currently support same randomness with a batched tensor input: "

@@ -85,7 +85,7 @@ class Batched(Box):
         return batched(self.tag, self.inner.detach())
 
     def __repr__(self, *, tensor_contents: Any = None) -> str:
-        return f"Batched(size={self.tag.size}, inner={self.inner!r})"
+        return f"Batched(size={self.tag.size}, {self.inner!r})"
 
 
 def batched(tag: BatchTag, inner: Tensor) -> Batched:
