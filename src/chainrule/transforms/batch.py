@@ -105,8 +105,9 @@ class BatchTag(Tag):
     Attributes:
         size: the number of examples.
         randomness: "error", "different" or "same": what random functions may do.
-        replayed: states of generators before the first draw from each, in a run that is the first
-            of several with the same draws; None if nobody wants them.
+        replayed: shared by several runs of one function that are to have the same draws if
+            `randomness` is "same": the states of generators before the first draw from each, to
+            which they return when another run begins.  None if there is only one run.
     """
 
     __slots__ = ("randomness", "replayed", "size")
@@ -119,6 +120,8 @@ class BatchTag(Tag):
         self.size = size
         self.randomness = randomness
         self.replayed = replayed
+        for generator, state in (replayed or {}).items():
+            generator.set_state(state)
 
     def holds(self, x: Any) -> bool:
         """Whether a value is mapped by this transform, at the outermost level."""
