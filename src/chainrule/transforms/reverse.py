@@ -23,7 +23,7 @@ import numpy as np
 
 from chainrule.core import engine, modes
 from chainrule.core.batching import leading, moved, spread
-from chainrule.core.boxes import Box, Tag, newest, running
+from chainrule.core.boxes import Box, Tag, bottom, newest, next_level, running
 from chainrule.core.dtypes import is_inexact
 from chainrule.core.kinds import linear
 from chainrule.core.node import Aval, Node
@@ -38,10 +38,11 @@ from chainrule.transforms.taylor import TaylorTag
 class Scope:
     """A reverse transform: alive while its function runs."""
 
-    __slots__ = ("alive", "recording")
+    __slots__ = ("alive", "level", "recording")
 
     def __init__(self) -> None:
         self.alive = True
+        self.level = next_level()
         self.recording = modes.is_recording()
 
 
@@ -80,14 +81,6 @@ def _alias_plain(x: Tensor, scope: Scope) -> Tensor:
     node.shape, node.dtype = array.shape, array.dtype
     made: Tensor = wrap(array, node)
     return made
-
-
-def bottom(x: Any) -> Tensor:
-    """The tensor at the bottom of a box: innermost, and primal at every level."""
-    while isinstance(x, Box):
-        x = x.inner if isinstance(x, Batched) else x.inner[0]  # of a dual or a series
-    found: Tensor = x
-    return found
 
 
 def pull(
