@@ -282,3 +282,44 @@ def test_hooks_are_part_of_backward():
         gradcheck(lambda x: x * 3, x)
     assert "2 times" in caught.value.cause
     assert caught.value.__context__ is None
+
+
+class WithJvp(Function):
+    """sin with every rule of its own."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x):
+        return x.sin()
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        ctx.save_for_backward(*inputs)
+        ctx.save_for_forward(*inputs)
+
+    @staticmethod
+    def backward(ctx, g):
+        return g * ctx.saved_tensors[0].cos()
+
+    @staticmethod
+    def jvp(ctx, t):
+        return t * ctx.saved_tensors[0].cos()
+
+
+class WithWrongJvp(WithJvp):
+    @staticmethod
+    def jvp(ctx, t):
+        return -t * ctx.saved_tensors[0].cos()
+
+
+@pytest.mark.parametrize("fast_mode", [False, True])
+def test_custom_functions(fast_mode):
+    x = leaf(2, 3)
+    options = {"check_forward_ad": True, "fast_mode": fast_mode}
+    assert gradcheck(WithJvp.apply, x, check_batched_grad=True, **options)
+    assert gradgradcheck(WithJvp.apply, x, check_fwd_over_rev=True, fast_mode=fast_mode)
+    with pytest.raises(GradcheckError, match="computed with forward mode mismatch") as caught:
+        gradcheck(WithWrongJvp.apply, x, **options)
+    assert "sign is flipped" in caught.value.cause
+    assert gradcheck(WithWrongJvp.apply, x, fast_mode=fast_mode)
