@@ -131,6 +131,17 @@ def refuse_mapped(x: Any, name: str, instead: str) -> None:
         )
 
 
+def opened(x: Any) -> tuple[Tensor, list[Any]]:
+    """The tensor inside a box, primal at every level, and the vmaps that map it, newest first."""
+    x = x.detach()
+    mapping = []
+    while isinstance(x, Box):
+        mapping.append(x.tag)
+        x = x.inner
+    found: Tensor = x
+    return found, mapping
+
+
 def any_box(args: Sequence[Any]) -> bool:
     """Whether there is a box among the values."""
     return any(isinstance(x, Box) for x in args)
@@ -288,6 +299,7 @@ __all__ = [
     "is_mapped",
     "newest",
     "note_view",
+    "opened",
     "process",
     "put_view",
     "refuse_mapped",
