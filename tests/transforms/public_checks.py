@@ -89,7 +89,7 @@ def tangents(xs):
         t = rng.standard_normal(x.shape)
         if x.is_complex():
             t = t + 1j * rng.standard_normal(x.shape)
-        made.append(cr.tensor(t.astype(x.numpy().dtype)))
+        made.append(cr.tensor(t).to(x.dtype))
     return made
 
 

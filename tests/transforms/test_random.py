@@ -5,7 +5,19 @@ import pytest
 
 import chainrule as cr
 import chainrule.nn.functional as F
-from chainrule.func import grad, hessian, jacfwd, jacrev, jvp, vjp, vmap
+from chainrule.func import (
+    divergence,
+    grad,
+    hessian,
+    hessian_diagonal,
+    jacfwd,
+    jacrev,
+    jvp,
+    laplacian,
+    taylor,
+    vjp,
+    vmap,
+)
 
 BATCH = 3
 REFUSED = "called random operation while in randomness error mode"
@@ -82,8 +94,8 @@ CASES = {
     "attention": lambda lib, x, y: lib.nn.functional.scaled_dot_product_attention(
         x, x, x, dropout_p=0.5
     ),
-    "attention without dropout": lambda lib, x, y: (
-        lib.nn.functional.scaled_dot_product_attention(x, x, x)
+    "attention without dropout": lambda lib, x, y: lib.nn.functional.scaled_dot_product_attention(
+        x, x, x
     ),
 }
 NOT_IN_TORCH = {
@@ -408,7 +420,12 @@ def test_randomness_must_be_known():
 def test_parameters_that_outlived_their_vmap():
     kept = []
     vmap(lambda x: kept.append(x) or x)(cr.rand(3, 4))
-    for f in (cr.bernoulli, cr.poisson, lambda x: cr.normal(x, 1.0), lambda x: cr.multinomial(x, 1)):
+    for f in (
+        cr.bernoulli,
+        cr.poisson,
+        lambda x: cr.normal(x, 1.0),
+        lambda x: cr.multinomial(x, 1),
+    ):
         with pytest.raises(RuntimeError, match="has already returned"):
             f(kept[0])
 
@@ -511,6 +528,38 @@ def test_hessian_with_dropout():
     assert 0 < np.count_nonzero(d) < 12
 
 
+@pytest.mark.parametrize("chunk_size", [None, 2])
+def test_one_draw_for_all_axes(chunk_size):
+    x = cr.linspace(0.5, 1.5, 6).double()
+    mask = []
+
+    def f(x):
+        y = F.dropout(x, 0.5)
+        mask.append((y != 0).numpy())
+        return y**3
+
+    def check(found, derivative):
+        assert all((m == mask[0]).all() for m in mask)
+        np.testing.assert_allclose(found.numpy(), (mask[0] * derivative).sum(), rtol=1e-12)
+        mask.clear()
+
+    check(laplacian(lambda x: f(x).sum(), chunk_size=chunk_size)(x), 48 * x.numpy())
+    check(divergence(f, chunk_size=chunk_size)(x), 24 * x.numpy() ** 2)
+    diagonal = hessian_diagonal(lambda x: f(x).sum(), chunk_size=chunk_size)(x)
+    check(diagonal.sum(), 48 * x.numpy())
+
+
+def test_series_of_draws():
+    x = cr.full((50,), 2.0).double()
+    value, first, second = taylor(lambda x: F.dropout(x, 0.5) ** 2, x, cr.ones(50).double(), 2)
+    mask = (value != 0).numpy()
+    np.testing.assert_allclose(value.numpy(), 16 * mask)
+    np.testing.assert_allclose(first.numpy(), 16 * mask)
+    np.testing.assert_allclose(second.numpy(), 8 * mask)
+    for f in (cr.poisson, lambda x: cr.normal(x, x), lambda x: x.clone().bernoulli_(x / 4)):
+        assert not any(c.any() for c in taylor(f, x, cr.ones(50).double(), 2)[1:])
+
+
 def test_gumbel_softmax_hard_keeps_soft_gradients():
     x = cr.tensor([[0.1, 0.7, 0.3], [1.0, -1.0, 0.0]], dtype=cr.float64)
 
@@ -523,7 +572,9 @@ def test_gumbel_softmax_hard_keeps_soft_gradients():
     cr.manual_seed(2)
     soft = vmap(grad(of(False)), randomness="different")(x)
     cr.manual_seed(2)
-    np.testing.assert_allclose(vmap(grad(of(True)), randomness="different")(x).numpy(), soft.numpy())
+    np.testing.assert_allclose(
+        vmap(grad(of(True)), randomness="different")(x).numpy(), soft.numpy()
+    )
     hard = vmap(lambda x: F.gumbel_softmax(x, hard=True), randomness="different")(x).numpy()
     np.testing.assert_allclose(np.sort(hard, -1), [[0, 0, 1], [0, 0, 1]], atol=1e-12)
 

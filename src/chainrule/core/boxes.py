@@ -63,6 +63,16 @@ class Box(Tensor):
     tag: Any
     inner: Any
 
+    @property
+    def requires_grad(self) -> bool:  # type: ignore[override] # set by nobody: see set_requires_grad
+        """Whether operations on the tensor are recorded for differentiation."""
+        return bottom(self).node is not None
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether the tensor was made by the user rather than by a recorded operation."""
+        return bottom(self).is_leaf
+
     def parts(self) -> list[Any]:
         """The inner tensors; None stands for zero."""
         raise NotImplementedError
@@ -115,6 +125,17 @@ def refuse_mapped(x: Any, name: str, instead: str) -> None:
             f"to vmap over {name}(), whose result's shape depends on the values, and every example "
             f"has its own: {instead}"
         )
+
+
+def opened(x: Any) -> tuple[Tensor, list[Any]]:
+    """The tensor inside a box, primal at every level, and the vmaps that map it, newest first."""
+    x = x.detach()
+    mapping = []
+    while isinstance(x, Box):
+        mapping.append(x.tag)
+        x = x.inner
+    found: Tensor = x
+    return found, mapping
 
 
 def any_box(args: Sequence[Any]) -> bool:
@@ -274,6 +295,7 @@ __all__ = [
     "is_mapped",
     "newest",
     "note_view",
+    "opened",
     "process",
     "put_view",
     "refuse_mapped",

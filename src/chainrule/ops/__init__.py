@@ -31,7 +31,6 @@ from chainrule.ops import join as join
 from chainrule.ops import legacy as legacy
 from chainrule.ops import linalg as linalg
 from chainrule.ops import masks as masks
-from chainrule.ops import memory as memory
 from chainrule.ops import normalization as normalization
 from chainrule.ops import norms as norms
 from chainrule.ops import operators as operators

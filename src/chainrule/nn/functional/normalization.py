@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.autograd.grad_mode import no_grad
 from chainrule.core import mutation
-from chainrule.core.boxes import is_box, is_mapped
+from chainrule.core.boxes import is_box, is_mapped, opened
 from chainrule.core.namespaces import recorded as xp
 from chainrule.nn.functional.common import along_channels, raw_dtype, require_tensor
 from chainrule.ops.api import export
@@ -126,20 +127,30 @@ def batch_norm(
     return _channel_affine(y, weight, bias)
 
 
-def _blend(running: Any, value: Any, momentum: float) -> None:
+def _blend(running: Any, value: Any, momentum: Any) -> None:
     """Move running statistics towards this batch's, in place.
 
     Raises:
-        RuntimeError: if each example of a vmap has its own batch, but not its own statistics.
+        RuntimeError: if each example of a vmap has its own batch, but not its own statistics; if
+            the memory of the statistics is not to be written.
     """
-    if is_box(running):
-        running.copy_(running + momentum * (value - running))
-        return
     if is_mapped(value):
+        own = opened(running)[1] if is_box(running) else []
+        if any(tag not in own for tag in opened(value)[1]):
+            raise RuntimeError(
+                "Batch norm got a batched tensor as input while the running_mean or running_var, "
+                "which will be updated in place, were not batched. Give every example its own "
+                "statistics, use none (track_running_stats=False, or "
+                "func.replace_all_batch_norm_modules_(net)), or layer_norm or group_norm"
+            )
+    if is_box(running):
+        with no_grad():
+            running.copy_(running + momentum * (value - running))
+        return
+    if not running.array.flags.writeable:
         raise RuntimeError(
-            "Batch norm got a batched tensor as input while the running_mean or running_var, which "
-            "will be updated in place, were not batched. Give every example its own statistics, or "
-            "use none (track_running_stats=False), or layer_norm or group_norm"
+            "Running statistics are updated in place, but the memory of these may not be written. "
+            "Pass buffers to a transform as an argument of their own, which is not differentiated"
         )
     running.array += (momentum * (value.array - running.array)).astype(running.array.dtype)
     mutation.note_write(running.array)

@@ -121,7 +121,7 @@ def _renormalize(input: Any, weight: Any, max_norm: float, norm_type: float) -> 
     Raises:
         RuntimeError: inside transforms, where every example or tangent would have its own table.
     """
-    if is_mapped(input) or is_box(weight):
+    if is_mapped(input) or is_box(weight) or not weight.array.flags.writeable:
         raise RuntimeError(
             "embedding(): max_norm shortens rows of the table in place, which has no meaning for "
             "a table or indices inside vmap, jvp and other transforms; call "
