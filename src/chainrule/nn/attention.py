@@ -7,7 +7,9 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from chainrule.core.namespaces import recorded as xp
+import numpy as np
+
+from chainrule.core.namespaces import recorded
 from chainrule.nn import functional as F
 from chainrule.nn import init
 from chainrule.nn.container import ModuleList
@@ -136,7 +138,8 @@ def _additive(mask: Any, scores: Any) -> Any:
     """A mask as numbers to add: 0 or, where it is True, minus infinity."""
     if mask.array.dtype != bool:
         return mask
-    return xp.astype(xp.where(mask, -math.inf, 0.0), dtype=scores.array.dtype)
+    dt = scores.array.dtype
+    return recorded.where(mask, np.asarray(-np.inf, dt), np.asarray(0, dt))
 
 
 class TransformerEncoderLayer(Module):

@@ -321,7 +321,9 @@ def histogram(
         low, high = (0.0, 0.0) if range is None else range
         edges = _edges(x, bins, low, high, "torch.histogram").astype(x.dtype)
     else:
-        edges = as_input(bins, "histogram", "bins").array
+        edges = as_input(bins, "histogram", "bins")
+        refuse_mapped(edges, "histogram", "use the same bin edges for all examples")
+        edges = edges.array
     if weight is None:
         hist = np.histogram(x, edges, density=density)[0]
         return _Histogram(wrap(hist.astype(x.dtype)), wrap(edges))

@@ -72,6 +72,8 @@ def _pair(x: Any, y: Any, equation: str) -> Any:
     if 0 in x.strides or 0 in y.strides:
         x, y, equation = _unspread(x, y, equation)
     order_a, order_b, nb, na, ns, order_out, swap = _plan(equation)
+    if ns == 0 and na and len(order_b) > nb:
+        return np.einsum(equation, x, y, order="C")  # outer products: twice as fast as broadcasting
     if swap:
         x, y = y, x
     x = x.transpose(order_a)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -166,7 +167,7 @@ def class_places(index: Any, classes: int) -> Any:
     n = index.shape[0]
     if index.ndim == 1:
         return np.arange(0, n * classes, classes) + index
-    each = index.size // max(n, 1)
+    each = prod(index.shape[1:])
     rows = np.arange(n).reshape(n, *(1,) * (index.ndim - 1)) * (classes * each)
     return rows + index * each + np.arange(each).reshape(index.shape[1:])
 

@@ -8,7 +8,7 @@ tensors by its batch rule.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from chainrule.core import batching
@@ -134,6 +134,10 @@ class BatchTag(Tag):
     def boxed(self, inner: Tensor) -> Batched:
         """A box of this tag around a tensor with the mapped axis in front."""
         return batched(self, inner)
+
+    def mapped_inner(self, x: Batched, change: Callable[[Any], Any]) -> Batched:
+        """The box with what is inside changed."""
+        return batched(self, change(x.inner))
 
     def process(self, prim: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Any:
         mapped = [type(x) is Batched and x.tag is self for x in args]
