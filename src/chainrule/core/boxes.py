@@ -11,7 +11,7 @@ family of views; so does writing a box into an ordinary tensor.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from itertools import count
@@ -186,6 +186,28 @@ def entered(tag: Any) -> Iterator[Any]:
         running.reset(token)
 
 
+@contextmanager
+def outside(tag: Any) -> Iterator[None]:
+    """Work on what is inside the boxes of a tag: what begins here is not mapped by it again."""
+    token = running.set(tuple([t for t in running.get() if t is not tag]))
+    try:
+        yield
+    finally:
+        running.reset(token)
+
+
+def tags_in(values: Iterable[Any]) -> list[Any]:
+    """All tags of boxes among the values and inside them, oldest first."""
+    found = {}
+    stack = list(values)
+    while stack:
+        x = stack.pop()
+        if isinstance(x, Box):
+            found[x.tag.level] = x.tag
+            stack += x.parts()
+    return [found[level] for level in sorted(found)]
+
+
 # ---------------------------------------------------------------- in place
 
 
@@ -314,11 +336,13 @@ __all__ = [
     "namespace_of",
     "newest",
     "note_view",
+    "outside",
     "opened",
     "process",
     "put_view",
     "refuse_mapped",
     "running",
+    "tags_in",
     "take_over",
     "values_of",
 ]

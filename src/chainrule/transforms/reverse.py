@@ -23,7 +23,7 @@ import numpy as np
 
 from chainrule.core import engine, modes
 from chainrule.core.batching import leading, moved, spread
-from chainrule.core.boxes import Box, Tag, bottom, newest, next_level, running
+from chainrule.core.boxes import Box, Tag, bottom, newest, next_level, outside, running
 from chainrule.core.dtypes import is_inexact
 from chainrule.core.kinds import linear
 from chainrule.core.node import Aval, Node
@@ -236,7 +236,8 @@ def _pull_batched(
         )
     ys = [tag.inner(y) for y, _ in pairs]
     cs = [unmapped_under(tag, c) for _, c in pairs]
-    found = pull(ys, cs, [x.inner for x in inputs], scope, create_graph)
+    with outside(tag):  # rules of the user may differentiate, and alias what they work on
+        found = pull(ys, cs, [x.inner for x in inputs], scope, create_graph)
     return [None if g is None else mapped_over(tag, g) for g in found]
 
 
