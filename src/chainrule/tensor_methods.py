@@ -307,7 +307,8 @@ def _bool(self: Tensor) -> bool:
 def _len(self: Tensor) -> int:
     if self.array.ndim == 0:
         raise TypeError("len() of a 0-d tensor")
-    return int(self.array.shape[0])
+    length: int = self.array.shape[0]
+    return length
 
 
 def _contains(self: Tensor, element: Any) -> bool:

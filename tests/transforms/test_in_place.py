@@ -189,6 +189,7 @@ def with_data(x, z):
 def test_vmap(name):
     f, *args = CASES[name]
     checks.check_vmap(f, args)
+    checks.check_empty_batch(f, args)
 
 
 @pytest.mark.parametrize("name", [n for n in CASES if n != "float32"])
