@@ -13,6 +13,7 @@ from chainrule.core.namespaces import publish
 from chainrule.core.tensor import Tensor, set_requires_grad, wrap
 from chainrule.ops.api import export
 from chainrule.ops.data import array_of, check_buffer, fill_of, warn_of_copy
+from chainrule.ops.index_batch import is_mapped
 
 
 def _zeros_like(x: Any) -> Any:
@@ -90,6 +91,11 @@ def number(name: str, argument: str, value: Any) -> Any:
     """
     if isinstance(value, (bool, int, float, complex)):
         return value.item() if isinstance(value, np.generic) else value
+    if isinstance(value, Tensor) and value._box is not None and not is_mapped(value):
+        raise TypeError(
+            f"{name}(): argument '{argument}' must be Number: the derivative that the tensor given "
+            "carries would be lost. Expand the tensor instead, or pass value.item()"
+        )
     if isinstance(value, (Tensor, np.ndarray, np.generic)) and math.prod(value.shape) == 1:
         return value.item()
     raise TypeError(f"{name}(): argument '{argument}' must be Number, not {type(value).__name__}")

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.core.tensor import Tensor
 from chainrule.core.batching import rank, shape_of, spread, with_rank, xp
+from chainrule.core.tensor import Tensor
 
 ARRAY = "array"
 FULL = ("slice", None, None, None)
@@ -129,7 +129,7 @@ KEEP_SHAPE = "where(mask, x, other), masked_fill, or a product with the mask, wh
 
 
 def dynamic(name: str, instead: str = KEEP_SHAPE) -> RuntimeError:
-    """The error for a result whose shape would depend on values that every example has for itself."""
+    """The error for a result whose shape would depend on what is mapped over."""
     return RuntimeError(
         "vmap: We do not support batching operators that can output dynamic shape. Attempted to "
         f"vmap over {name}: every example would have a result of another size. Use {instead}."
