@@ -361,8 +361,8 @@ def _rebuild(cls: Any, array: Any, requires_grad: bool, attributes: dict[str, An
 def _reduce(self: Tensor, protocol: Any) -> Any:
     if self._box is not None:
         raise RuntimeError(
-            f"Cannot pickle (or copy.copy) a tensor that belongs to a running transform ({self.tag.title}): "
-            "return it from the function, or pickle tensor.detach()"
+            "Cannot pickle (or copy.copy) a tensor that belongs to a running transform "
+            f"({self.tag.title}): return it from the function, or pickle tensor.detach()"
         )
     return _rebuild, (type(self), self.array, self.node is not None, dict(self.__dict__))
 

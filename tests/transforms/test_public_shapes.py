@@ -34,7 +34,7 @@ def swapped(method):
 
 A, B, V, W = values(2, 3), values(2, 3, seed=1), values(3), values(2, 3, 4)
 S, M = values(), values(3, 3)
-I = np.array([2, 0, 2])  # noqa: E741
+I = np.array([2, 0, 2])
 J = np.array([[0, 1], [1, 0], [1, 1]])
 MASK = np.array([[True, False, True], [False, False, True]])
 

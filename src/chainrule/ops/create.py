@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.core.boxes import is_mapped
 from chainrule.core.device import check_device, check_layout
 from chainrule.core.dtypes import as_numpy, category, default_dtype, python_dtype
 from chainrule.core.namespaces import publish
 from chainrule.core.tensor import Tensor, set_requires_grad, wrap
 from chainrule.ops.api import export
 from chainrule.ops.data import array_of, check_buffer, fill_of, warn_of_copy
-from chainrule.ops.index_batch import is_mapped
 
 
 def _zeros_like(x: Any) -> Any:
