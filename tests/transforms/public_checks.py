@@ -60,6 +60,14 @@ def check_vmap(f, args):
         close(func.vmap(lambda *xs: tuple(outputs(f(*xs))), dims)(*xs), looped(f, xs, mapped))
 
 
+def check_empty_batch(f, args):
+    """A batch without examples gives results of the right shapes."""
+    empty = [np.empty((0, *np.shape(a)), np.asarray(a).dtype) for a in args]
+    got = func.vmap(lambda *xs: tuple(outputs(f(*xs))))(*map(cr.tensor, empty))
+    want = outputs(f(*map(cr.tensor, args)))
+    assert [y.shape for y in got] == [(0, *y.shape) for y in want]
+
+
 def variables(args):
     return [i for i, a in enumerate(args) if np.asarray(a).dtype.kind in "fc"]
 

@@ -68,10 +68,13 @@ def folded(x: Any, axis: int = 0) -> Any:
     )
 
 
-def unfolded(x: Any, size: int, axis: int = 0) -> Any:
-    """What `folded` undoes: the mapped axis taken out of `axis` and put in front."""
+def unfolded(x: Any, size: int, axis: int = 0, n: int = 0) -> Any:
+    """What `folded` undoes: the mapped axis taken out of `axis` and put in front.
+
+    `n` is the length of the axis in an example, which an empty batch does not tell.
+    """
     shape = shape_of(x)
-    n = shape[axis] // size if size else 0
+    n = shape[axis] // size if size else n
     x = xp.reshape(x, shape=(*shape[:axis], size, n, *shape[axis + 1 :]))
     return moved(x, axis, 0)
 
@@ -173,7 +176,8 @@ def by_rows(
     prim: Any, size: int, args: Sequence[Any], mapped: Sequence[bool], params: dict[str, Any]
 ) -> Any:
     """An operation of one array (N, ...) that treats the N alike: all examples are rows of one."""
-    return unfolded(prim.apply((folded(args[0]),), params), size)
+    n = shape_of(args[0])[1]
+    return unfolded(prim.apply((folded(args[0]),), params), size, 0, n)
 
 
 def one_by_one(
