@@ -38,7 +38,9 @@ def examples(a, seed):
     """Examples of the kind of `a`: integers rolled, numbers moved a little."""
     if not is_float(a):
         return np.stack([np.roll(a, b) for b in range(SIZE)])
-    return np.stack([a * (1 + 0.01 * b) + 0.003 * b * rng(seed + b).random(a.shape) for b in range(SIZE)])
+    return np.stack(
+        [a * (1 + 0.01 * b) + 0.003 * b * rng(seed + b).random(a.shape) for b in range(SIZE)]
+    )
 
 
 def check_vmap(f, args):
@@ -79,9 +81,7 @@ def check_jvp(f, args, tol=1e-6):
     _, found = func.jvp(g, tuple(xs), tuple(ts))
 
     def central(h):
-        up, down = (
-            g(*[x + s * h * t for x, t in zip(xs, ts, strict=True)]) for s in (1, -1)
-        )
+        up, down = (g(*[x + s * h * t for x, t in zip(xs, ts, strict=True)]) for s in (1, -1))
         return [(a.numpy() - b.numpy()) / (2 * h) for a, b in zip(up, down, strict=True)]
 
     for got, one, half in zip(found, central(1e-4), central(5e-5), strict=True):
@@ -132,7 +132,9 @@ def check_mapped_choices(f, args):
         return func.jvp(g, xs, tuple(x * 0 + 1 for x in xs))[1]
 
     want = sum(x.reshape(SIZE, -1).sum(1) for x in found)
-    np.testing.assert_allclose(func.vmap(tangents)(*batches).numpy(), want.numpy(), rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(
+        func.vmap(tangents)(*batches).numpy(), want.numpy(), rtol=1e-9, atol=1e-9
+    )
 
 
 def same(a, b, tol=1e-9):

@@ -59,9 +59,9 @@ def test_writes(name):
 WEIGHTED = {
     "bincount": lambda w: cr.bincount(tensor([0, 2, 2]), w, minlength=4),
     "histogram": lambda w: cr.histogram(cr.tensor([0.1, 0.4, 0.9]).double(), 2, weight=w).hist,
-    "density": lambda w: cr.histogram(
-        cr.tensor([0.1, 0.4, 0.9]).double(), 2, weight=w * w, density=True
-    ).hist,
+    "density": lambda w: (
+        cr.histogram(cr.tensor([0.1, 0.4, 0.9]).double(), 2, weight=w * w, density=True).hist
+    ),
 }
 
 
@@ -94,7 +94,7 @@ def test_shapes_that_depend_on_values(name, f, x, instead):
     assert f"{name}()" in str(caught.value)
     assert instead in str(caught.value)
     with pytest.raises(RuntimeError, match="dynamic shape"):
-        func.vmap(lambda y: func.jvp(lambda z: (z + 0 * f((z * 1).to(x.dtype)).sum()), (y,), (y,)))(
+        func.vmap(lambda y: func.jvp(lambda z: z + 0 * f((z * 1).to(x.dtype)).sum(), (y,), (y,)))(
             x.double()
         )
 
@@ -120,9 +120,9 @@ BELOW = tensor([[0, 1], [2, -1], [1, 0]])
     ],
 )
 def test_positions_out_of_range(f, kind, index):
-    with pytest.raises(kind, match="out of (bounds|range)"):
+    with pytest.raises(kind, match=r"out of (bounds|range)"):
         func.vmap(f)(X, index)
-    with pytest.raises(kind, match="out of (bounds|range)"):
+    with pytest.raises(kind, match=r"out of (bounds|range)"):
         func.vmap(f, in_dims=(None, 0))(X[0], index)
 
 
@@ -183,7 +183,7 @@ def test_rows_are_not_shortened_inside_transforms():
         lambda: func.vmap(lambda i: F.embedding(i, table, max_norm=1.0))(index),
         lambda: func.jvp(lambda w: F.embedding(index, w, max_norm=1.0), (table,), (table,)),
     ):
-        with pytest.raises(RuntimeError, match="max_norm.*renorm"):
+        with pytest.raises(RuntimeError, match=r"max_norm.*renorm"):
             f()
 
 
