@@ -175,3 +175,45 @@ def check_empty(f, args):
     for got, want in zip(found, parts(f(*map(tensor, args))), strict=True):
         assert got.shape == (0, *want.shape)
         assert got.dtype == want.dtype
+
+
+def check_inside(f, args):
+    """vmap inside reverse and forward mode, and third derivatives by Taylor series."""
+    places = [i for i, a in enumerate(args) if is_float(a)]
+    batches = [tensor(examples(a, i)) for i, a in enumerate(args)]
+
+    def total(*xs):
+        full = list(batches)
+        for i, x in zip(places, xs, strict=True):
+            full[i] = x
+        return sum((y * y).sum() for y in floats(func.vmap(f)(*full)))
+
+    xs = tuple(batches[i] for i in places)
+    argnums = tuple(range(len(xs)))
+    found = func.grad(total, argnums)(*xs)
+    for b in range(SIZE):
+        g, ys = of_floats(f, [x[b].numpy() for x in batches])
+        want = func.grad(lambda *zs, g=g: sum((y * y).sum() for y in g(*zs)), argnums)(*ys)
+        same([[y[b] for y in found]], [want])
+    ts = tuple(tensor(rng(3 + i).standard_normal(x.shape)) for i, x in enumerate(xs))
+    along = func.jvp(total, xs, ts)[1]
+    np.testing.assert_allclose(
+        along.item(),
+        sum((y * t).sum() for y, t in zip(found, ts, strict=True)).item(),
+        rtol=1e-9,
+        atol=1e-12,
+    )
+
+    g, xs = of_floats(f, args)
+    ts = [tensor(rng(3 + i).standard_normal(x.shape)) for i, x in enumerate(xs)]
+
+    def line(s):
+        return g(*[x + s * t for x, t in zip(xs, ts, strict=True)])
+
+    def derivative(h):
+        return lambda s: func.jvp(h, (s,), (s * 0 + 1,))[1]
+
+    zero = tensor(np.array(0.0))
+    same(
+        [func.nth_derivative(line, 3)(zero)], [derivative(derivative(derivative(line)))(zero)], 1e-8
+    )

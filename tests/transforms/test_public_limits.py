@@ -221,3 +221,34 @@ def test_gradients_of_single_samples():
         v = w.clone().requires_grad_()
         loss(v, x[b], target[b]).backward()
         np.testing.assert_allclose(found[b].numpy(), v.grad.numpy(), rtol=1e-12)
+
+
+def test_gradients_of_single_samples_as_torch():
+    """Mapped targets, class weights, ignored targets and scatters: torch.func's numbers."""
+    torch = pytest.importorskip("torch")
+    x, y = real(5, 4, 3), real(5, 4, 3, seed=1)
+    classes, rows = integers(5, 4, high=3), integers(5, 4, 3, high=4)
+    classes[2, 1] = -100
+    weight = real(3, low=0.5, seed=2)
+
+    def entropy(functional, w):
+        return lambda a, t: functional.cross_entropy(a, t, w, label_smoothing=0.1)
+
+    def scattered(a, i, b):
+        return (a.scatter_reduce(0, i, b, "prod") ** 2).sum()
+
+    def gathered(a, i):
+        return (a.gather(0, i).cumprod(0).logsumexp(1)).sum()
+
+    cases = [
+        (entropy(F, tensor(weight)), entropy(torch.nn.functional, torch.tensor(weight)),
+         (x, classes)),
+        (scattered, scattered, (x, rows, y)),
+        (gathered, gathered, (x, rows)),
+    ]  # fmt: skip
+    for ours, theirs, arrays in cases:
+        found = func.vmap(func.grad(ours))(*map(tensor, arrays))
+        wanted = torch.stack(
+            [torch.func.grad(theirs)(*[torch.tensor(a[b]) for a in arrays]) for b in range(5)]
+        )
+        np.testing.assert_allclose(found.numpy(), wanted.numpy(), rtol=1e-10, atol=1e-12)

@@ -7,6 +7,7 @@ import chainrule as cr
 
 from .public import (
     check_empty,
+    check_inside,
     check_jacobians,
     check_jvp,
     check_mapped_choices,
@@ -196,3 +197,8 @@ def test_nested(f, args):
 @pytest.mark.parametrize(("f", "args"), PARAMETERS)
 def test_empty(f, args):
     check_empty(f, args)
+
+
+@pytest.mark.parametrize(("f", "args"), PARAMETERS)
+def test_inside(f, args):
+    check_inside(f, args)
