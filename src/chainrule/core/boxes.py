@@ -128,7 +128,7 @@ def values_of(x: Any) -> Any:
 
 def namespace_of(*values: Any) -> Any:
     """The namespace for values of which some may be tensors."""
-    return recorded if any([isinstance(x, Tensor) for x in values]) else raw
+    return recorded if any(isinstance(x, Tensor) for x in values) else raw
 
 
 def refuse_mapped(x: Any, name: str, instead: str) -> None:
@@ -342,8 +342,8 @@ __all__ = [
     "namespace_of",
     "newest",
     "note_view",
-    "outside",
     "opened",
+    "outside",
     "process",
     "put_view",
     "refuse_mapped",

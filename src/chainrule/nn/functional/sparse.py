@@ -15,7 +15,7 @@ from chainrule.core.tensor import wrap
 from chainrule.nn.functional.common import raw_dtype, require_tensor
 from chainrule.ops.api import export
 from chainrule.ops.gather import check_range
-from chainrule.ops.index import ARRAY
+from chainrule.ops.index_batch import ARRAY
 
 
 def one_hot(tensor: Any, num_classes: int = -1) -> Any:
