@@ -60,6 +60,16 @@ def check_vmap(f, args):
         close(func.vmap(lambda *xs: tuple(outputs(f(*xs))), dims)(*xs), looped(f, xs, mapped))
 
 
+def check_no_examples(f, args):
+    """A batch without examples gives results of the right shapes."""
+    first, *rest = [cr.tensor(a) for a in args]
+    empty = cr.zeros(0, *first.shape, dtype=first.dtype)
+    got = func.vmap(lambda x: tuple(outputs(f(x, *rest))))(empty)
+    for y, one in zip(got, outputs(f(first, *rest)), strict=True):
+        assert y.dtype == one.dtype
+        assert tuple(y.shape) == (0, *one.shape)
+
+
 def variables(args):
     return [i for i, a in enumerate(args) if np.asarray(a).dtype.kind in "fc"]
 
@@ -144,10 +154,31 @@ def check_nested(f, args):
     close(func.vmap(forward)(*batch), looped(forward, batch, one), rtol=1e-7, atol=1e-7)
 
 
-def check(f, *args, nested=True):
+def check_second_order(f, args):
+    """The Hessian is the same whichever modes it is made of, and per example that of a loop."""
+    g, (x, *rest) = differentiable(f, args)
+    if x.is_complex():
+        return
+
+    def scalar(x):
+        total = 0.0
+        for y in g(x, *rest):
+            total = total + ((y.abs() ** 2) if y.is_complex() else y * y).sum()
+        return total
+
+    hessian = func.hessian(scalar)
+    want = func.jacrev(func.jacrev(scalar))(x)
+    close(hessian(x), want, rtol=1e-6, atol=1e-6)
+    close(func.jacfwd(func.jacfwd(scalar))(x), want, rtol=1e-6, atol=1e-6)
+    batch = cr.tensor(examples(args, variables(args)[0]))
+    close(func.vmap(hessian)(batch), looped(hessian, [batch], (True,)), rtol=1e-6, atol=1e-6)
+
+
+def check(f, *args):
     """All of the above."""
     check_vmap(f, args)
+    check_no_examples(f, args)
     check_jvp(f, args)
     check_jacobians(f, args)
-    if nested:
-        check_nested(f, args)
+    check_nested(f, args)
+    check_second_order(f, args)

@@ -13,9 +13,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 
 from chainrule.core.namespaces import recorded
-from chainrule.core.tensor import Tensor
+from chainrule.core.tensor import Tensor, wrap
 
 xp = recorded  # what batch rules compute with
 Rule = Callable[[Any, int, Sequence[Any], Sequence[bool], dict[str, Any]], Any]
@@ -170,10 +171,25 @@ def along_all(
     return prim.apply(args, {**params, "axis": shifted(params["axis"], rank(args[0]) - 1)})
 
 
+def no_examples(
+    prim: Any, args: Sequence[Any], mapped: Sequence[bool], params: dict[str, Any]
+) -> Any:
+    """The result of one array for a batch without examples, in the shape that any would have."""
+    one = [
+        wrap(np.zeros(shape_of(x)[1:], x.array.dtype if isinstance(x, Tensor) else x.dtype))
+        if m else x
+        for x, m in zip(args, mapped, strict=True)
+    ]  # fmt: skip
+    made = prim.apply(one, params)
+    return wrap(np.zeros((0, *made.array.shape), made.array.dtype))
+
+
 def by_rows(
     prim: Any, size: int, args: Sequence[Any], mapped: Sequence[bool], params: dict[str, Any]
 ) -> Any:
     """An operation of one array (N, ...) that treats the N alike: all examples are rows of one."""
+    if not size:
+        return no_examples(prim, args, mapped, params)
     return unfolded(prim.apply((folded(args[0]),), params), size)
 
 

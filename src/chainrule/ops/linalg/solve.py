@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.core.batching import folded, leading, rank, unfolded
+from chainrule.core.batching import folded, leading, no_examples, rank, unfolded
 from chainrule.core.kinds import general
 from chainrule.core.samples import Sample, uniform
 from chainrule.core.tensor import wrap
@@ -87,6 +87,8 @@ def _system_batch(prim: Any, size: int, args: Any, mapped: Any, params: Any) -> 
     x, y = args
     if mapped[0] or rank(x) > 2 or rank(y) > 3:
         return leading(prim, size, args, mapped, params)
+    if not size:
+        return no_examples(prim, args, mapped, params)
     return unfolded(prim.apply((x, folded(y, 1)), params), size, 1)
 
 
