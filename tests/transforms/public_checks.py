@@ -1,6 +1,7 @@
 """What must hold for every public function with a differentiable result, whatever its arguments."""
 
 import itertools
+import math
 
 import numpy as np
 
@@ -174,6 +175,26 @@ def check_second_order(f, args):
     close(func.vmap(hessian)(batch), looped(hessian, [batch], (True,)), rtol=1e-6, atol=1e-6)
 
 
+def check_taylor(f, args):
+    """A Taylor series of third order has the coefficients that nested forward modes have."""
+    g, xs = differentiable(f, args)
+    ts = tangents(xs)
+    one = cr.ones((), dtype=cr.float64)
+
+    def line(s):
+        return g(*[x + s * t for x, t in zip(xs, ts, strict=True)])
+
+    derivative = line
+    for k, coefficient in enumerate(func.taylor(lambda xs: g(*xs), tuple(xs), tuple(ts), 3)):
+        want = [y * (1 / math.factorial(k)) for y in derivative(0 * one)]
+        close(coefficient, want, rtol=1e-6, atol=1e-6)
+        derivative = forward_of(derivative, one)
+
+
+def forward_of(f, one):
+    return lambda s: func.jvp(f, (s,), (one,))[1]
+
+
 def check(f, *args):
     """All of the above."""
     check_vmap(f, args)
@@ -182,3 +203,4 @@ def check(f, *args):
     check_jacobians(f, args)
     check_nested(f, args)
     check_second_order(f, args)
+    check_taylor(f, args)
