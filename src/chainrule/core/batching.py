@@ -13,8 +13,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from chainrule.core.namespaces import recorded
-from chainrule.core.tensor import Tensor
+from chainrule.core.tensor import Tensor, wrap
 
 xp = recorded  # what batch rules compute with
 Rule = Callable[[Any, int, Sequence[Any], Sequence[bool], dict[str, Any]], Any]
@@ -170,6 +172,19 @@ def along_all(
     """An operation of several arrays with the axes `axis` of the first, which all are mapped."""
     args = all_mapped(size, args, mapped)
     return prim.apply(args, {**params, "axis": shifted(params["axis"], rank(args[0]) - 1)})
+
+
+def no_examples(
+    prim: Any, args: Sequence[Any], mapped: Sequence[bool], params: dict[str, Any]
+) -> Any:
+    """The result of one array for a batch without examples, in the shape that any would have."""
+    one = [
+        wrap(np.zeros(shape_of(x)[1:], x.array.dtype if isinstance(x, Tensor) else x.dtype))
+        if m else x
+        for x, m in zip(args, mapped, strict=True)
+    ]  # fmt: skip
+    made = prim.apply(one, params)
+    return wrap(np.zeros((0, *made.array.shape), made.array.dtype))
 
 
 def by_rows(

@@ -98,7 +98,7 @@ def _as_columns(a: Any, y: Any) -> Any:
     """
     if a.ndim != 3 or y.ndim != 3 or a.strides[0] or a.shape[0] != y.shape[0] or not a.shape[0]:
         return None
-    return y.transpose(1, 0, 2).reshape(y.shape[1], -1)
+    return y.transpose(1, 0, 2).reshape(y.shape[1], y.shape[0] * y.shape[2])
 
 
 def _from_columns(x: Any, y: Any) -> Any:
