@@ -603,3 +603,131 @@ def test_pytorchs_vmap_agrees(name):
         theirs = torch.func.vmap(torch.func.hessian(lambda x: loss(ps, x)))(x)
         ours = vmap(hessian(lambda x: family.loss(family.parameters, x)))(family.xs[0])
         np.testing.assert_allclose(ours.numpy(), theirs.numpy(), rtol=1e-7, atol=1e-8)
+
+
+# ---------------------------------------------------------------- what people build of these
+
+
+@pytest.mark.parametrize("name", ["MLP", "CNN"])
+def test_neural_tangent_kernel(name):
+    """By whole Jacobians, by vector products, and by products with single rows."""
+    family = Family(name)
+    family.module.eval()
+    net, ps, x = family.module, family.parameters, family.xs[0]
+    if name == "CNN":
+        x = x[:, :1]  # one image per example
+
+    def single(p, x):
+        return functional_call(net, p, (x,)).reshape(-1)
+
+    def blocks(a, b):
+        ja, jb = (vmap(jacrev(single), (None, 0))(ps, v) for v in (a, b))
+        flat = [(u.flatten(2), v.flatten(2)) for u, v in zip(ja.values(), jb.values(), strict=True)]
+        return sum(cr.einsum("Naf,Mbf->NMab", u, v) for u, v in flat)
+
+    def products(a, b):
+        def one(a, b):
+            out, pull = vjp(lambda p: single(p, a), ps)
+
+            def row(c):
+                return jvp(lambda p: single(p, b), (ps,), (pull(c)[0],))[1]
+
+            return vmap(row)(cr.eye(out.shape[0]))
+
+        return vmap(vmap(one, (None, 0)), (0, None))(a, b)
+
+    kernel = blocks(x, x)
+    equal(products(x, x), kernel, 1e-8)
+    p = np.concatenate(  # one row after the other
+        [
+            np.concatenate([g.flatten(1).numpy() for g in jacrev(single)(ps, v).values()], -1)
+            for v in x
+        ]
+    )
+    gram = (p @ p.T).reshape(BATCH, -1, BATCH, kernel.shape[-1]).transpose(0, 2, 1, 3)
+    np.testing.assert_allclose(kernel.numpy(), gram, rtol=1e-8, atol=1e-10)
+
+
+def test_gradients_through_training_steps():
+    """Meta-learning: tasks train copies of one network, and the network learns from how they do."""
+    net = nn.Sequential(nn.Linear(1, 8), nn.Tanh(), nn.Linear(8, 1))
+    ps = {n: p.detach() for n, p in net.named_parameters()}
+    x, y = cr.randn(BATCH, 6, 1), cr.randn(BATCH, 6, 1)
+
+    def loss(p, x, y):
+        return F.mse_loss(functional_call(net, p, (x,)), y)
+
+    def after_training(p, x, y):
+        for _ in range(3):
+            p = moved(p, grad(loss)(p, x[:4], y[:4]), -0.1)
+        return loss(p, x[4:], y[4:])
+
+    def meta(p):
+        return vmap(after_training, (None, 0, 0))(p, x, y).mean()
+
+    g, d, h = grad(meta)(ps), directions(ps), 1e-5
+    difference = (meta(moved(ps, d, h)) - meta(moved(ps, d, -h))) / (2 * h)
+    np.testing.assert_allclose(inner(g, d).item(), difference.item(), rtol=1e-7)
+    equal(jvp(meta, (ps,), (d,))[1], inner(g, d))
+    each = [grad(after_training)(ps, x[i], y[i]) for i in range(BATCH)]
+    equal(g, tree.map(lambda *gs: sum(gs) / BATCH, *each))
+
+
+def test_hessian_of_all_parameters():
+    net = nn.Sequential(nn.Linear(2, 3), nn.Tanh(), nn.Linear(3, 1))
+    ps = {n: p.detach() for n, p in net.named_parameters()}
+    x = cr.randn(4, 2)
+
+    def loss(p):
+        return (functional_call(net, p, (x,)) ** 2).sum()
+
+    h, d = hessian(loss)(ps), directions(ps)
+    product = {a: sum(cr.tensordot(h[a][b], d[b], d[b].ndim) for b in ps) for a in ps}
+    equal(product, jvp(grad(loss), (ps,), (d,))[1])
+    equal(h, jacfwd(jacrev(loss))(ps))
+
+
+def test_ensembles_with_dropout():
+    models = [nn.Sequential(nn.Linear(3, 32), nn.Dropout(0.5)) for _ in range(2)]
+    for m in models:
+        nn.init.zeros_(m[0].weight)
+        nn.init.ones_(m[0].bias)
+    parameters, _ = stack_module_state(models)
+    x = cr.ones(4, 3)
+
+    def outputs(of_models, of_examples):
+        def of(p):
+            return vmap(lambda x: functional_call(models[0], p, (x,)), randomness=of_examples)(x)
+
+        return vmap(of, randomness=of_models)(parameters).detach().numpy()
+
+    for of_models in ("same", "different"):
+        for of_examples in ("same", "different"):
+            y = outputs(of_models, of_examples)
+            assert y.shape == (2, 4, 32)
+            assert set(np.unique(y)) == {0.0, 2.0}
+            assert np.array_equal(y[0], y[1]) == (of_models == "same")
+            assert np.array_equal(y[:, 0], y[:, 1]) == (of_examples == "same")
+
+
+def test_initialising_mapped_parameters():
+    weights = cr.zeros(BATCH, 16, 8)
+    for draw in (
+        nn.init.xavier_uniform_,
+        nn.init.kaiming_normal_,
+        nn.init.trunc_normal_,
+        nn.init.orthogonal_,
+        lambda w: nn.init.orthogonal_(w.T).T,
+        lambda w: nn.init.sparse_(w, 0.25),
+    ):
+        found = vmap(lambda w, draw=draw: draw(w.clone()), randomness="different")(weights)
+        assert (found[0] != found[1]).any()
+        assert abs(found.std(dim=(1, 2)) / found.std() - 1).max() < 0.3
+        same = vmap(lambda w, draw=draw: draw(w.clone()), randomness="same")(weights)
+        assert (same == same[0]).all()
+        with pytest.raises(RuntimeError, match="randomness error mode"):
+            vmap(lambda w, draw=draw: draw(w.clone()))(weights)
+    found = vmap(lambda w: nn.init.orthogonal_(w.clone()), randomness="different")(weights)
+    equal(found.mT @ found, cr.eye(8).expand(BATCH, 8, 8))
+    found = vmap(lambda w: nn.init.sparse_(w.clone(), 0.25), randomness="different")(weights)
+    assert ((found == 0).sum(1) == 4).all()
