@@ -43,7 +43,7 @@ class NumpyCube(Function):
     @staticmethod
     def forward(x):
         NumpyCube.forward_calls += 1
-        return cr.from_numpy(x.detach().numpy() ** 3)
+        return cr.from_numpy(np.asarray(x.detach().numpy() ** 3))
 
     @staticmethod
     def setup_context(ctx, inputs, output):
@@ -70,7 +70,7 @@ class Square3(Function):
 
     @staticmethod
     def forward(x):
-        return cr.from_numpy(3 * x.detach().numpy() ** 2)
+        return cr.from_numpy(np.asarray(3 * x.detach().numpy() ** 2))
 
     @staticmethod
     def setup_context(ctx, inputs, output):
@@ -265,6 +265,42 @@ def test_an_unmapped_argument_gets_the_sum_of_the_gradients():
     close(per_example, func.vmap(func.grad(plain_scaled, 1), in_dims=(0, None))(x, a))
     got = func.hessian(total(scaled), 1)(x, a)
     close(got, func.hessian(total(plain_scaled), 1)(x, a))
+
+
+def test_a_rule_may_differentiate_by_itself():
+    """The tags of transforms around a rule do not reach into what it computes."""
+
+    class Tanh(Function):
+        generate_vmap_rule = True
+
+        @staticmethod
+        def forward(x):
+            return x.tanh()
+
+        @staticmethod
+        def setup_context(ctx, inputs, output):
+            ctx.save_for_backward(*inputs)
+            ctx.save_for_forward(*inputs)
+
+        @staticmethod
+        def backward(ctx, g):
+            return g * func.grad(lambda x: x.tanh().sum())(ctx.saved_tensors[0])
+
+        @staticmethod
+        def jvp(ctx, t):
+            return func.jvp(cr.tanh, ctx.saved_tensors, (t,))[1]
+
+    x = real(*X)
+    want = 1 - np.tanh(X) ** 2
+    close(func.grad(lambda x: Tanh.apply(x).sum())(x), want)
+    close(func.vmap(func.grad(Tanh.apply))(x), want)
+    close(func.grad(lambda x: func.vmap(Tanh.apply)(x).sum())(x), want)
+    close(func.vmap(func.vmap(func.grad(Tanh.apply)))(x[None]), want[None])
+    second = -2 * np.tanh(X) * want
+    for outer, inner in [
+        (a, b) for a in (func.grad, func.jacfwd) for b in (func.grad, func.jacfwd)
+    ]:
+        close(func.vmap(outer(inner(Tanh.apply)))(x), second)
 
 
 # ---------------------------------------------------------------- the vmap staticmethod

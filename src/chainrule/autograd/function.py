@@ -18,7 +18,7 @@ import numpy as np
 from chainrule.autograd.function_rules import DELAYED, FunctionPrimitive
 from chainrule.autograd.grad_mode import no_grad
 from chainrule.core import inplace
-from chainrule.core.boxes import Box
+from chainrule.core.boxes import Box, bottom
 from chainrule.core.dtypes import is_inexact
 from chainrule.core.engine import check_alive
 from chainrule.core.modes import Mode, as_mode, get_mode, is_recording
@@ -28,7 +28,6 @@ from chainrule.core.source import caller
 from chainrule.core.special_modes import after_record
 from chainrule.core.sweep import unpack
 from chainrule.core.tensor import Tensor, wrap
-from chainrule.transforms.reverse import bottom
 
 
 class FunctionCtx:

@@ -174,7 +174,11 @@ class FunctionPrimitive(UserPrimitive):
                 )
         found = [grads[i] for i in positions]
         for i, (x, parent) in enumerate(zip(found, node.parents, strict=True)):
-            if x is not None and parent is not None and not fits(tuple(x.array.shape), parent.shape):
+            if (
+                x is not None
+                and parent is not None
+                and not fits(tuple(x.array.shape), parent.shape)
+            ):
                 raise RuntimeError(
                     f"Function {name} returned an invalid gradient at index {positions[i]} - got "
                     f"{list(x.array.shape)} but expected shape compatible with "

@@ -75,7 +75,7 @@ class Mapped:
                 inner._save, inner._outer = (), None
             grads = checked_count(result, len(cls.mapped), cls.prim.grad_name)  # type: ignore[attr-defined]
             found = [
-                _reduced(tag, g, shape, m)
+                reduced(tag, g, shape, m)
                 for g, shape, m in zip(grads, ctx.shapes, cls.mapped, strict=True)
             ]
         return (None, *found)
@@ -193,7 +193,7 @@ def _mapped_again(tag: BatchTag, values: Sequence[Any], mapped: Sequence[bool]) 
     return tuple([batched(tag, x) if m else x for x, m in zip(values, mapped, strict=True)])
 
 
-def _reduced(tag: BatchTag, g: Any, shape: tuple[int, ...], mapped: bool) -> Any:
+def reduced(tag: BatchTag, g: Any, shape: tuple[int, ...], mapped: bool) -> Any:
     """The gradient of one argument: per example, or summed over them if it is the same for all."""
     if not isinstance(g, Tensor):
         return g
@@ -204,4 +204,4 @@ def _reduced(tag: BatchTag, g: Any, shape: tuple[int, ...], mapped: bool) -> Any
     return inner if mapped else recorded.sum(inner, axis=(0,), keepdims=False)
 
 
-__all__ = ["Mapped", "checked_count", "fits", "mapped_function"]
+__all__ = ["Mapped", "checked_count", "fits", "mapped_function", "reduced"]

@@ -11,17 +11,17 @@ family of views; so does writing a box into an ordinary tensor.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from itertools import count
 from math import prod
 from typing import Any
 
-from chainrule.core.namespaces import recorded
+from chainrule.core.namespaces import raw, recorded
 from chainrule.core.primitive import REGISTRY, Primitive
 from chainrule.core.source import caller, describe
-from chainrule.core.tensor import Tensor, as_array, note_view, put_view, wrap
+from chainrule.core.tensor import Tensor, as_array, note_view, put_view, set_requires_grad, wrap
 
 next_level = count(1).__next__
 
@@ -64,9 +64,13 @@ class Box(Tensor):
     inner: Any
 
     @property
-    def requires_grad(self) -> bool:  # type: ignore[override] # set by nobody: see set_requires_grad
+    def requires_grad(self) -> bool:
         """Whether operations on the tensor are recorded for differentiation."""
         return bottom(self).node is not None
+
+    @requires_grad.setter
+    def requires_grad(self, value: bool) -> None:
+        set_requires_grad(self, value)  # raises
 
     @property
     def is_leaf(self) -> bool:
@@ -113,6 +117,20 @@ def is_mapped(x: Any) -> bool:
     return isinstance(x, Box) and getattr(x.array, "is_mapped", False)
 
 
+def values_of(x: Any) -> Any:
+    """The array of a tensor (or the array given); a tensor that is mapped over stays a tensor.
+
+    For computations with integers and conditions, which have no derivative: as fast as NumPy where
+    nothing is mapped.  `namespace_of` gives the functions to compute with.
+    """
+    return x if is_mapped(x) else getattr(x, "array", x)
+
+
+def namespace_of(*values: Any) -> Any:
+    """The namespace for values of which some may be tensors."""
+    return recorded if any([isinstance(x, Tensor) for x in values]) else raw
+
+
 def refuse_mapped(x: Any, name: str, instead: str) -> None:
     """Raise if `x` is mapped over, for an operation whose result's shape depends on the values.
 
@@ -140,7 +158,7 @@ def opened(x: Any) -> tuple[Tensor, list[Any]]:
 
 def any_box(args: Sequence[Any]) -> bool:
     """Whether there is a box among the values."""
-    return any([isinstance(x, Box) for x in args])
+    return any(isinstance(x, Box) for x in args)
 
 
 def escaped(tag: Tag, what: str) -> RuntimeError:
@@ -166,6 +184,28 @@ def entered(tag: Any) -> Iterator[Any]:
     finally:
         tag.alive = False
         running.reset(token)
+
+
+@contextmanager
+def outside(tag: Any) -> Iterator[None]:
+    """Work on what is inside the boxes of a tag: what begins here is not mapped by it again."""
+    token = running.set(tuple([t for t in running.get() if t is not tag]))
+    try:
+        yield
+    finally:
+        running.reset(token)
+
+
+def tags_in(values: Iterable[Any]) -> list[Any]:
+    """All tags of boxes among the values and inside them, oldest first."""
+    found = {}
+    stack = list(values)
+    while stack:
+        x = stack.pop()
+        if isinstance(x, Box):
+            found[x.tag.level] = x.tag
+            stack += x.parts()
+    return [found[level] for level in sorted(found)]
 
 
 # ---------------------------------------------------------------- in place
@@ -261,12 +301,12 @@ def _renew_views(root: Tensor) -> None:
                 stack.append(child)
 
 
-def take_over(x: Tensor, value: Tensor) -> None:
+def take_over(x: Any, value: Tensor) -> None:
     """Give `x` the class and contents of `value`; its place among views stays."""
     if isinstance(value, Box):
         x.__class__ = type(value)
         x.tag, x.inner = value.tag, value.inner
-    elif isinstance(x, Box):
+    elif x._box is not None:
         x.__class__ = Tensor
     x.array, x.node = value.array, value.node
 
@@ -293,12 +333,16 @@ __all__ = [
     "escaped",
     "is_box",
     "is_mapped",
+    "namespace_of",
     "newest",
     "note_view",
+    "outside",
     "opened",
     "process",
     "put_view",
     "refuse_mapped",
     "running",
+    "tags_in",
     "take_over",
+    "values_of",
 ]

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from chainrule.core.boxes import become, escaped, newest, running, take_over
+from chainrule.core.boxes import become, escaped, newest, outside, take_over
 from chainrule.core.calls import fitted
 from chainrule.core.dtypes import is_inexact
 from chainrule.core.primitive import Primitive
@@ -73,11 +73,8 @@ class UserPrimitive(Primitive):
     def _apply_mapped(self, tag: BatchTag, args: Sequence[Any]) -> Any:
         mapped = [tag.holds(x) for x in args]
         inner = [x.inner if m else x for x, m in zip(args, mapped, strict=True)]
-        token = running.set(tuple([t for t in running.get() if t is not tag]))
-        try:  # the rule is inside this vmap: what it runs must not be mapped by it again
+        with outside(tag):
             out, axes = self.run_mapped(tag, inner, mapped)
-        finally:
-            running.reset(token)
         several = isinstance(out, tuple)
         found = []
         for o, has_axis in zip(out if several else (out,), axes, strict=True):
