@@ -146,6 +146,14 @@ def leading_all(
     return prim.apply(all_mapped(size, args, mapped), params)
 
 
+def shaped_by_first(
+    prim: Any, size: int, args: Sequence[Any], mapped: Sequence[bool], params: dict[str, Any]
+) -> Any:
+    """An operation whose result is shaped like its first array, to which the others broadcast."""
+    args = [args[0] if mapped[0] else spread(args[0], size), *args[1:]]
+    return prim.apply(aligned(args, (True, *mapped[1:])), params)
+
+
 def prefixed(*names: str) -> Rule:
     """An operation of one array whose parameters of these names are whole shapes."""
 

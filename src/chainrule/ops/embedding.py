@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.core.batching import folded, moved, rank, shape_of, spread, xp
+from chainrule.core.batching import folded, moved, rank, shape_of, shaped_by_first, spread, xp
 from chainrule.core.kinds import general
 from chainrule.core.samples import Sample, uniform
 from chainrule.core.tensor import Tensor
@@ -297,4 +297,12 @@ nll_spread = general(
         None, None,
     ),
     jvps=("linear", None, None), samples=_spread_samples,
+)  # fmt: skip
+
+
+# x itself, whose gradient is multiplied by y.  That is a convention for training, no derivative:
+# tangents pass unchanged.
+scaled_gradient = general(
+    "scaled_gradient", lambda x, y: x, vjps=(lambda g, y: g * y, None), jvps=(lambda t: t, None),
+    batch=shaped_by_first,
 )  # fmt: skip
