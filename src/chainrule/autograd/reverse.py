@@ -10,7 +10,7 @@ from weakref import ref
 import numpy as np
 
 from chainrule.autograd.graph import GradientEdge, node_of
-from chainrule.autograd.reverse_boxes import backward_of_boxes, batched_grads, grad_of_boxes
+from chainrule.autograd.reverse_boxes import backward_of_boxes, batched_grads, grad_of_boxes, seed, unused
 from chainrule.core import engine
 from chainrule.core.boxes import any_box
 from chainrule.core.hooks import as_tensor
@@ -44,38 +44,7 @@ def _seed(node: Node | None, g: Any, create_graph: bool, i: int) -> Any:
             "that it was computed from requires grad, or it was computed under no_grad or detached."
             " Call requires_grad_() on an input before computing."
         )
-    shape, dt = node.shape or (), node.dtype
-    if g is None:
-        if shape and node.size != 1:
-            raise RuntimeError(
-                "grad can be implicitly created only for scalar outputs, but this one has shape "
-                f"{list(shape)}; call .sum() first, or pass a gradient of that shape"
-            )
-        if dt.kind == "c":
-            raise RuntimeError(
-                f"grad can be implicitly created only for real scalar outputs but got {dt.name}; "
-                "take .real or .abs() first, or pass a gradient"
-            )
-        raw: Any = np.ones(shape, dt)
-    else:
-        raw = g.array if isinstance(g, Tensor) else as_array(g)
-        if not isinstance(raw, np.ndarray):
-            raise TypeError(
-                "gradients can be either Tensors or None, but got "
-                f"{type(g).__name__}; wrap it in chainrule.tensor()"
-            )
-        if raw.shape != shape:
-            raise RuntimeError(
-                f"Mismatch in shape: grad_output[{i}] has a shape of {list(raw.shape)} and "
-                f"output[{i}] has a shape of {list(shape)}; the gradient must have the shape of "
-                "the output"
-            )
-        if (raw.dtype.kind == "c") != (dt.kind == "c"):
-            raise RuntimeError(
-                "For complex Tensors, both grad_output and output are required to have the same "
-                f"dtype. Mismatch in dtype: grad_output[{i}] has a dtype of {raw.dtype.name} and "
-                f"output[{i}] has a dtype of {dt.name}."
-            )
+    raw = seed(node.shape or (), node.dtype, g, i)
     if create_graph:
         return g if isinstance(g, Tensor) else wrap(raw)
     return raw
@@ -306,10 +275,3 @@ def _batched(outputs: Any, inputs: Any, grad_outputs: Any, retain_graph: Any, cr
             found[i] = wrap(np.zeros((size, *(nodes[i].shape or ())), nodes[i].dtype))
     return tuple(found)
 
-
-def unused(i: int) -> RuntimeError:
-    """The error for an input that the outputs do not depend on."""
-    return RuntimeError(
-        f"The differentiated Tensor at index {i} appears to not have been used in the graph. Set "
-        "allow_unused=True if this is the desired behavior."
-    )

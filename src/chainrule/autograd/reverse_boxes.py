@@ -13,8 +13,8 @@ from chainrule.core.node import Leaf, Node
 from chainrule.core.tensor import Tensor, as_array, wrap
 from chainrule.transforms.batch import BatchTag, batched
 from chainrule.transforms.forward import ForwardTag
-from chainrule.transforms.inputs import as_tensor
 from chainrule.transforms.reverse import Scope, pull, zeros_of
+from chainrule.transforms.transposition import nodes_in
 
 
 def grad_of_boxes(
@@ -41,10 +41,7 @@ def grad_of_boxes(
     found = pull(outputs, cs, inputs, _exactly(), create_graph)
     for i, g in enumerate(found):
         if g is None and not (allow_unused or materialize):
-            raise RuntimeError(
-                f"The differentiated Tensor at index {i} appears to not have been used in the "
-                "graph. Set allow_unused=True if this is the desired behavior."
-            )
+            raise unused(i)
     return tuple(
         [
             zeros_of(x) if g is None and materialize else g
@@ -69,7 +66,7 @@ def backward_of_boxes(tensors: Sequence[Any], grads: Sequence[Any] | None, input
                 "func.vjp)."
             )
     if inputs is None:
-        roots = [n for y in tensors for n in _nodes_in(y)]
+        roots = [n for y in tensors for n in nodes_in(y)]
         leaves = [n.tensor() for n in engine.reach(roots) if isinstance(n, Leaf)]
         inputs = [x for x in leaves if x is not None]
     found = grad_of_boxes(tensors, inputs, grads, False, True, False)
@@ -113,8 +110,17 @@ def _exactly() -> Scope:
 
 
 def _cotangent(y: Tensor, g: Any, i: int) -> Tensor:
-    """The cotangent of output `i`: the given one, or 1 for a scalar."""
-    shape, dt = tuple(y.array.shape), y.array.dtype
+    raw = seed(tuple(y.array.shape), y.array.dtype, g, i)
+    made: Tensor = g if isinstance(g, Tensor) else wrap(raw)
+    return made
+
+
+def seed(shape: tuple[int, ...], dt: np.dtype[Any], g: Any, i: int) -> Any:
+    """The array of the cotangent of output `i`: of the given one, or 1 for a scalar.
+
+    Raises:
+        RuntimeError: if it is missing, or does not fit the output's shape and dtype.
+    """
     if g is None:
         if any(n != 1 for n in shape):
             raise RuntimeError(
@@ -126,23 +132,34 @@ def _cotangent(y: Tensor, g: Any, i: int) -> Tensor:
                 f"grad can be implicitly created only for real scalar outputs but got {dt.name}; "
                 "take .real or .abs() first, or pass a gradient"
             )
-        made: Tensor = wrap(np.ones(shape, dt))
-        return made
-    c: Tensor = as_tensor(g if isinstance(g, Tensor) else as_array(g))
-    if tuple(c.array.shape) != shape:
-        raise RuntimeError(
-            f"Mismatch in shape: grad_output[{i}] has a shape of {list(c.array.shape)} and "
-            f"output[{i}] has a shape of {list(shape)}; the gradient must have the shape of the "
-            "output"
+        return np.ones(shape, dt)
+    raw = g.array if isinstance(g, Tensor) else as_array(g)
+    if not (isinstance(raw, np.ndarray) or isinstance(g, Tensor)):
+        raise TypeError(
+            "gradients can be either Tensors or None, but got "
+            f"{type(g).__name__}; wrap it in chainrule.tensor()"
         )
-    return c
+    if raw.shape != shape:
+        raise RuntimeError(
+            f"Mismatch in shape: grad_output[{i}] has a shape of {list(raw.shape)} and "
+            f"output[{i}] has a shape of {list(shape)}; the gradient must have the shape of "
+            "the output"
+        )
+    if (raw.dtype.kind == "c") != (dt.kind == "c"):
+        raise RuntimeError(
+            "For complex Tensors, both grad_output and output are required to have the same "
+            f"dtype. Mismatch in dtype: grad_output[{i}] has a dtype of {raw.dtype.name} and "
+            f"output[{i}] has a dtype of {dt.name}."
+        )
+    return raw
 
 
-def _nodes_in(x: Any) -> list[Node]:
-    parts = getattr(x, "parts", None)
-    if parts is not None:
-        return [n for part in parts() if part is not None for n in _nodes_in(part)]
-    return [] if x.node is None else [x.node]
+def unused(i: int) -> RuntimeError:
+    """The error for an input that the outputs do not depend on."""
+    return RuntimeError(
+        f"The differentiated Tensor at index {i} appears to not have been used in the graph. Set "
+        "allow_unused=True if this is the desired behavior."
+    )
 
 
-__all__ = ["backward_of_boxes", "batched_grads", "grad_of_boxes"]
+__all__ = ["backward_of_boxes", "batched_grads", "grad_of_boxes", "seed", "unused"]
