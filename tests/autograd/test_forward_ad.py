@@ -280,9 +280,7 @@ def test_batched_gradients_are_one_sweep():
         y, (x, unused), rows, is_grads_batched=True, retain_graph=True, allow_unused=True
     )
     assert found[1] is None
-    found = cr.autograd.grad(
-        y, (x, unused), rows, is_grads_batched=True, materialize_grads=True
-    )
+    found = cr.autograd.grad(y, (x, unused), rows, is_grads_batched=True, materialize_grads=True)
     assert found[1].shape == (3, 1)
     with pytest.raises(RuntimeError, match="second time"):
         cr.autograd.grad(y, x, rows, is_grads_batched=True)

@@ -209,9 +209,7 @@ def test_inside_transforms_and_each_other():
     h = lambda x: F.hvp(s, x, t)[1]
     np.testing.assert_allclose(cr.func.vmap(h)(xs).numpy(), [h(x).numpy() for x in xs])
     tangent = cr.func.jvp(lambda x: F.jacobian(f, x), (x,), (t,))[1]
-    np.testing.assert_allclose(
-        tangent.numpy(), (cr.func.jacfwd(cr.func.jacrev(f))(x) @ t).numpy()
-    )
+    np.testing.assert_allclose(tangent.numpy(), (cr.func.jacfwd(cr.func.jacrev(f))(x) @ t).numpy())
     nested = F.jacobian(lambda x: F.jacobian(f, x, create_graph=True), x)
     np.testing.assert_allclose(nested.numpy(), cr.func.jacfwd(cr.func.jacrev(f))(x).numpy())
     off = F.jacobian(lambda x: F.jacobian(f, x) + 0 * x, x)

@@ -83,7 +83,9 @@ FAMILIES = {
     "Conv1d": (lambda: nn.Conv1d(2, 3, 3, padding=1), (2, 2, 5)),
     "Conv2d": (lambda: nn.Conv2d(2, 4, 3, stride=2, groups=2), (2, 2, 5, 5)),
     "Conv2d of one image": (lambda: nn.Conv2d(1, 2, 2, dilation=2), (1, 4, 4)),
-    "Conv2d circular": (lambda: nn.Conv2d(2, 3, 3, padding=1, padding_mode="circular"), (1, 2, 4, 4)),
+    "Conv2d circular": (
+        lambda: nn.Conv2d(2, 3, 3, padding=1, padding_mode="circular"), (1, 2, 4, 4)
+    ),
     "Conv3d": (lambda: nn.Conv3d(1, 2, 2), (2, 1, 3, 3, 3)),
     "ConvTranspose2d": (lambda: nn.ConvTranspose2d(2, 3, 3, stride=2), (2, 2, 3, 3)),
     "CNN": (cnn, (2, 1, 6, 6)),

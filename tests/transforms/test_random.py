@@ -442,7 +442,7 @@ def test_tangents_pass_through_masks():
     ):
         y, dy = jvp(f, (x,), (t,))
         np.testing.assert_allclose(dy.numpy(), (y / x * t).numpy(), rtol=1e-12)
-        assert 0 < (y != 0).sum()
+        assert y.any()
 
 
 def test_alpha_dropout_scales_tangents():
@@ -555,7 +555,7 @@ def test_series_of_draws():
     mask = (value != 0).numpy()
     np.testing.assert_allclose(value.numpy(), 16 * mask)
     np.testing.assert_allclose(first.numpy(), 16 * mask)
-    np.testing.assert_allclose(second.numpy(), 8 * mask)
+    np.testing.assert_allclose(second.numpy(), 4 * mask)
     for f in (cr.poisson, lambda x: cr.normal(x, x), lambda x: x.clone().bernoulli_(x / 4)):
         assert not any(c.any() for c in taylor(f, x, cr.ones(50).double(), 2)[1:])
 

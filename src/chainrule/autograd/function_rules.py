@@ -61,7 +61,7 @@ class FunctionPrimitive(UserPrimitive):
             output = self.apply(primals, {})
             return output, self._push(self.cls._context(primals, output), primals, output, tangents)
         # The node, if there is one, has what the context saved: it stays alive until here.
-        output, ctx, node = self.cls._run(primals)
+        output, ctx, _node = self.cls._run(primals)
         return output, self._push(ctx, primals, output, tangents)
 
     def run_mapped(

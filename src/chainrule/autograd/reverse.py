@@ -10,13 +10,19 @@ from weakref import ref
 import numpy as np
 
 from chainrule.autograd.graph import GradientEdge, node_of
-from chainrule.autograd.reverse_boxes import backward_of_boxes, batched_grads, grad_of_boxes, seed, unused
+from chainrule.autograd.reverse_boxes import (
+    backward_of_boxes,
+    batched_grads,
+    grad_of_boxes,
+    seed,
+    unused,
+)
 from chainrule.core import engine
 from chainrule.core.boxes import any_box
 from chainrule.core.hooks import as_tensor
 from chainrule.core.node import Leaf, Node, extra_of
 from chainrule.core.ownership import held_once
-from chainrule.core.tensor import Tensor, as_array, wrap
+from chainrule.core.tensor import Tensor, wrap
 
 _accumulating = threading.Lock()
 _NOBODY: dict[Any, Tensor] = {}
@@ -274,4 +280,3 @@ def _batched(outputs: Any, inputs: Any, grad_outputs: Any, retain_graph: Any, cr
         if g is None and materialize:
             found[i] = wrap(np.zeros((size, *(nodes[i].shape or ())), nodes[i].dtype))
     return tuple(found)
-

@@ -83,9 +83,7 @@ def batched_grads(
     wanted = set(inputs)
     order, live = engine.between(nodes, wanted)
     with entered(BatchTag("is_grads_batched", size)) as tag:
-        seeds = [
-            (n, batched(tag, c)) for n, c in zip(nodes, cotangents, strict=True) if n in live
-        ]
+        seeds = [(n, batched(tag, c)) for n, c in zip(nodes, cotangents, strict=True) if n in live]
         found, _ = engine.pull(order, seeds, live, wanted, create_graph, on_tensors=True)
         grads = [None if n not in found else tag.inner(found[n]) for n in inputs]
     if not retain_graph:

@@ -18,10 +18,10 @@ from itertools import count
 from math import prod
 from typing import Any
 
-from chainrule.core.namespaces import recorded
+from chainrule.core.namespaces import raw, recorded
 from chainrule.core.primitive import REGISTRY, Primitive
 from chainrule.core.source import caller, describe
-from chainrule.core.tensor import Tensor, as_array, note_view, put_view, wrap
+from chainrule.core.tensor import Tensor, as_array, note_view, put_view, set_requires_grad, wrap
 
 next_level = count(1).__next__
 
@@ -67,9 +67,13 @@ class Box(Tensor):
     inner: Any
 
     @property
-    def requires_grad(self) -> bool:  # type: ignore[override] # set by nobody: see set_requires_grad
+    def requires_grad(self) -> bool:
         """Whether operations on the tensor are recorded for differentiation."""
         return bottom(self).node is not None
+
+    @requires_grad.setter
+    def requires_grad(self, value: bool) -> None:
+        set_requires_grad(self, value)  # raises
 
     @property
     def is_leaf(self) -> bool:
@@ -116,6 +120,20 @@ def is_mapped(x: Any) -> bool:
     return isinstance(x, Box) and getattr(x.array, "is_mapped", False)
 
 
+def values_of(x: Any) -> Any:
+    """The array of a tensor (or the array given); a tensor that is mapped over stays a tensor.
+
+    For computations with integers and conditions, which have no derivative: as fast as NumPy where
+    nothing is mapped.  `namespace_of` gives the functions to compute with.
+    """
+    return x if is_mapped(x) else getattr(x, "array", x)
+
+
+def namespace_of(*values: Any) -> Any:
+    """The namespace for values of which some may be tensors."""
+    return recorded if any([isinstance(x, Tensor) for x in values]) else raw
+
+
 def refuse_mapped(x: Any, name: str, instead: str) -> None:
     """Raise if `x` is mapped over, for an operation whose result's shape depends on the values.
 
@@ -143,7 +161,7 @@ def opened(x: Any) -> tuple[Tensor, list[Any]]:
 
 def any_box(args: Sequence[Any]) -> bool:
     """Whether there is a box among the values."""
-    return any([isinstance(x, Box) for x in args])
+    return any(isinstance(x, Box) for x in args)
 
 
 def escaped(tag: Tag, what: str) -> RuntimeError:
@@ -286,13 +304,13 @@ def _renew_views(root: Tensor) -> None:
                 stack.append(child)
 
 
-def take_over(x: Tensor, value: Tensor) -> None:
+def take_over(x: Any, value: Tensor) -> None:
     """Give `x` the class and contents of `value`; its place among views stays."""
     if isinstance(value, Box):
         x.__class__ = type(value)
         x.tag, x.inner = value.tag, value.inner
         x.tag.adopt(x)
-    elif isinstance(x, Box):
+    elif x._box is not None:
         x.__class__ = Tensor
     x.array, x.node = value.array, value.node
 
@@ -319,6 +337,7 @@ __all__ = [
     "escaped",
     "is_box",
     "is_mapped",
+    "namespace_of",
     "newest",
     "note_view",
     "outside",
@@ -329,4 +348,5 @@ __all__ = [
     "running",
     "tags_in",
     "take_over",
+    "values_of",
 ]

@@ -37,6 +37,7 @@ def _write_view(base: Any, value: Any, view: Any) -> Any:
     if np.may_share_memory(region, out):
         region[...] = value
     else:  # in the copy's layout the same view does not exist: write to the positions it shows
+        out = np.array(base, order="C")
         positions = _region(np.arange(out.size).reshape(out.shape), view)
         out.reshape(-1)[positions] = value
     return out

@@ -17,6 +17,7 @@ from chainrule.ops import cumulative as cumulative
 from chainrule.ops import diagonal as diagonal
 from chainrule.ops import differences as differences
 from chainrule.ops import distributions as distributions
+from chainrule.ops import einsum as einsum
 from chainrule.ops import embedding as embedding
 from chainrule.ops import expand as expand
 from chainrule.ops import exponential as exponential

@@ -165,7 +165,11 @@ def asarray(
         wanted = None if dtype is None else as_numpy(dtype)
         found = made(array_of(obj, wanted, copy=bool(copy)), requires_grad)
     boxed = isinstance(obj, Tensor) and obj._box is not None
-    if copy is False and not boxed and not np.may_share_memory(found.array, getattr(obj, "array", obj)):
+    if (
+        copy is False
+        and not boxed
+        and not np.may_share_memory(found.array, getattr(obj, "array", obj))
+    ):
         raise ValueError(
             "asarray(): copy=False, but this object or its conversion needs a copy; leave copy out"
         )

@@ -57,9 +57,8 @@ def _along(x: Any, axis: int, spacing: Any, edge_order: int) -> Any:
             "chainrule.gradient expected each dimension size to be at least edge_order+1, got "
             f"{n} for dimension {axis}"
         )
-    recorded = isinstance(spacing, Tensor) and (spacing.node is not None or spacing._box)
-    given = spacing if recorded or not isinstance(spacing, Tensor) else spacing.array
-    given = given if recorded else np.asarray(given)
+    recorded = isinstance(spacing, Tensor) and bool(spacing.node or spacing._box)
+    given: Any = spacing if recorded else np.asarray(getattr(spacing, "array", spacing))
     if recorded and given.ndim == 0:
         steps = given.expand(n - 1)
     elif recorded and given.shape == (n,):

@@ -18,7 +18,9 @@ from chainrule.core.sweep import Owned, Scatter
 from chainrule.core.tensor import Tensor, wrap
 from chainrule.ops import index_batch
 from chainrule.ops.api import export
-from chainrule.ops.index_batch import ARRAY, FULL, is_mask
+from chainrule.ops.index_batch import ARRAY as ARRAY
+from chainrule.ops.index_batch import FULL as FULL
+from chainrule.ops.index_batch import is_mask
 
 Spec = tuple[Any, ...]
 

@@ -99,7 +99,13 @@ def storage_offset(input: Any) -> int:
     2
     """
     array = bottom(input).array
-    start: int = owner_of(array).__array_interface__["data"][0]
+    whole = owner_of(array)
+    if input._box is not None:  # the memory of an example begins where the tensor does
+        root = input
+        while root._view is not None:
+            root = root._view.parent
+        whole = bottom(root).array
+    start: int = whole.__array_interface__["data"][0]
     address: int = array.__array_interface__["data"][0]
     return (address - start) // array.itemsize
 

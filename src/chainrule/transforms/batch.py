@@ -140,10 +140,9 @@ class BatchTag(Tag):
         return batched(self, change(x.inner))
 
     def process(self, prim: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Any:
-        mapped = [type(x) is Batched and x.tag is self for x in args]
         if prim.partials is not None:
-            args = self._elementwise_operands(prim, args, mapped)
-            return batched(self, prim.apply(args, params))
+            return batched(self, self._elementwise(prim, args, params))
+        mapped = [type(x) is Batched and x.tag is self for x in args]
         inner = [x.inner if m else x for x, m in zip(args, mapped, strict=True)]
         rule = prim.batch
         if rule is None:
@@ -162,14 +161,31 @@ class BatchTag(Tag):
             note_view(made, args[0], prim, params)
         return made
 
-    def _elementwise_operands(
-        self, prim: Any, args: Sequence[Any], mapped: Sequence[bool]
-    ) -> list[Any]:
-        """The inner tensors, axes lined up, in the dtype that the examples would have."""
-        if len(args) == 1:
-            return [args[0].inner]
+    def _elementwise(self, prim: Any, args: Sequence[Any], params: dict[str, Any]) -> Any:
+        """The operation on the inner tensors, axes lined up, in the dtype that examples have."""
+        inner = []
+        dt = ndim = None
+        widest = 0
+        for x in args:
+            array = getattr(x, "array", None)
+            if array is None:
+                if type(x) is not float and type(x) is not int:
+                    break
+            elif dt is not None and array.dtype != dt:
+                break
+            elif type(x) is Batched and x.tag is self:
+                if ndim is not None and array.ndim != ndim:
+                    break
+                dt, ndim, x = array.dtype, array.ndim, x.inner
+            else:
+                dt, widest = array.dtype, max(widest, array.ndim)
+            inner.append(x)
+        else:
+            if widest <= ndim:
+                return prim.function(*inner, **params)
+        mapped = [self.holds(x) for x in args]
         inner = [x.inner if m else x for x, m in zip(operands(prim, args), mapped, strict=True)]
-        return batching.aligned(inner, mapped)
+        return prim.apply(batching.aligned(inner, mapped), params)
 
 
 __all__ = ["BatchTag", "Batched", "MappedArray", "batched"]

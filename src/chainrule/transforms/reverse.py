@@ -63,6 +63,9 @@ def _alias(x: Any, scope: Scope, tags: list[BatchTag]) -> Any:
     tag = x.tag if isinstance(x, Box) else None
     if tags and (tag is None or tag.level < tags[-1].level):
         *older, top = tags
+        if tag is None and not older and (x.node is None or not scope.recording):
+            spread_array = np.broadcast_to(x.array, (top.size, *x.array.shape))
+            return batched(top, _alias_array(spread_array, None, scope))
         return batched(top, _alias(spread(x, top.size), scope, older))
     if tag is None:
         return _alias_plain(x, scope)
@@ -74,7 +77,10 @@ def _alias(x: Any, scope: Scope, tags: list[BatchTag]) -> Any:
 def _alias_plain(x: Tensor, scope: Scope) -> Tensor:
     array = x.array[...]
     array.flags.writeable = False  # the function must not change what its caller holds
-    parent = x.node if scope.recording else None
+    return _alias_array(array, x.node if scope.recording else None, scope)
+
+
+def _alias_array(array: Any, parent: Node | None, scope: Scope) -> Tensor:
     node = make_node(
         ALIAS, (Aval(array.shape, array.dtype),), None, {"scope": scope}, (parent,), caller(1)
     )

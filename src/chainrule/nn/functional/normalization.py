@@ -9,7 +9,7 @@ import numpy as np
 
 from chainrule.autograd.grad_mode import no_grad
 from chainrule.core import mutation
-from chainrule.core.boxes import is_box, is_mapped, opened
+from chainrule.core.boxes import is_box, is_mapped, namespace_of, opened, values_of
 from chainrule.core.namespaces import recorded as xp
 from chainrule.nn.functional.common import along_channels, raw_dtype, require_tensor
 from chainrule.ops.api import export
@@ -120,11 +120,18 @@ def batch_norm(
     axis = (0, *range(2, ndim))
     y, mean, scale = xp.standardize(input, axis=axis, eps=eps)
     if running_mean is not None and count:
-        _blend(running_mean, xp.reshape(mean.detach(), shape=(shape[1],)), momentum)
+        _blend(running_mean, _fixed(mean, shape[1]), momentum)
     if running_var is not None and count:
-        variance = 1 / xp.square(xp.reshape(scale.detach(), shape=(shape[1],))) - eps
+        rate = _fixed(scale, shape[1])
+        variance = 1 / (rate * rate) - eps
         _blend(running_var, variance * (count / (count - 1)), momentum)
     return _channel_affine(y, weight, bias)
+
+
+def _fixed(statistic: Any, *shape: int) -> Any:
+    """A statistic that running ones are made of, without derivative: an array unless mapped."""
+    found = values_of(statistic.detach() if is_mapped(statistic) else statistic)
+    return namespace_of(found).reshape(found, shape=shape)
 
 
 def _blend(running: Any, value: Any, momentum: Any) -> None:
@@ -152,14 +159,8 @@ def _blend(running: Any, value: Any, momentum: Any) -> None:
             "Running statistics are updated in place, but the memory of these may not be written. "
             "Pass buffers to a transform as an argument of their own, which is not differentiated"
         )
-    running.array += (momentum * (value.array - running.array)).astype(running.array.dtype)
+    running.array += (momentum * (value - running.array)).astype(running.array.dtype)
     mutation.note_write(running.array)
-
-
-def _over_instances(statistic: Any) -> Any:
-    """The mean over all instances of a statistic (N, C, 1, ...): one number per channel."""
-    kept = xp.reshape(statistic, shape=tuple(statistic.shape[:2]))
-    return xp.mean(kept, axis=(0,), keepdims=False)
 
 
 def instance_norm(
@@ -190,9 +191,10 @@ def instance_norm(
         )
     y, mean, scale = xp.standardize(input, axis=tuple(range(2, ndim)), eps=eps)
     if running_mean is not None:
-        _blend(running_mean, _over_instances(mean.detach()), momentum)
+        _blend(running_mean, _fixed(mean, *mean.shape[:2]).mean(0), momentum)
     if running_var is not None:
-        variance = _over_instances(1 / xp.square(scale.detach()) - eps)
+        rate = _fixed(scale, *scale.shape[:2])
+        variance = (1 / (rate * rate) - eps).mean(0)
         _blend(running_var, variance * (count / (count - 1)), momentum)
     return _channel_affine(y, weight, bias)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.core.boxes import is_box, is_mapped, refuse_mapped
+from chainrule.core.boxes import is_box, is_mapped, namespace_of, refuse_mapped, values_of
 from chainrule.core.dtypes import category
 from chainrule.core.mutation import note_write
 from chainrule.core.namespaces import recorded as xp
@@ -103,15 +103,17 @@ def embedding(
     if not scale_grad_by_freq:
         return found
     # The value of the row itself, the gradient of `share` times the row.
-    counts = _uses(input, rows)[input]
-    share = xp.reshape(xp.astype(1 / counts, dtype=raw_dtype(weight)), shape=(*input.shape, 1))
+    index = values_of(input)
+    ix = namespace_of(index)
+    counts = ix.getitem(_uses(index, rows), index, index=(ARRAY,))
+    share = 1 / ix.reshape(ix.astype(counts, dtype=raw_dtype(weight)), shape=(*input.shape, 1))
     return found * share + found.detach() * (1 - share)
 
 
 def _uses(index: Any, rows: int) -> Any:
     """How often each of so many rows is named."""
     if not is_mapped(index):
-        return wrap(np.bincount(index.array.reshape(-1), minlength=rows))
+        return np.bincount(index.reshape(-1), minlength=rows)
     return xp.index_add(np.zeros(rows, np.int64), np.ones((), np.int64), index, index=(ARRAY,))
 
 
@@ -175,29 +177,38 @@ def embedding_bag(
         per_sample_weights = xp.reshape(per_sample_weights, shape=(-1, 1))
     bag, bags = _bags(input, offsets, include_last_offset)
     index = xp.reshape(input, shape=(prod(input.shape),))
-    if padding_idx is not None:  # what does not count goes to one more bag, which is dropped
-        bag = xp.where(index != padding_idx % weight.shape[0], bag, bags)
     rows = embedding(index, weight, padding_idx, max_norm, norm_type, scale_grad_by_freq)
-    if mode == "max":
-        return _largest(rows, bag, bags + 1, padding_idx is None)[:bags]
     if per_sample_weights is not None:
         rows = rows * per_sample_weights
-    summed = xp.embedding_rows(rows, bag, rows=bags + 1, padding_idx=None)[:bags]
+    if padding_idx is None:
+        return _reduced_bags(rows, bag, bags, mode, True)
+    # What does not count goes to one more bag, which is dropped.
+    used = values_of(index) != padding_idx % weight.shape[0]
+    bag = namespace_of(used, bag).where(used, bag, bags)
+    return _reduced_bags(rows, bag, bags + 1, mode, False)[:bags]
+
+
+def _reduced_bags(rows: Any, bag: Any, bags: int, mode: str, in_order: bool) -> Any:
+    """The rows of each bag reduced to one; `in_order` says that they stand side by side."""
+    if mode == "max":
+        return _largest(rows, bag, bags, in_order)
+    summed = xp.embedding_rows(rows, bag, rows=bags, padding_idx=None)
     if mode == "sum":
         return summed
-    counts = xp.maximum(_uses(bag, bags + 1)[:bags], 1)
-    return summed / xp.reshape(xp.astype(counts, dtype=raw_dtype(weight)), shape=(bags, 1))
+    ix = namespace_of(bag)
+    counts = ix.astype(ix.maximum(_uses(bag, bags), 1), dtype=raw_dtype(rows))
+    return summed / ix.reshape(counts, shape=(bags, 1))
 
 
 def _bags(input: Any, offsets: Any, include_last: bool) -> tuple[Any, int]:
-    """Which bag each index belongs to, a tensor, and how many bags there are."""
+    """Which bag each index belongs to, and how many bags there are."""
     if len(input.shape) == 2:
         if offsets is not None:
             raise ValueError(
                 "if input is 2D, then offsets has to be None, as input is treated is a mini-batch "
                 f"of fixed length sequences. However, found offsets of type {type(offsets)}"
             )
-        return wrap(np.repeat(np.arange(input.shape[0]), input.shape[1])), input.shape[0]
+        return np.repeat(np.arange(input.shape[0]), input.shape[1]), input.shape[0]
     if len(input.shape) != 1:
         raise ValueError(
             f"input has to be 1D or 2D Tensor, but got Tensor of dimension {input.ndim}"
@@ -223,7 +234,7 @@ def _bags(input: Any, offsets: Any, include_last: bool) -> tuple[Any, int]:
             f"offsets[-1] can not be greater than input's length ({n}), but got offsets[-1] of "
             f"{starts[-1]}"
         )
-    return wrap(np.repeat(np.arange(bags), np.diff(np.append(starts, n)))), bags
+    return np.repeat(np.arange(bags), np.diff(np.append(starts, n))), bags
 
 
 def _largest(rows: Any, bag: Any, bags: int, in_order: bool) -> Any:
@@ -235,20 +246,22 @@ def _largest(rows: Any, bag: Any, bags: int, in_order: bool) -> Any:
     if n == 0:
         return xp.embedding_rows(rows, bag, rows=bags, padding_idx=None)
     if not in_order:
-        order = xp.argsort(bag, axis=0, descending=False)
-        bag, rows = bag[order], rows[order]
+        order = namespace_of(bag).argsort(bag, axis=0, descending=False)
+        bag = namespace_of(bag).getitem(bag, order, index=(ARRAY,))
+        rows = xp.getitem(rows, order, index=(ARRAY,))
     counts = _uses(bag, bags)
-    first = xp.cumsum(counts, axis=0, reverse=False) - counts
-    longest = n if is_mapped(bag) else int(counts.array.max(initial=0))
-    table = xp.index_put(
-        np.full((bags, longest, width), -np.inf, raw_dtype(rows)), rows.detach(),
-        bag, np.arange(n) - first[bag], index=(ARRAY, ARRAY),
+    values = values_of(rows.detach())
+    ix, iv = namespace_of(bag), namespace_of(bag, values)
+    first = ix.cumsum(counts, axis=0, reverse=False) - counts
+    longest = n if is_mapped(bag) else int(counts.max(initial=0))
+    table = iv.index_put(
+        np.full((bags, longest, width), -np.inf, raw_dtype(rows)), values,
+        bag, np.arange(n) - ix.getitem(first, bag, index=(ARRAY,)), index=(ARRAY, ARRAY),
     )  # fmt: skip
-    chosen = xp.reshape(first, shape=(bags, 1)) + xp.argmax(table, axis=1, keepdims=False)
-    picked = xp.getitem(
-        rows, xp.minimum(chosen, n - 1), np.arange(width), index=(ARRAY, ARRAY)
-    )
-    return xp.where(xp.reshape(counts > 0, shape=(bags, 1)), picked, 0.0)
+    chosen = ix.reshape(first, shape=(bags, 1)) + iv.argmax(table, axis=1, keepdims=False)
+    chosen = iv.minimum(chosen, n - 1)
+    picked = xp.getitem(rows, chosen, np.arange(width), index=(ARRAY, ARRAY))
+    return xp.where(ix.reshape(counts > 0, shape=(bags, 1)), picked, 0.0)
 
 
 for _f in (embedding, embedding_bag):
