@@ -50,6 +50,9 @@ class Tag:
         """Apply a primitive whose newest boxes are this tag's."""
         raise NotImplementedError
 
+    def adopt(self, x: Tensor) -> None:
+        """Told of a tensor that has become a box of this tag."""
+
     def zeros_like(self, x: Tensor) -> Tensor:
         """What `x` becomes when it turns into a box of this tag without changing its value."""
         raise NotImplementedError
@@ -311,6 +314,7 @@ def take_over(x: Any, value: Tensor) -> None:
     if isinstance(value, Box):
         x.__class__ = type(value)
         x.tag, x.inner = value.tag, value.inner
+        x.tag.adopt(x)
     elif x._box is not None:
         x.__class__ = Tensor
     x.array, x.node = value.array, value.node
