@@ -25,6 +25,14 @@ def test_docstrings(name):
     assert runner.failures == 0
 
 
+@pytest.mark.parametrize("path", sorted((ROOT / "docs").glob("*.md")), ids=lambda p: p.name)
+def test_documents(path):
+    found = doctest.testfile(
+        str(path), module_relative=False, optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
+    )
+    assert found.failed == 0
+
+
 def test_readme_blocks(capsys):
     pytest.importorskip("sklearn")
     scope: dict = {}

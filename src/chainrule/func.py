@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from chainrule.custom import custom_jvp, custom_rule, custom_vjp
 from chainrule.transforms.gradient import grad, grad_and_value, vjp
 from chainrule.transforms.jacobian import hessian, jacfwd, jacrev
 from chainrule.transforms.mapping import vmap
@@ -10,6 +11,9 @@ from chainrule.transforms.series import mixed_derivative, nth_derivative, ode_se
 from chainrule.transforms.tangents import jvp, linearize
 
 __all__ = [
+    "custom_jvp",
+    "custom_rule",
+    "custom_vjp",
     "divergence",
     "hessian_diagonal",
     "hvp",

@@ -7,10 +7,11 @@ from typing import Any
 
 from chainrule.core.tensor import Tensor
 from chainrule.nn.module import Module
+from chainrule.nn.normalization import _BatchNorm
 from chainrule.nn.utils import stateless
 from chainrule.ops.api import FUNCTIONS
 
-__all__ = ["functional_call", "stack_module_state"]
+__all__ = ["functional_call", "replace_all_batch_norm_modules_", "stack_module_state"]
 
 
 def functional_call(
@@ -144,3 +145,25 @@ def _stacked_leaf(name: str, tensors: list[Any]) -> Tensor:
         )
     stacked = FUNCTIONS["stack"](tensors)
     return stacked.detach().requires_grad_() if recorded == {True} else stacked
+
+
+def replace_all_batch_norm_modules_(root: Module) -> Module:
+    """Let all batch norms of a network forget their running statistics, in place.
+
+    They then always use the statistics of the batch at hand.  Running ones are updated in place,
+    which examples that have batches of their own but share the network cannot do.
+
+    Args:
+        root: the network, which is returned.
+
+    >>> import chainrule as cr
+    >>> from chainrule.func_modules import replace_all_batch_norm_modules_
+    >>> net = replace_all_batch_norm_modules_(cr.nn.BatchNorm1d(3))
+    >>> cr.func.vmap(net)(cr.ones(5, 2, 3)).shape
+    chainrule.Size([5, 2, 3])
+    """
+    for module in root.modules():
+        if isinstance(module, _BatchNorm) and module.track_running_stats:
+            module.running_mean = module.running_var = module.num_batches_tracked = None
+            module.track_running_stats = False
+    return root

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.core.boxes import take_over
 from chainrule.core.dtypes import category, is_inexact
 from chainrule.core.modes import is_recording
 from chainrule.core.node import Leaf
@@ -93,6 +94,11 @@ def detach_(self: Tensor) -> Tensor:
     Raises:
         RuntimeError: for a view, whose base would keep its record.
     """
+    if self._box is not None:
+        if self._view is not None:
+            raise RuntimeError("Can't detach views in-place. Use detach() instead.")
+        take_over(self, self.detach())
+        return self
     if self._view is not None and self.node is not None:
         raise RuntimeError("Can't detach views in-place. Use detach() instead.")
     self.node = None
@@ -106,6 +112,15 @@ def _set_data(self: Tensor, value: Any) -> None:
     if array is self.array:
         return
     node = self.node
+    if value._box is not None or self._box is not None:
+        if node is not None:
+            raise RuntimeError(
+                "the data of a tensor that requires grad cannot be replaced by a tensor that "
+                "belongs to a running transform, which would outlive it"
+            )
+        take_over(self, value.detach())
+        self._view = self._views = None
+        return
     if node is not None:
         if not is_inexact(array.dtype):
             raise RuntimeError(
@@ -179,10 +194,24 @@ def numpy(self: Tensor, *, force: bool = False) -> np.ndarray:
     >>> cr.ones(2).numpy()
     array([1., 1.], dtype=float32)
     """
-    if self.node is not None and not force:
-        raise RuntimeError(_NUMPY)
+    if (self.node is not None or self._box is not None) and not force:
+        raise _not_an_array(self)
     array: np.ndarray = self.array
-    return array
+    return array if self._box is None else np.asarray(array)
+
+
+def _not_an_array(x: Tensor) -> RuntimeError:
+    """Why a tensor cannot be an array: it requires grad, carries a derivative, or is mapped."""
+    if x._box is None:
+        return RuntimeError(_NUMPY)
+    if not isinstance(x.array, np.ndarray):
+        np.asarray(x.array)  # raises
+    return RuntimeError(
+        f"Can't convert a tensor that carries derivatives ({x.tag.title}) to a NumPy array or a "
+        "number, which would silently drop them. Call the function of the same name in chainrule "
+        "on the tensor (chainrule.sin for numpy.sin or math.sin), or use tensor.detach() or "
+        "tensor.item() to say so."
+    )
 
 
 def _array(self: Tensor, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
@@ -191,6 +220,8 @@ def _array(self: Tensor, dtype: Any = None, copy: bool | None = None) -> np.ndar
     Raises:
         RuntimeError: if the tensor requires grad, because the gradient would be lost silently.
     """
+    if self._box is not None:
+        raise _not_an_array(self)
     if self.node is not None:
         raise RuntimeError(
             f"{_NUMPY} Or keep the gradient: call the function of the same name in chainrule "
@@ -218,6 +249,8 @@ def _scalar(self: Tensor, target: str) -> Any:
             f"only one element tensors can be converted to Python scalars, not {self.array.size} "
             "elements; reduce the tensor first, for example with .sum()"
         )
+    if self._box is not None:
+        raise _not_an_array(self)
     if self.node is not None and is_recording():
         raise RuntimeError(
             f"{target}() of a tensor that requires grad would silently drop its gradient. Use "
@@ -274,7 +307,7 @@ def _bool(self: Tensor) -> bool:
 def _len(self: Tensor) -> int:
     if self.array.ndim == 0:
         raise TypeError("len() of a 0-d tensor")
-    return len(self.array)
+    return int(self.array.shape[0])
 
 
 def _contains(self: Tensor, element: Any) -> bool:
@@ -293,7 +326,7 @@ def _reversed(self: Tensor) -> Any:
 
 
 def _format(self: Tensor, spec: str) -> str:
-    if self.array.ndim == 0 and type(self) is Tensor:
+    if self.array.ndim == 0 and (type(self) is Tensor or (spec and self._box is not None)):
         return format(item(self), spec)
     return object.__format__(self, spec)
 
@@ -325,12 +358,22 @@ def _rebuild(cls: Any, array: Any, requires_grad: bool, attributes: dict[str, An
 
 
 def _reduce(self: Tensor, protocol: Any) -> Any:
+    if self._box is not None:
+        raise RuntimeError(
+            f"Cannot pickle a tensor that belongs to a running transform ({self.tag.title}): "
+            "return it from the function, or pickle tensor.detach()"
+        )
     return _rebuild, (type(self), self.array, self.node is not None, dict(self.__dict__))
 
 
 def _deepcopy(self: Tensor, memo: dict[int, Any]) -> Any:
     if id(self) in memo:
         return memo[id(self)]
+    if self._box is not None:
+        raise RuntimeError(
+            f"Cannot deepcopy a tensor that belongs to a running transform ({self.tag.title}), "
+            "which knows its derivatives. Use tensor.clone() to copy it."
+        )
     if not self.is_leaf:
         raise RuntimeError(
             "Only Tensors created explicitly by the user (graph leaves) support the deepcopy "
@@ -346,7 +389,7 @@ def _deepcopy(self: Tensor, memo: dict[int, Any]) -> Any:
 
 
 def _dlpack(self: Tensor, **kwargs: Any) -> Any:
-    if self.node is not None:
+    if self.node is not None or self._box is not None:
         raise BufferError(
             "Can't export tensors that require gradient, use tensor.detach() to export a tensor "
             "without it."

@@ -38,6 +38,21 @@ def test_double_well_ends_in_the_minimum(tmp_path, capsys):
     assert f"wrote {tmp_path / 'double_well.png'}" in capsys.readouterr().out
 
 
+def test_pendulum_follows_the_elliptic_functions(tmp_path, capsys):
+    pytest.importorskip("matplotlib")
+    pytest.importorskip("scipy")
+    pendulum = import_module("pendulum")
+    y0 = {"angle": np.array(2.5), "speed": np.array(0.0)}
+    times, series = pendulum.odeint_taylor(pendulum.pendulum, y0, 12.0, 20, 1e-15)
+    ts = np.linspace(0, 12, 50)
+    error = np.abs(pendulum.angles(times, series, ts) - pendulum.exact(ts, 2.5))
+    assert error.max() < 1e-12
+    assert len(times) < 40
+    pendulum.main(["--out", str(tmp_path), "--end", "5", "--orders", "10", "20"])
+    assert (tmp_path / "pendulum.png").stat().st_size > 10_000
+    assert "order 20:" in capsys.readouterr().out
+
+
 def test_digits_reads_97_percent(digits, tmp_path, capsys):
     assert digits.main(["--out", str(tmp_path)]) >= 0.97
     written = capsys.readouterr().out

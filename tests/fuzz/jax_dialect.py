@@ -6,17 +6,20 @@ from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from tests.fuzz.program import Pair
 
 jax.config.update("jax_enable_x64", True)
+jax.config.update("jax_disable_most_optimizations", True)  # every program runs once
 jax.tree_util.register_dataclass(Pair, ["left", "right"], [])
 
 float64 = jnp.float64
 
 
 def tensor(data, dtype=None):
-    return jnp.asarray(data, dtype)
+    """Indices and masks stay NumPy's: they are constants even while JAX traces."""
+    return np.asarray(data) if dtype is None else jnp.asarray(data, dtype)
 
 
 def zeros(*shape, dtype):
@@ -65,6 +68,11 @@ def taylor(f, x, v, order):
     return coefficients
 
 
+def sqrt(x):
+    """The square root, with derivative 0 instead of nan where a program does not select it."""
+    return jnp.where(x > 0, jnp.sqrt(jnp.where(x > 0, x, 1.0)), jnp.nan)
+
+
 def derivative(f):
     return lambda t: jax.jvp(f, (t,), (1.0,))[1]
 
@@ -83,7 +91,7 @@ NAMES = dict(
     tanh=jnp.tanh,
     exp=jnp.exp,
     expm1=jnp.expm1,
-    sqrt=jnp.sqrt,
+    sqrt=sqrt,
     rsqrt=jax.lax.rsqrt,
     log=jnp.log,
     log1p=jnp.log1p,
@@ -152,5 +160,20 @@ NAMES = dict(
         vmap=vmap,
     ),
 )
+
+def examine(program, x, v, w):
+    """Value, gradient and Hessian-vector product of a program's weighted outputs, in float64."""
+    f = program.load(NAMESPACE, "jax")
+    loss = lambda x: jnp.sum(f(x) * w)
+
+    def everything(x, v):
+        value, g = jax.value_and_grad(loss)(x)
+        return value, g, jax.jvp(jax.grad(loss), (x,), (v,))[1]
+
+    if program.branches:  # on values, which only a run without compilation has
+        with jax.disable_jit():
+            return everything(jnp.asarray(x), jnp.asarray(v))
+    return jax.jit(everything)(x, v)
+
 
 NAMESPACE = {"cr": SimpleNamespace(**NAMES), "Pair": Pair}

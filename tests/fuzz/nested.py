@@ -141,7 +141,8 @@ def define_inner(
     name, argument = b.name("g"), b.name("t")
     names = [b.name("u") for _ in parts]
     for n, v, shape, is_mapped in zip(names, parts, shapes, mapped, strict=True):
-        made = Var(n, shape, v.mapped or is_mapped, Memory(scope.home, held=True))
+        # Under vmap a reverse transform maps its input, whatever it was.
+        made = Var(n, shape, v.mapped or is_mapped or inner.in_vmap, Memory(scope.home, held=True))
         inner.variables.append(made)
     if packing is None:
         header = f"def {name}({', '.join(names)}):"
@@ -405,7 +406,7 @@ def jacobian(b: Builder, scope: Scope) -> None:
         return out.name
 
     mode = b.pick(["jacrev", "jacfwd"])
-    # Inside jacfwd a reverse transform maps its input, so nothing there may branch on a value.
+    # jacfwd maps tangents only, but a reverse transform inside it maps its input.
     inner = define_inner(b, scope, [v], [v.shape], result, [mode == "jacfwd"])
     take = inner.packing.take[0] if inner.packing is not None else ""
     text = f"cr.func.{mode}({inner.name})({inner.arguments[0]}){take}"

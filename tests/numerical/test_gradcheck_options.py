@@ -7,6 +7,7 @@ import pytest
 
 import chainrule as cr
 from chainrule.autograd import Function, GradcheckError, gradcheck, gradgradcheck
+from chainrule.core.boxes import is_box
 
 
 def leaf(*shape, dtype=np.float64, seed=0, lib=cr):
@@ -18,32 +19,21 @@ def leaf(*shape, dtype=np.float64, seed=0, lib=cr):
 
 
 class Exp(Function):
-    """exp with a jvp that a subclass may spoil."""
-
-    factor = 1.0
+    """exp; subclasses spoil its derivative."""
 
     @staticmethod
-    def forward(x):
+    def forward(ctx, x):
+        ctx.save_for_backward(x.exp())
         return x.exp()
-
-    @staticmethod
-    def setup_context(ctx, inputs, output):
-        ctx.save_for_backward(output)
-        ctx.save_for_forward(output)
 
     @staticmethod
     def backward(ctx, g):
         return g * ctx.saved_tensors[0]
 
-    @staticmethod
-    def jvp(ctx, t):
-        return t * ctx.saved_tensors[0]
 
-
-class WrongJvp(Exp):
-    @staticmethod
-    def jvp(ctx, t):
-        return -t * ctx.saved_tensors[0]
+def wrong_forward(x):
+    """exp, but in forward mode with the tangent's sign flipped."""
+    return (2 * x.detach() - x if is_box(x) else x).exp()
 
 
 @pytest.mark.parametrize("fast_mode", [False, True])
@@ -53,11 +43,10 @@ def test_forward_mode(fast_mode):
     assert gradcheck(
         lambda x: x @ x.T, x, check_forward_ad=True, check_backward_ad=False, fast_mode=fast_mode
     )
-    assert gradcheck(Exp.apply, x, check_forward_ad=True, fast_mode=fast_mode)
     with pytest.raises(GradcheckError, match="Jacobian computed with forward mode mismatch") as e:
-        gradcheck(WrongJvp.apply, x, check_forward_ad=True, fast_mode=fast_mode)
+        gradcheck(wrong_forward, x, check_forward_ad=True, fast_mode=fast_mode)
     assert "sign is flipped" in e.value.cause
-    assert gradcheck(WrongJvp.apply, x, fast_mode=fast_mode)
+    assert gradcheck(wrong_forward, x, fast_mode=fast_mode)
 
 
 @pytest.mark.parametrize("fast_mode", [False, True])
@@ -68,11 +57,8 @@ def test_complex_forward_mode(fast_mode):
     assert gradcheck(lambda z: z.conj() * z.abs(), z, **options)
     assert gradcheck(lambda x: x * (1 + 2j), leaf(2), **options)
 
-    class Wrong(WrongJvp):
-        pass
-
     with pytest.raises(GradcheckError, match="imaginary part of complex inputs only"):
-        gradcheck(Wrong.apply, z, check_backward_ad=False, **options)
+        gradcheck(wrong_forward, z, check_backward_ad=False, **options)
 
 
 def test_forward_over_reverse():
@@ -250,3 +236,90 @@ def test_signature_is_pytorchs():
         assert [(p.name, p.kind, p.default) for p in ours.values()] == [
             (p.name, p.kind, p.default) for p in theirs.values()
         ]
+
+
+def test_in_place_inside():
+    def f(x):
+        v = x.clone()
+        v[1:] *= 2
+        v.mul_(x)
+        return v
+
+    x = leaf(3)
+    options = {"check_batched_grad": True, "check_forward_ad": True}
+    assert gradcheck(f, x, check_batched_forward_grad=True, **options)
+    assert gradgradcheck(f, x, check_fwd_over_rev=True)
+
+
+def test_networks_with_their_parameters():
+    cr.manual_seed(0)
+    net = cr.nn.Sequential(cr.nn.Linear(3, 4), cr.nn.Tanh(), cr.nn.LayerNorm(4)).double()
+    x = leaf(2, 3)
+    f = lambda x, *parameters: net(x)
+    assert gradcheck(f, (x, *net.parameters()), check_batched_grad=True)
+    assert gradgradcheck(f, (x, *net.parameters()))
+
+
+def test_outputs_and_cotangents_of_all_sorts():
+    x, w = leaf(3), leaf(2, seed=1)
+    for fast_mode in (False, True):
+        assert gradcheck(lambda x: (x * 2, w * 3), x, fast_mode=fast_mode)
+        assert gradcheck(lambda x: [x * 2, None, x.sum(), x.argmax()], [x], fast_mode=fast_mode)
+        assert gradcheck(lambda x: w * 1, x, fast_mode=fast_mode)
+    with cr.no_grad():
+        assert gradcheck(lambda x: x * 2, x)
+    constant = cr.ones(3, dtype=cr.float64)
+    assert gradgradcheck(lambda x: (x**3, x.sin()), x, (constant, leaf(3, seed=2)))
+    z = leaf(2, dtype=np.complex128)
+    assert gradgradcheck(lambda z: z * z.abs(), z, check_fwd_over_rev=True)
+    assert gradgradcheck(lambda z: (z * z.conj()).real, z, fast_mode=True)
+
+
+def test_hooks_are_part_of_backward():
+    x = leaf(3)
+    x.register_hook(lambda g: 2 * g)
+    with pytest.raises(GradcheckError) as caught:
+        gradcheck(lambda x: x * 3, x)
+    assert "2 times" in caught.value.cause
+    assert caught.value.__context__ is None
+
+
+class WithJvp(Function):
+    """sin with every rule of its own."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x):
+        return x.sin()
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        ctx.save_for_backward(*inputs)
+        ctx.save_for_forward(*inputs)
+
+    @staticmethod
+    def backward(ctx, g):
+        return g * ctx.saved_tensors[0].cos()
+
+    @staticmethod
+    def jvp(ctx, t):
+        return t * ctx.saved_tensors[0].cos()
+
+
+class WithWrongJvp(WithJvp):
+    @staticmethod
+    def jvp(ctx, t):
+        return -t * ctx.saved_tensors[0].cos()
+
+
+@pytest.mark.parametrize("fast_mode", [False, True])
+def test_custom_functions(fast_mode):
+    x = leaf(2, 3)
+    options = {"check_forward_ad": True, "fast_mode": fast_mode}
+    assert gradcheck(WithJvp.apply, x, check_batched_grad=True, **options)
+    assert gradgradcheck(WithJvp.apply, x, check_fwd_over_rev=True, fast_mode=fast_mode)
+    with pytest.raises(GradcheckError, match="computed with forward mode mismatch") as caught:
+        gradcheck(WithWrongJvp.apply, x, **options)
+    assert "sign is flipped" in caught.value.cause
+    assert gradcheck(WithWrongJvp.apply, x, fast_mode=fast_mode)

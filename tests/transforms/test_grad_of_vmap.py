@@ -6,7 +6,7 @@ import chainrule as cr
 from chainrule.func import grad, vjp, vmap
 
 from . import programs as p
-from .programs import A, POINT, against, is_number, near, number
+from .programs import POINT, A, against, is_number, near, number
 
 ROWS = np.stack([POINT, POINT[::-1], POINT * 0.5])
 

@@ -6,7 +6,7 @@ import chainrule as cr
 from chainrule.func import jvp, vmap
 
 from . import programs as p
-from .programs import A, POINT, against, is_number, near, number
+from .programs import POINT, A, against, is_number, near, number
 
 TestJvpOfVmap = against(p.jvp, p.vmap)
 TestLinearizeOfVmap = against(p.linearize, p.vmap)

@@ -6,7 +6,7 @@ import chainrule as cr
 from chainrule.func import grad, grad_and_value, vjp, vmap
 
 from . import programs as p
-from .programs import A, POINT, against, near
+from .programs import POINT, A, against, near
 
 ROWS = np.stack([POINT, POINT[::-1], POINT * 0.5])
 

@@ -6,7 +6,7 @@ import chainrule as cr
 from chainrule.func import jvp, linearize, vmap
 
 from . import programs as p
-from .programs import A, POINT, against, near, number
+from .programs import POINT, A, against, near, number
 
 TestVmapOfJvp = against(p.vmap, p.jvp)
 TestVmapOfLinearize = against(p.vmap, p.linearize)

@@ -8,7 +8,7 @@ import chainrule as cr
 from chainrule.func import nth_derivative, ode_series, taylor, vmap
 
 from . import programs as p
-from .programs import A, POINT, against_differences, near, number
+from .programs import POINT, A, against_differences, near, number
 
 TestVmapOfTaylor = against_differences(p.vmap, p.taylor)
 TestTaylorOfVmap = against_differences(p.taylor, p.vmap)

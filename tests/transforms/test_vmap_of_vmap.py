@@ -6,7 +6,7 @@ import chainrule as cr
 from chainrule.func import vmap
 
 from . import programs as p
-from .programs import A, POINT, against, near
+from .programs import POINT, A, against, near
 
 TestVmapOfVmap = against(p.vmap, p.vmap)
 B = A + 0.1

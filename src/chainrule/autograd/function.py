@@ -18,6 +18,7 @@ import numpy as np
 from chainrule.autograd.function_rules import DELAYED, FunctionPrimitive
 from chainrule.autograd.grad_mode import no_grad
 from chainrule.core import inplace
+from chainrule.core.boxes import Box, bottom
 from chainrule.core.dtypes import is_inexact
 from chainrule.core.engine import check_alive
 from chainrule.core.modes import Mode, as_mode, get_mode, is_recording
@@ -39,6 +40,7 @@ class FunctionCtx:
     needs_input_grad: tuple[bool, ...] = ()
     _materialize = True
     _node: ReferenceType[Node] | None = None
+    _outer: FunctionCtx | None = None  # of the batched form, in whose methods this one is used
 
     def __init__(self) -> None:
         self._save: tuple[Any, ...] = ()
@@ -48,6 +50,33 @@ class FunctionCtx:
         # Where each saved value comes from: an input's or output's number, or its own node.
         self._origins: tuple[tuple[str, Any], ...] = ()
         self._in_jvp = False
+        # The numbers of the outputs that were marked as not differentiable.
+        self._constant_outputs: tuple[int, ...] = ()
+
+    def _settle(self, outputs: Sequence[Any]) -> None:
+        """Check what `forward` said of these outputs, and remember which are constant.
+
+        Raises:
+            RuntimeError: if an argument marked dirty is not among them.
+        """
+        for x in self._dirty:
+            if not _among(x, outputs):
+                raise RuntimeError(
+                    "Some elements marked as dirty during the forward method were not returned as "
+                    "output. The inputs that are modified inplace must all be outputs of the "
+                    "Function."
+                )
+        self._constant_outputs = tuple(
+            [i for i, o in enumerate(outputs) if _among(o, self._constant)]
+        )
+
+    def _parents(self) -> tuple[Node | None, ...]:
+        """The nodes of the arguments, as far as they are recorded."""
+        ctx = self
+        while ctx._outer is not None:
+            ctx = ctx._outer
+        node = None if ctx._node is None else ctx._node()
+        return () if node is None else node.parents
 
     def save_for_backward(self, *tensors: Tensor | None) -> None:
         """Keep tensors for `backward`, which finds them in `saved_tensors`."""
@@ -77,14 +106,15 @@ class FunctionCtx:
             RuntimeError: if a backward pass has freed them, or they were overwritten.
         """
         node = None if self._node is None else self._node()
+        forward = self._in_jvp and len(self._save_forward) > 0
         if node is None:
-            return self._save_forward if self._in_jvp else self._save
+            return self._save_forward if forward else self._save
         check_alive([node])
         values = [
             _revived(node, a, o) for a, o in zip(unpack(node.args), self._origins, strict=True)
         ]
         split = len(values) - len(self._save_forward)
-        return tuple(values[split:] if self._in_jvp else values[:split])
+        return tuple(values[split:] if forward else values[:split])
 
 
 def _checked_saved(tensors: tuple[Any, ...], what: str) -> tuple[Any, ...]:
@@ -198,7 +228,12 @@ class Function:
         """
         for x in args:
             if getattr(x, "_box", None) is not None:
-                return x._box.process(cls.prim, args, {})
+                return cls.prim.apply(args, {})
+        return cls._run(args)[0]
+
+    @classmethod
+    def _run(cls, args: Sequence[Any]) -> tuple[Any, FunctionCtx, Node | None]:
+        """Result, context and node of one application to arguments without boxes."""
         ctx = FunctionCtx()
         ctx.needs_input_grad = tuple(isinstance(a, Tensor) and a.node is not None for a in args)
         with no_grad():
@@ -206,23 +241,43 @@ class Function:
                 output = cls.forward(ctx, *args)
             else:
                 output = cls.forward(*args)
-                cls.setup_context(ctx, args, output)
+                cls.setup_context(ctx, tuple(args), output)
         outputs = output if isinstance(output, tuple) else (output,)
-        _check_dirty(ctx, outputs)
+        ctx._settle(outputs)
+        node = None
         if any(ctx.needs_input_grad) and is_recording():
-            outputs = _record(cls.prim, ctx, args, outputs, isinstance(output, tuple))
+            node, outputs = _record(cls.prim, ctx, args, outputs, isinstance(output, tuple))
         else:
             outputs = tuple(_alias_input(o, args, ctx) for o in outputs)
-        return outputs if isinstance(output, tuple) else outputs[0]
+        return (outputs if isinstance(output, tuple) else outputs[0]), ctx, node
 
+    @classmethod
+    def _context(cls, args: Sequence[Any], output: Any) -> FunctionCtx:
+        """The context of an application to boxes, whose values at this level are given.
 
-def _check_dirty(ctx: FunctionCtx, outputs: Sequence[Any]) -> None:
-    for x in ctx._dirty:
-        if not _among(x, outputs):
+        Raises:
+            RuntimeError: if there is no `setup_context`.
+        """
+        if not cls._defines("setup_context"):
             raise RuntimeError(
-                "Some elements marked as dirty during the forward method were not returned as "
-                "output. The inputs that are modified inplace must all be outputs of the Function."
+                "In order to use an autograd.Function with functorch transforms (vmap, grad, jvp, "
+                f"jacrev, ...), it must override the setup_context staticmethod: {cls.__name__} has "
+                "a forward(ctx, ...) that computes and saves at once, and under nested transforms "
+                "every level saves its own values. Split it into forward(...) and "
+                "setup_context(ctx, inputs, output)."
             )
+        ctx = FunctionCtx()
+        ctx.needs_input_grad = tuple(
+            isinstance(a, Tensor) and bottom(a).node is not None for a in args
+        )
+        cls.setup_context(ctx, tuple(args), output)
+        ctx._settle(output if isinstance(output, tuple) else (output,))
+        return ctx
+
+    @classmethod
+    def _defines(cls, name: str) -> bool:
+        """Whether a subclass defines the method."""
+        return getattr(cls, name) is not getattr(Function, name)
 
 
 def _among(x: Any, items: Sequence[Any]) -> bool:
@@ -238,7 +293,7 @@ def _alias_input(o: Any, args: Sequence[Any], ctx: FunctionCtx) -> Any:
 
 def _record(
     prim: FunctionPrimitive, ctx: FunctionCtx, args: Sequence[Any], outputs: Any, several: bool
-) -> tuple[Any, ...]:
+) -> tuple[Node, tuple[Any, ...]]:
     """Write the node and give the outputs their places on it."""
     for x in ctx._dirty:
         inplace.check_writable(x)
@@ -252,7 +307,7 @@ def _record(
         None,
         {"ctx": ctx, "positions": positions, "count": len(args)},
         tuple(t.node for t in tensors),
-        caller(3),
+        caller(4),
     )
     arrays = tuple(o.array if isinstance(o, Tensor) else None for o in outputs)
     inexact = [a.dtype for a in arrays if a is not None and is_inexact(a.dtype)]
@@ -268,7 +323,7 @@ def _record(
     if isinstance(mode, Mode):
         values = [t.array for t in tensors]
         after_record(node, tuple(a for a in arrays if a is not None), as_mode(mode), values)
-    return placed
+    return node, placed
 
 
 def _origin(saved: Any, inputs: Sequence[Any], outputs: Any, dirty: Any) -> tuple[str, Any]:
@@ -326,13 +381,17 @@ def once_differentiable(fn: Callable[..., Any]) -> Callable[..., Any]:
     def wrapper(ctx: Any, *args: Any) -> Any:
         with no_grad():
             outputs = fn(ctx, *args)
-        parents = tuple(a.node for a in args if isinstance(a, Tensor))
+        # What was saved goes into the result as well as the cotangents.
+        saved = ctx._parents() if isinstance(ctx, FunctionCtx) else ()
+        parents = (*saved, *[bottom(a).node for a in args if isinstance(a, Tensor)])
         if not is_recording() or all(p is None for p in parents):
             return outputs
 
         def delayed(o: Any) -> Any:
             if not isinstance(o, Tensor):
                 return o
+            if isinstance(o, Box):
+                return o.tag.mapped_inner(o, delayed)
             node = make_node(DELAYED, (), None, None, parents, caller(2))
             node.shape, node.dtype = o.array.shape, o.array.dtype
             return wrap(o.array, node)

@@ -131,20 +131,18 @@ def gradcheck(
         raise ValueError(f"eps, the step of the differences, must be positive, got {eps}")
     args = _checked_inputs(inputs)
     try:
-        probe = Probe(func, args, eps)
-        check = Check(probe, atol, rtol, nondet_tol, fast_mode)
-        check.run(check_backward_ad, check_forward_ad, check_grad_dtypes)
-        if not check.outs:
-            return True
-        if check_batched_forward_grad:
-            check_batched_forward(probe)
-        if check_backward_ad:
-            outs = [o for _, o in check.outs]
-            check_zero_cotangent(check.joint, bool(masked), check_grad_dtypes)
-            if check_batched_grad:
-                check_batched_pull(check.outs, check.variables, probe.variables)
-            if check_undefined_grad:
-                check_undefined(outs, check.variables)
+        with enable_grad():
+            probe = Probe(func, args, eps)
+            check = Check(probe, atol, rtol, nondet_tol, fast_mode)
+            check.run(check_backward_ad, check_forward_ad, check_grad_dtypes)
+            if check.outs and check_batched_forward_grad:
+                check_batched_forward(probe)
+            if check.outs and check_backward_ad:
+                check_zero_cotangent(check.joint, bool(masked), check_grad_dtypes)
+                if check_batched_grad:
+                    check_batched_pull(check.outs, check.variables, probe.variables)
+                if check_undefined_grad:
+                    check_undefined([o for _, o in check.outs], check.variables)
     except GradcheckError:
         if raise_exception:
             raise
@@ -159,9 +157,8 @@ def _random_like(out: Tensor, which: int, non_contiguous: bool) -> Tensor:
     v = np.asarray(rng.uniform(-1, 1, shape))
     if out.array.dtype.kind == "c":
         v = v + 1j * rng.uniform(-1, 1, shape)
-    made: Tensor = wrap(
-        v.astype(out.array.dtype)[..., 0] if non_contiguous else v.astype(out.array.dtype)
-    )
+    v = v.astype(out.array.dtype)
+    made: Tensor = wrap(v[..., 0] if non_contiguous else v)
     set_requires_grad(made, True)
     return made
 

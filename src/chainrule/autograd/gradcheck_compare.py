@@ -58,13 +58,15 @@ class Check:
         Raises:
             GradcheckError: if they disagree.
         """
-        self.probe.quiet = True
-        try:
-            self._run(reverse, forward, check_dtypes)
-        except Exception:
-            self.probe.quiet = False
+        for quiet in (True, False):
+            self.probe.quiet = quiet
             self._jacobians.clear()
-            self._run(reverse, forward, check_dtypes)
+            try:
+                self._run(reverse, forward, check_dtypes)
+                return
+            except Exception:
+                if not quiet:
+                    raise
 
     def _run(self, reverse: bool, forward: bool, check_dtypes: bool) -> None:
         if not self.outs:

@@ -26,13 +26,19 @@ def as_tuple(x: Any) -> tuple[Any, ...]:
     return tuple(x) if isinstance(x, (tuple, list)) else (x,)
 
 
-@lru_cache(maxsize=64)
 def unit_vector(size: int, which: int) -> Array:
     """A random vector of length 1 with entries ≥ 0, always the same for the same arguments."""
+    return _small_vector(size, which) if size <= 1 << 14 else _make_vector(size, which)
+
+
+def _make_vector(size: int, which: int) -> Array:
     vector = np.random.default_rng(which).random(size)
     vector /= max(float(np.linalg.norm(vector)), 1e-300)
     vector.setflags(write=False)
     return vector
+
+
+_small_vector = lru_cache(maxsize=64)(_make_vector)
 
 
 class Probe:

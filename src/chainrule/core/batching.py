@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-
 from chainrule.core.namespaces import recorded
 from chainrule.core.tensor import Tensor
 

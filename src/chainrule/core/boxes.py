@@ -11,18 +11,19 @@ family of views; so does writing a box into an ordinary tensor.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from itertools import count
+from math import prod
 from typing import Any
 
-from chainrule.core.namespaces import recorded
+from chainrule.core.namespaces import raw, recorded
 from chainrule.core.primitive import REGISTRY, Primitive
 from chainrule.core.source import caller, describe
-from chainrule.core.tensor import Tensor, note_view, put_view
+from chainrule.core.tensor import Tensor, as_array, note_view, put_view, set_requires_grad, wrap
 
-_next_level = count(1).__next__
+next_level = count(1).__next__
 
 
 class Tag:
@@ -40,7 +41,7 @@ class Tag:
     randomness: Any = None
 
     def __init__(self, title: str) -> None:
-        self.level = _next_level()
+        self.level = next_level()
         self.alive = True
         self.title = title
         self.place = caller(1)
@@ -62,6 +63,20 @@ class Box(Tensor):
     tag: Any
     inner: Any
 
+    @property
+    def requires_grad(self) -> bool:
+        """Whether operations on the tensor are recorded for differentiation."""
+        return bottom(self).node is not None
+
+    @requires_grad.setter
+    def requires_grad(self, value: bool) -> None:
+        set_requires_grad(self, value)  # raises
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether the tensor was made by the user rather than by a recorded operation."""
+        return bottom(self).is_leaf
+
     def parts(self) -> list[Any]:
         """The inner tensors; None stands for zero."""
         raise NotImplementedError
@@ -75,7 +90,7 @@ def process(prim: Primitive, args: Sequence[Any], params: dict[str, Any] | None)
     """
     tag = newest(args)
     if not tag.alive:
-        raise escaped(tag, prim.name)
+        raise escaped(tag, f"{prim.name}()")
     return tag.process(prim, args, params or {})
 
 
@@ -102,6 +117,20 @@ def is_mapped(x: Any) -> bool:
     return isinstance(x, Box) and getattr(x.array, "is_mapped", False)
 
 
+def values_of(x: Any) -> Any:
+    """The array of a tensor (or the array given); a tensor that is mapped over stays a tensor.
+
+    For computations with integers and conditions, which have no derivative: as fast as NumPy where
+    nothing is mapped.  `namespace_of` gives the functions to compute with.
+    """
+    return x if is_mapped(x) else getattr(x, "array", x)
+
+
+def namespace_of(*values: Any) -> Any:
+    """The namespace for values of which some may be tensors."""
+    return recorded if any([isinstance(x, Tensor) for x in values]) else raw
+
+
 def refuse_mapped(x: Any, name: str, instead: str) -> None:
     """Raise if `x` is mapped over, for an operation whose result's shape depends on the values.
 
@@ -116,15 +145,26 @@ def refuse_mapped(x: Any, name: str, instead: str) -> None:
         )
 
 
+def opened(x: Any) -> tuple[Tensor, list[Any]]:
+    """The tensor inside a box, primal at every level, and the vmaps that map it, newest first."""
+    x = x.detach()
+    mapping = []
+    while isinstance(x, Box):
+        mapping.append(x.tag)
+        x = x.inner
+    found: Tensor = x
+    return found, mapping
+
+
 def any_box(args: Sequence[Any]) -> bool:
     """Whether there is a box among the values."""
-    return any([isinstance(x, Box) for x in args])
+    return any(isinstance(x, Box) for x in args)
 
 
 def escaped(tag: Tag, what: str) -> RuntimeError:
     """The error for a box that is used after its transform has returned."""
     return RuntimeError(
-        f"{what}() got a tensor that belongs to a call of {tag.title} that has already returned "
+        f"{what} got a tensor that belongs to a call of {tag.title} that has already returned "
         f"({describe(*tag.place)}): the function given to {tag.title} stored it, or wrote it into "
         "a tensor from outside. Return it from the function instead."
     )
@@ -146,59 +186,127 @@ def entered(tag: Any) -> Iterator[Any]:
         running.reset(token)
 
 
+@contextmanager
+def outside(tag: Any) -> Iterator[None]:
+    """Work on what is inside the boxes of a tag: what begins here is not mapped by it again."""
+    token = running.set(tuple([t for t in running.get() if t is not tag]))
+    try:
+        yield
+    finally:
+        running.reset(token)
+
+
+def tags_in(values: Iterable[Any]) -> list[Any]:
+    """All tags of boxes among the values and inside them, oldest first."""
+    found = {}
+    stack = list(values)
+    while stack:
+        x = stack.pop()
+        if isinstance(x, Box):
+            found[x.tag.level] = x.tag
+            stack += x.parts()
+    return [found[level] for level in sorted(found)]
+
+
 # ---------------------------------------------------------------- in place
 
 
-def become(x: Tensor, value: Any, title: str = "this operation") -> Tensor:
+def become(x: Tensor, value: Any, title: str = "writing in place") -> Tensor:
     """Let `x` be `value`, in its own shape and dtype: what a write in place does to boxes.
 
     The tensors that share memory with `x` follow: what `x` is a view of, and all other views.
     The memory itself is not written; it belongs to whoever made it.
+
+    Raises:
+        RuntimeError: if a box has outlived its transform.
     """
     tag = newest((x, value))
-    if tag is not None and not tag.alive:
+    if not tag.alive:
         raise escaped(tag, title)
     shape, dt = x.array.shape, x.array.dtype
     if not isinstance(value, Tensor):
-        value = recorded.astype(value, dtype=dt)
+        value = wrap(as_array(value))
     if value.array.dtype != dt:
         value = recorded.astype(value, dtype=dt)
     if value.array.shape != shape:
         value = recorded.broadcast_to(value, shape=tuple(shape))
-    if not isinstance(value, Box) and not isinstance(x, Box) and tag is None:
-        raise AssertionError("a write without boxes is not for here")
-    take_over(x, value)
-    written = {id(x)}
-    while x._view is not None:
-        view, parent = x._view, x._view.parent
-        key = (view.prim.name, tuple(sorted(view.params.items())))
-        take_over(parent, recorded.write_view(parent, x, view=key))
-        written.add(id(parent))
-        x = parent
-    _renew_views(x, written)
+    root = x
+    while root._view is not None:
+        taken, root = root._view, root._view.parent
+        key = (taken.prim.name, tuple(sorted(taken.params.items())))
+        value = recorded.write_view(root, value, view=key)
+    if not isinstance(value, Box):  # it may be written next, so it needs memory of its own
+        value = recorded.clone(value)
+    take_over(root, value)
+    _renew_views(root)
     return x
 
 
-def _renew_views(root: Tensor, written: set[int]) -> None:
+def refuse_write(x: Tensor) -> str | None:
+    """Why a box may not be written in place; None if it may.
+
+    It may not if it is the input of a reverse transform, which differentiates with respect to it,
+    or shows an entry several times.
+    """
+    ancestor: Tensor | None = x
+    while ancestor is not None:
+        node = bottom(ancestor).node
+        level = ancestor.tag.level if isinstance(ancestor, Box) else 0
+        if node is not None and is_input(node) and node.params["scope"].level > level:  # type: ignore[index]
+            return WRITES_INPUT
+        taken = ancestor._view
+        if taken is None:
+            return None
+        ancestor = taken.parent
+        repeats = taken.prim.name == "broadcast_to" and prod(ancestor.shape) < prod(x.shape)
+        overlaps = taken.prim.name == "unfold" and taken.params["step"] < taken.params["size"]
+        if repeats or overlaps:
+            return REPEATED
+    return None
+
+
+def is_input(node: Any) -> bool:
+    """Whether a node stands for an input that a reverse transform differentiates by."""
+    return bool(node.prim.name == "alias")
+
+
+WRITES_INPUT = (
+    "the function given to a transform such as func.grad or func.vjp writes in place to its input, "
+    "with respect to which it is differentiated. Write to a copy: x = x.clone()"
+)
+REPEATED = (
+    "unsupported operation: more than one element of the written-to tensor refers to a "
+    "single memory location (or its memory is read-only). Please clone() the tensor before "
+    "performing the operation."
+)
+
+
+def bottom(x: Any) -> Tensor:
+    """The tensor at the bottom of a box: innermost, and primal at every level."""
+    while isinstance(x, Box):
+        x = x.inner if isinstance(x.inner, Tensor) else x.inner[0]
+    found: Tensor = x
+    return found
+
+
+def _renew_views(root: Tensor) -> None:
+    """Take all views of `root`, and theirs, anew from what they are views of."""
     stack = [root]
     while stack:
         parent = stack.pop()
-        for weak in parent._views or ():
-            child = weak()
-            if child is None or child._view is None:
-                continue
-            if id(child) not in written:
+        for child in [weak() for weak in parent._views or ()]:
+            if child is not None and child._view is not None:
                 taken = child._view
                 take_over(child, REGISTRY[taken.prim.name].apply((parent,), taken.params))
-            stack.append(child)
+                stack.append(child)
 
 
-def take_over(x: Tensor, value: Tensor) -> None:
+def take_over(x: Any, value: Tensor) -> None:
     """Give `x` the class and contents of `value`; its place among views stays."""
     if isinstance(value, Box):
         x.__class__ = type(value)
         x.tag, x.inner = value.tag, value.inner
-    elif isinstance(x, Box):
+    elif x._box is not None:
         x.__class__ = Tensor
     x.array, x.node = value.array, value.node
 
@@ -225,11 +333,16 @@ __all__ = [
     "escaped",
     "is_box",
     "is_mapped",
+    "namespace_of",
     "newest",
     "note_view",
+    "outside",
+    "opened",
     "process",
     "put_view",
     "refuse_mapped",
     "running",
+    "tags_in",
     "take_over",
+    "values_of",
 ]

@@ -14,6 +14,7 @@ import numpy as np
 
 from chainrule.core import mutation
 from chainrule.core.batching import aligned, rank, shape_of, spread, with_rank
+from chainrule.core.boxes import REPEATED, WRITES_INPUT, Box, become, is_input, refuse_write
 from chainrule.core.dtypes import category, is_inexact
 from chainrule.core.kinds import general
 from chainrule.core.modes import Mode, get_mode, is_recording
@@ -36,6 +37,7 @@ def _write_view(base: Any, value: Any, view: Any) -> Any:
     if np.may_share_memory(region, out):
         region[...] = value
     else:  # in the copy's layout the same view does not exist: write to the positions it shows
+        out = np.array(base, order="C")
         positions = _region(np.arange(out.size).reshape(out.shape), view)
         out.reshape(-1)[positions] = value
     return out
@@ -113,8 +115,14 @@ def check_writable(x: Tensor) -> None:
 
     Raises:
         RuntimeError: for a leaf that requires grad, a view of one, a view made under no_grad of a
-            tensor that is recorded, or a view that shows an entry more than once.
+            tensor that is recorded, a view that shows an entry more than once, or the input of a
+            reverse transform.
     """
+    if x._box is not None:
+        reason = refuse_write(x)
+        if reason is not None:
+            raise RuntimeError(reason)
+        return
     if is_recording():
         if type(x.node) is Leaf:
             refuse_leaf()
@@ -126,11 +134,14 @@ def check_writable(x: Tensor) -> None:
         and array.size > 1
         and any(s == 0 and d > 1 for s, d in zip(array.strides, array.shape, strict=True))
     ):
-        raise RuntimeError(
-            "unsupported operation: more than one element of the written-to tensor refers to a "
-            "single memory location (or its memory is read-only). Please clone() the tensor before "
-            "performing the operation."
-        )
+        raise RuntimeError(WRITES_INPUT if _shows_input(x) else REPEATED)
+
+
+def _shows_input(x: Tensor) -> bool:
+    """Whether a tensor is, or is a view of, the input of a reverse transform."""
+    while x._view is not None:
+        x = x._view.parent
+    return x.node is not None and is_input(x.node)
 
 
 def refuse_leaf() -> NoReturn:
@@ -166,16 +177,11 @@ def check_fits(x: Tensor, array: Any, what: str) -> None:
             f"result type {array.dtype.name} can't be cast to the desired output type "
             f"{x.array.dtype.name} in {what}; convert the tensor first, for example x.float()"
         )
-    if array.shape != x.array.shape:
-        try:
-            fits = np.broadcast_shapes(array.shape, x.array.shape) == x.array.shape
-        except ValueError:
-            fits = False
-        if not fits:
-            raise RuntimeError(
-                f"output with shape {list(x.array.shape)} doesn't match the broadcast shape "
-                f"{list(array.shape)} in {what}"
-            )
+    if array.shape != x.array.shape and not broadcasts_to(array.shape, x.array.shape):
+        raise RuntimeError(
+            f"output with shape {list(x.array.shape)} doesn't match the broadcast shape "
+            f"{list(array.shape)} in {what}"
+        )
 
 
 def apply(x: Tensor, op: Callable[..., Any], *args: Any, **kwargs: Any) -> Tensor:
@@ -185,6 +191,8 @@ def apply(x: Tensor, op: Callable[..., Any], *args: Any, **kwargs: Any) -> Tenso
         RuntimeError: see `check_writable` and `check_fits`.
     """
     check_writable(x)
+    if x._box is not None:
+        return assign(x, op(x, *args, **kwargs), op)
     mode = get_mode()
     prim = getattr(op, "prim", None)
     if len(args) == 1 and not kwargs and _is_direct(x, prim, args[0], mode):
@@ -257,6 +265,8 @@ def assign(x: Tensor, result: Any, op: Any, since: int | None = None) -> Tensor:
     if value.dtype is not target.dtype or value.shape != target.shape:
         name = op if isinstance(op, str) else getattr(op, "__name__", "operation")
         check_fits(x, value, name.rstrip("_") + "_")
+    if x._box is not None or isinstance(result, Box):
+        return become(x, result)
     node = result.node if isinstance(result, Tensor) else None
     fresh = (
         node is not None
@@ -278,19 +288,35 @@ def store(x: Tensor, value: Any, node: Node | None = None, title: str = "CopyBac
         RuntimeError: if the value does not broadcast to the shape of `x`.
     """
     array = value.array if isinstance(value, Tensor) else as_array(value)
+    if x._box is not None or isinstance(value, Box):
+        if not broadcasts_to(array.shape, x.array.shape):
+            raise _misfit(x, array)
+        return become(x, value)
     try:
         np.copyto(x.array, array, casting="unsafe")
     except ValueError:
-        raise RuntimeError(
-            f"output with shape {list(x.array.shape)} doesn't match the shape {list(array.shape)} "
-            "of the value to be written, which does not broadcast to it"
-        ) from None
+        raise _misfit(x, array) from None
     mutation.note_write(x.array)
     if is_recording() and (x.node is not None or getattr(value, "node", None) is not None):
         node = node or record_write(overwrite.prim, (x, value), {"title": title}, x.array)
         if node is not None:
             rebind(x, node)
     return x
+
+
+def _misfit(x: Tensor, array: Any) -> RuntimeError:
+    return RuntimeError(
+        f"output with shape {list(x.array.shape)} doesn't match the shape {list(array.shape)} "
+        "of the value to be written, which does not broadcast to it"
+    )
+
+
+def broadcasts_to(shape: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
+    """Whether an array of one shape can be broadcast to the other."""
+    try:
+        return np.broadcast_shapes(shape, wanted) == tuple(wanted)
+    except ValueError:
+        return False
 
 
 def record_write(prim: Primitive, args: Any, params: Any, out: Any) -> Node | None:

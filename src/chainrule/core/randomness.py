@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.core.boxes import escaped, is_box, running
+from chainrule.core.boxes import escaped, is_box, opened, running
 from chainrule.core.generator import Generator, rng_of, source_of
 from chainrule.core.source import describe
 from chainrule.core.tensor import Tensor, wrap
@@ -46,7 +46,7 @@ class Drawing:
         if not is_box(x):
             return x.array
         own = x.array.ndim
-        x, mapping = _opened(x)
+        x, mapping = opened(x)
         array = x.array
         if not mapping:
             return array
@@ -63,16 +63,6 @@ class Drawing:
         for tag in self.tags:
             t = tag.boxed(t)
         return t
-
-
-def _opened(x: Any) -> tuple[Tensor, list[Any]]:
-    """The tensor inside a box, primal at every level, and the vmaps that map it, newest first."""
-    x = x.detach()
-    mapping = []
-    while is_box(x):
-        mapping.append(x.tag)
-        x = x.inner
-    return x, mapping
 
 
 def drawing(
@@ -119,9 +109,9 @@ def _check_parameters(name: str, parameters: Sequence[Any]) -> None:
     for x in parameters:
         if not is_box(x):
             continue
-        for tag in _opened(x)[1]:
+        for tag in opened(x)[1]:
             if not tag.alive:
-                raise escaped(tag, name)
+                raise escaped(tag, f"{name}()")
             if tag.randomness == "same":
                 raise RuntimeError(
                     "Vmap does not currently support same randomness with a batched tensor input: "
@@ -132,7 +122,7 @@ def _check_parameters(name: str, parameters: Sequence[Any]) -> None:
 
 
 def _check_target(name: str, target: Tensor, different: Sequence[Any]) -> None:
-    mapping = _opened(target)[1] if is_box(target) else []
+    mapping = opened(target)[1] if is_box(target) else []
     for tag in different:
         if tag not in mapping:
             raise RuntimeError(

@@ -19,6 +19,8 @@ def add_at(buffer: Any, index: tuple[Any, ...], value: Any) -> None:
         axis += 1
     arrays = index[axis:]
     if not arrays or not buffer.flags.c_contiguous or not all(map(_is_positions, arrays)):
+        if np.ndim(value):  # NumPy 2.4 reads past the end of a row where it should broadcast it
+            value = np.broadcast_to(value, buffer[index].shape)
         np.add.at(buffer, index, value)
         return
     before, after = buffer.shape[:axis], buffer.shape[axis + len(arrays) :]

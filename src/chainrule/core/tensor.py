@@ -239,6 +239,13 @@ def new_leaf(t: Tensor) -> Leaf:
 
 def set_requires_grad(t: Tensor, value: bool) -> None:
     """Make `t` a leaf that requires grad, or stop recording for a leaf."""
+    if t._box is not None:
+        raise RuntimeError(
+            "You are attempting to call Tensor.requires_grad_() (or perhaps using "
+            "chainrule.autograd.functional.* APIs) inside of a function being transformed. This is "
+            "unsupported, please attempt to use the transforms (e.g. func.grad, vjp, jacrev, "
+            "jacfwd, hessian) or call requires_grad_() outside of the function instead."
+        )
     if value:
         if t.node is None:
             if not is_inexact(t.array.dtype):

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.core.tensor import wrap
+from chainrule.core.namespaces import recorded
 from chainrule.nn import functional as F
 from chainrule.nn import init
 from chainrule.nn.container import ModuleList
@@ -138,7 +138,8 @@ def _additive(mask: Any, scores: Any) -> Any:
     """A mask as numbers to add: 0 or, where it is True, minus infinity."""
     if mask.array.dtype != bool:
         return mask
-    return wrap(np.where(mask.array, -np.inf, 0).astype(scores.array.dtype))
+    dt = scores.array.dtype
+    return recorded.where(mask, np.asarray(-np.inf, dt), np.asarray(0, dt))
 
 
 class TransformerEncoderLayer(Module):

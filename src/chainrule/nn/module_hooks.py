@@ -6,12 +6,14 @@ from collections.abc import Callable
 from typing import Any
 
 from chainrule.core.batching import all_mapped
+from chainrule.core.boxes import is_box
 from chainrule.core.hooks import RemovableHandle, add_hook
 from chainrule.core.kinds import general
 from chainrule.core.node import extra_of
 from chainrule.core.samples import Sample, uniform
 from chainrule.core.tensor import Tensor
 from chainrule.ops.explain import explain
+from chainrule.transforms.reverse import bottom
 
 # The identity on several tensors at once: one node that all gradients entering or leaving a module
 # pass together.  It copies, so that writing to the result in place does not reach the arguments.
@@ -230,7 +232,15 @@ class _BackwardWatch:
 
 def _put_boundary(values: tuple[Any, ...]) -> tuple[tuple[Any, ...], Any, list[int]]:
     """The values with recorded tensors passed through a boundary, its node, and their places."""
-    places = [i for i, v in enumerate(values) if isinstance(v, Tensor) and v.node is not None]
+    tensors = [(i, v) for i, v in enumerate(values) if isinstance(v, Tensor)]
+    places = [i for i, v in tensors if v.node is not None]
+    for _, v in tensors:
+        if is_box(v) and bottom(v).node is not None:
+            raise RuntimeError(
+                f"{v.tag.title}: a module with backward hooks was called, but inside {v.tag.title} "
+                "a gradient is that of many examples or directions at once, which hooks do not "
+                "understand; remove the hooks, or call the module outside"
+            )
     if not places:
         return values, None, places
     passed = boundary(*[values[i] for i in places])

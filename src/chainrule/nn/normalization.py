@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.core.boxes import is_box
 from chainrule.core.dtypes import as_numpy, default_dtype
 from chainrule.core.mutation import note_write
 from chainrule.core.tensor import wrap
@@ -88,18 +89,21 @@ class _BatchNorm(_RunningNorm):
         """The normalised input; in training the running statistics are updated."""
         self._check_dims(input)
         momentum = 0.0 if self.momentum is None else self.momentum
-        count = self.num_batches_tracked
-        if self.training and count is not None:
-            count.array += 1
-            note_write(count.array)
-            if self.momentum is None:  # the mean over all batches
-                momentum = 1.0 / int(count.array)
+        count = self.num_batches_tracked if self.training else None
+        if count is not None and self.momentum is None:  # the mean over all batches
+            momentum = 1.0 / (count + 1 if is_box(count) else int(count.array) + 1)
         by_batch = self.training or self.running_mean is None
         keep = not self.training or self.track_running_stats
-        return F.batch_norm(
+        out = F.batch_norm(
             input, self.running_mean if keep else None, self.running_var if keep else None,
             self.weight, self.bias, by_batch, momentum, self.eps,
         )  # fmt: skip
+        if is_box(count):
+            count.add_(1)  # type: ignore[union-attr]
+        elif count is not None:
+            count.array += 1
+            note_write(count.array)
+        return out
 
 
 class BatchNorm1d(_BatchNorm):

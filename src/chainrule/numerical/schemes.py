@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cache
 from itertools import pairwise
 from typing import Any
 
@@ -45,6 +46,7 @@ class Stencil:
         return found, line.eps * size / h**self.order + np.abs(found) * line.blur / h
 
 
+@cache
 def stencil(method: str, order: int) -> Stencil:
     """The simplest one-sided or symmetric stencil for a derivative.
 

@@ -17,6 +17,7 @@ from chainrule.ops import cumulative as cumulative
 from chainrule.ops import diagonal as diagonal
 from chainrule.ops import differences as differences
 from chainrule.ops import distributions as distributions
+from chainrule.ops import einsum as einsum
 from chainrule.ops import embedding as embedding
 from chainrule.ops import expand as expand
 from chainrule.ops import exponential as exponential
@@ -30,7 +31,6 @@ from chainrule.ops import join as join
 from chainrule.ops import legacy as legacy
 from chainrule.ops import linalg as linalg
 from chainrule.ops import masks as masks
-from chainrule.ops import memory as memory
 from chainrule.ops import normalization as normalization
 from chainrule.ops import norms as norms
 from chainrule.ops import operators as operators

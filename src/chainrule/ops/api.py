@@ -12,7 +12,9 @@ from types import FunctionType
 from typing import Any
 
 from chainrule.core import inplace
+from chainrule.core.boxes import take_over
 from chainrule.core.mutation import note_write
+from chainrule.core.namespaces import recorded
 from chainrule.core.tensor import Tensor
 from chainrule.ops.examples import EXAMPLES
 from chainrule.ops.explain import explain, guarded
@@ -94,6 +96,9 @@ def write_out(out: Any, result: Any, name: str) -> Any:
             f"{name}(): functions with out=... arguments don't support automatic differentiation, "
             "but one of the arguments requires grad."
         )
+    if out.array.shape != result.array.shape and (out._box or result._box):
+        take_over(out, recorded.astype(result, dtype=out.array.dtype))
+        return out
     if out.array.shape != result.array.shape:
         out.array = result.array.astype(out.array.dtype)
         note_write(out.array)

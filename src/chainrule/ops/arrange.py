@@ -14,6 +14,7 @@ from chainrule.core.tensor import wrap
 from chainrule.ops.api import export
 from chainrule.ops.axes import normalize_dim, normalize_dims
 from chainrule.ops.gather import index_select
+from chainrule.ops.index_batch import dynamic, is_mapped
 from chainrule.ops.shape import (
     broadcast_to_prim,
     expand_dims,
@@ -218,6 +219,8 @@ def repeat_interleave(
     >>> cr.repeat_interleave(cr.tensor([1, 2]), 2)
     tensor([1, 1, 2, 2])
     """
+    if is_mapped(input if repeats is None else repeats):
+        raise dynamic("repeat_interleave", "the same number of repetitions for all examples")
     if repeats is None:
         return wrap(_repetitions(np.asarray(getattr(input, "array", input))))
     x = tensor_arg(input, "repeat_interleave")

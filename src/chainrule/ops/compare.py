@@ -114,7 +114,10 @@ def isclose(
     >>> cr.isclose(cr.tensor([1.0, 2.0]), cr.tensor([1.0, 2.1]))
     tensor([ True, False])
     """
-    x, y = _numbers(input, other)
+    x, y = (
+        v.array if isinstance(v, Tensor) and v._box else np.asarray(unbox(v)[0])
+        for v in (input, other)
+    )
     if x.dtype != y.dtype:
         raise RuntimeError(
             f"{x.dtype.name} did not match {y.dtype.name}; bring both to one dtype, for example "
@@ -123,7 +126,19 @@ def isclose(
     for name, value in (("rtol", rtol), ("atol", atol)):
         if value < 0:
             raise RuntimeError(f"{name} must be greater than or equal to zero, but got {value}")
+    if getattr(input, "_box", None) or getattr(other, "_box", None):
+        return _isclose_boxes(input, other, rtol, atol, equal_nan)
     return wrap(np.isclose(x, y, rtol=float(rtol), atol=float(atol), equal_nan=bool(equal_nan)))
+
+
+def _isclose_boxes(x: Any, y: Any, rtol: float, atol: float, equal_nan: bool) -> Any:
+    xp = recorded
+    bound = atol + rtol * xp.abs(y)
+    near = xp.logical_and(xp.less_equal(xp.abs(x - y), bound), xp.isfinite(y))
+    close = xp.logical_or(near, xp.equal(x, y))
+    if equal_nan:
+        close = xp.logical_or(close, xp.logical_and(xp.isnan(x), xp.isnan(y)))
+    return close
 
 
 @export()

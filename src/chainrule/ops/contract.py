@@ -23,7 +23,7 @@ from chainrule.ops.contract_checks import (
     check_mv,
     operand,
 )
-from chainrule.ops.einsum import contract_pair
+from chainrule.ops.contract_steps import contract_pair
 from chainrule.ops.products import (
     bmm_prim,
     conj,

@@ -11,14 +11,16 @@ from typing import Any
 import numpy as np
 
 from chainrule.core.batching import all_mapped, rank, shape_of, xp
+from chainrule.core.boxes import is_mapped, refuse_mapped
 from chainrule.core.kinds import general
 from chainrule.core.samples import Sample, uniform
 from chainrule.core.tensor import wrap
 from chainrule.ops.api import export
 from chainrule.ops.embedding import own_rows
 from chainrule.ops.extremes import ordered
+from chainrule.ops.gather import take_along_dim
 from chainrule.ops.inputs import as_input, axis_of, converted, numpy_dtype, torch_name
-from chainrule.ops.reduce import sum_prim
+from chainrule.ops.reduce import any_prim, sum_prim
 from chainrule.ops.results import result_type
 from chainrule.ops.shape import reshape_prim
 
@@ -100,11 +102,9 @@ def searchsorted(
             f"boundaries tensor {list(line.shape)} and input value tensor {list(x.shape)}"
         )
     if sorter is not None:
-        line = wrap(
-            np.take_along_axis(line.array, as_input(sorter, "searchsorted", "sorter").array, -1)
-        )
+        line = take_along_dim(line, as_input(sorter, "searchsorted", "sorter"), line.ndim - 1)
     found = searchsorted_prim(line, x, right=right or side == "right")
-    return wrap(found.array.astype(np.int32)) if out_int32 else found
+    return converted(found, np.int32) if out_int32 else found
 
 
 @export("bucketize")
@@ -136,6 +136,11 @@ def isin(
     >>> cr.isin(cr.tensor([1, 2, 3]), cr.tensor([3, 1]))
     tensor([ True, False,  True])
     """
+    if is_mapped(elements) or is_mapped(test_elements):
+        x, tests = (as_input(v, "isin") for v in (elements, test_elements))
+        equal = reshape_prim(x, shape=(*x.shape, 1)) == reshape_prim(tests, shape=(-1,))
+        found = any_prim(equal, axis=(x.ndim,), keepdims=False)
+        return xp.logical_not(found) if invert else found
     a, b = (np.asarray(getattr(v, "array", v)) for v in (elements, test_elements))
     return wrap(np.isin(a, b, assume_unique=assume_unique, invert=invert))
 
@@ -168,6 +173,7 @@ def unique(
     (tensor([1, 3]), tensor([1, 2]))
     """
     x = as_input(input, "unique")
+    refuse_mapped(x, "unique", "sort() keeps the shape, and neighbours that differ are distinct")
     axis = None if dim is None else axis_of(dim, x.ndim, "unique")
     _, first, inverse, counts = np.unique(
         x.array, True, True, return_counts=True, axis=axis, equal_nan=False
@@ -187,6 +193,7 @@ def unique_consecutive(
     tensor([1, 2, 1])
     """
     x = as_input(input, "unique_consecutive")
+    refuse_mapped(x, "unique_consecutive", "compare neighbours, as in x[1:] != x[:-1]")
     axis = None if dim is None else axis_of(dim, x.ndim, "unique_consecutive")
     line = x.array.reshape(-1) if axis is None else np.moveaxis(x.array, axis, 0)
     new = np.ones(len(line), bool)
@@ -232,6 +239,9 @@ def bincount(input: Any, weights: Any = None, minlength: int = 0) -> Any:
     >>> cr.bincount(cr.tensor([0, 2, 2]))
     tensor([1, 0, 2])
     """
+    refuse_mapped(
+        input, "bincount", "nn.functional.one_hot(x, num_classes).sum(0) has a fixed number of bins"
+    )
     x = as_input(input, "bincount").array
     if x.ndim != 1 or x.dtype.kind not in "iub" or (x.size and x.min() < 0):
         raise RuntimeError("bincount only supports 1-d non-negative integral inputs.")
@@ -266,6 +276,9 @@ def _edges(x: Any, bins: int, low: float, high: float, name: str) -> Any:
 
 def _real_input(input: Any, name: str) -> Any:
     x = as_input(input, name)
+    refuse_mapped(
+        x, name, "count the bins of bucketize(x, edges) with nn.functional.one_hot(...).sum(0)"
+    )
     if numpy_dtype(x).kind not in "fV":
         raise NotImplementedError(
             f"\"{name}\" not implemented for '{torch_name(x)}'; convert with x.float()"
@@ -308,7 +321,9 @@ def histogram(
         low, high = (0.0, 0.0) if range is None else range
         edges = _edges(x, bins, low, high, "torch.histogram").astype(x.dtype)
     else:
-        edges = as_input(bins, "histogram", "bins").array
+        edges = as_input(bins, "histogram", "bins")
+        refuse_mapped(edges, "histogram", "use the same bin edges for all examples")
+        edges = edges.array
     if weight is None:
         hist = np.histogram(x, edges, density=density)[0]
         return _Histogram(wrap(hist.astype(x.dtype)), wrap(edges))

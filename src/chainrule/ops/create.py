@@ -12,7 +12,7 @@ from chainrule.core.dtypes import as_numpy, category, default_dtype, python_dtyp
 from chainrule.core.namespaces import publish
 from chainrule.core.tensor import Tensor, set_requires_grad, wrap
 from chainrule.ops.api import export
-from chainrule.ops.data import array_of, check_buffer, fill_of
+from chainrule.ops.data import array_of, check_buffer, fill_of, warn_of_copy
 
 
 def _zeros_like(x: Any) -> Any:
@@ -115,6 +115,10 @@ def tensor(
             [3., 4.]])
     """
     check_device(device)
+    if isinstance(data, Tensor) and data._box is not None:
+        warn_of_copy(3)
+        copied = data.detach().clone() if dtype is None else data.detach().clone().to(dtype)
+        return copied.requires_grad_() if requires_grad else copied  # type: ignore[no-any-return]
     return made(array_of(data, None if dtype is None else as_numpy(dtype)), requires_grad)
 
 
@@ -160,7 +164,12 @@ def asarray(
         check_device(device)
         wanted = None if dtype is None else as_numpy(dtype)
         found = made(array_of(obj, wanted, copy=bool(copy)), requires_grad)
-    if copy is False and not np.may_share_memory(found.array, getattr(obj, "array", obj)):
+    boxed = isinstance(obj, Tensor) and obj._box is not None
+    if (
+        copy is False
+        and not boxed
+        and not np.may_share_memory(found.array, getattr(obj, "array", obj))
+    ):
         raise ValueError(
             "asarray(): copy=False, but this object or its conversion needs a copy; leave copy out"
         )

@@ -23,14 +23,7 @@ def array_of(data: Any, dt: np.dtype[Any] | None, copy: bool = True) -> np.ndarr
     """
     if isinstance(data, Tensor):
         if copy:
-            warnings.warn(
-                "To copy construct from a tensor, it is recommended to use "
-                "sourceTensor.detach().clone() or "
-                "sourceTensor.detach().clone().requires_grad_(True), rather than "
-                "chainrule.tensor(sourceTensor).",
-                UserWarning,
-                stacklevel=4,
-            )
+            warn_of_copy(5)
         return _converted(data.array, dt, copy)
     if isinstance(data, (np.ndarray, np.generic)):
         return _converted(np.asarray(data), dt, copy)
@@ -49,7 +42,7 @@ def array_of(data: Any, dt: np.dtype[Any] | None, copy: bool = True) -> np.ndarr
     if not plain:
         tensors: list[Tensor] = []
         data = _plain(data, tensors)
-        if any(t.node is not None for t in tensors):
+        if any(t.node is not None or t._box is not None for t in tensors):
             warnings.warn(
                 "chainrule.tensor() copies the entries of a tensor that requires grad and loses "
                 "their gradient; use chainrule.stack() to keep it, or tensor.detach() to say so",
@@ -57,6 +50,18 @@ def array_of(data: Any, dt: np.dtype[Any] | None, copy: bool = True) -> np.ndarr
                 stacklevel=4,
             )
     return _built(data, dt)
+
+
+def warn_of_copy(level: int) -> None:
+    """Warn that a tensor is copied without its record, as PyTorch does."""
+    warnings.warn(
+        "To copy construct from a tensor, it is recommended to use "
+        "sourceTensor.detach().clone() or "
+        "sourceTensor.detach().clone().requires_grad_(True), rather than "
+        "chainrule.tensor(sourceTensor).",
+        UserWarning,
+        stacklevel=level,
+    )
 
 
 def type_of(number: Any) -> type:

@@ -57,8 +57,13 @@ def _along(x: Any, axis: int, spacing: Any, edge_order: int) -> Any:
             "chainrule.gradient expected each dimension size to be at least edge_order+1, got "
             f"{n} for dimension {axis}"
         )
-    given = spacing.array if isinstance(spacing, Tensor) else np.asarray(spacing)
-    if given.ndim == 0:
+    recorded = isinstance(spacing, Tensor) and bool(spacing.node or spacing._box)
+    given: Any = spacing if recorded else np.asarray(getattr(spacing, "array", spacing))
+    if recorded and given.ndim == 0:
+        steps = given.expand(n - 1)
+    elif recorded and given.shape == (n,):
+        steps = given[1:] - given[:-1]
+    elif given.ndim == 0:
         steps = np.full(n - 1, float(given))
     elif given.shape == (n,):
         steps = np.diff(given.astype(np.float64))
@@ -82,10 +87,10 @@ def _along(x: Any, axis: int, spacing: Any, edge_order: int) -> Any:
     return FUNCTIONS["cat"]([first, inner, last], -1).movedim(-1, axis)
 
 
-def _edge(x: Any, h: float, k: float, places: tuple[int, int, int]) -> Any:
+def _edge(x: Any, h: Any, k: Any, places: tuple[int, int, int]) -> Any:
     """The derivative at the end of three points, from the parabola through them."""
     weights = (-(2 * h + k) / (h * (h + k)), (h + k) / (h * k), -h / (k * (h + k)))
-    terms = [(np.array([w]), i) for w, i in zip(weights, places, strict=True)]
+    terms = [(w.reshape(1), i) for w, i in zip(weights, places, strict=True)]
     return _combined(x, *terms)
 
 
@@ -93,6 +98,7 @@ def _combined(x: Any, *terms: tuple[Any, int], width: int = 1) -> Any:
     """The sum of slices of the last dimension, each with its weights and where it starts."""
     total: Any = 0
     for weights, start in terms:
-        real = x.array.real.dtype
-        total = total + x.narrow(-1, start, width) * wrap(weights.astype(real))
+        real = np.empty(0, x.array.dtype).real.dtype
+        weights = weights.to(real) if isinstance(weights, Tensor) else wrap(weights.astype(real))
+        total = total + x.narrow(-1, start, width) * weights
     return total

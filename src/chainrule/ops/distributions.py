@@ -1,4 +1,4 @@
-"""Draws from distributions whose parameters are tensors: normal, Bernoulli, Poisson, multinomial."""
+"""Draws from distributions whose parameters are tensors: normal, Bernoulli, Poisson, categories."""
 
 from __future__ import annotations
 
@@ -195,7 +195,7 @@ def multinomial(
 
 
 def _categories(rng: Any, chances: np.ndarray, n: int) -> np.ndarray:
-    """For each row of probabilities, n indices drawn independently: inverse distribution function."""
+    """n independent indices for each row of probabilities: its distribution function inverted."""
     steps = np.cumsum(chances, axis=-1)
     steps /= steps[..., -1:]  # exactly 1 at the end, so that no draw lies beyond
     draws = rng.random((*steps.shape[:-1], n))

@@ -1,165 +1,22 @@
 """Einstein summation: `einsum`, and `tensordot` and `inner` which are cases of it.
 
-An expression is taken apart into steps of one or two operands.  A step with one operand sums,
-permutes, or takes diagonals; a step with two is a batched matrix product.  The derivative of
-either is again such a step, because the letters only change places.
+An expression is taken apart into steps of one or two operands (`contract_steps.py`).
 """
 
 from __future__ import annotations
 
 from functools import lru_cache
-from math import prod
 from typing import Any
 
 import numpy as np
 
-from chainrule.core.kinds import general
-from chainrule.core.samples import Sample, uniform
 from chainrule.core.tensor import Tensor
 from chainrule.ops.api import export
 from chainrule.ops.axes import normalize_dims
 from chainrule.ops.contract_checks import operand, scalar_name
-from chainrule.ops.products import LETTERS, conj, numpy_dtype, with_letter
+from chainrule.ops.contract_steps import contract_pair, contract_single
+from chainrule.ops.products import LETTERS
 from chainrule.ops.shape import permute_dims
-
-
-@lru_cache(maxsize=4096)
-def _plan(equation: str) -> tuple[Any, ...]:
-    """How a step of two operands becomes one matrix product.
-
-    Per operand the order (batch, kept, summed) or (batch, summed, kept) of its dimensions, the
-    counts of batch and summed letters, and the order that brings the product to the output.
-    """
-    inputs, out = equation.split("->")
-    a, b = inputs.split(",")
-    batch = [c for c in a if c in b and c in out]
-    summed = [c for c in a if c in b and c not in out]
-    kept_a = [c for c in a if c not in b]
-    kept_b = [c for c in b if c not in a]
-    swap = "".join(kept_b + kept_a) in out and bool(kept_a and kept_b)
-    if swap:  # the product the other way round is in the order of the output
-        a, b, kept_a, kept_b = b, a, kept_b, kept_a
-    made = batch + kept_a + kept_b
-    order_a = tuple(a.index(c) for c in batch + kept_a + summed)
-    order_b = tuple(b.index(c) for c in batch + summed + kept_b)
-    order_out = tuple(made.index(c) for c in out)
-    return order_a, order_b, len(batch), len(kept_a), len(summed), order_out, swap
-
-
-def _unspread(x: Any, y: Any, equation: str) -> tuple[Any, Any, str]:
-    """Letters taken from an operand that is the same along them, if the other has them too.
-
-    A weight spread over a batch of examples, its stride being 0, becomes one matrix again, and a
-    product for every example one product with all of them.
-    """
-    inputs, out = equation.split("->")
-    terms = inputs.split(",")
-    operands = [x, y]
-    for i in (0, 1):
-        other = terms[1 - i]
-        array = operands[i]
-        take = [
-            s == 0 and d > 0 and c in other and c in out
-            for c, s, d in zip(terms[i], array.strides, array.shape, strict=True)
-        ]
-        if any(take):
-            operands[i] = array[tuple(0 if t else slice(None) for t in take)]
-            terms[i] = "".join(c for c, t in zip(terms[i], take, strict=True) if not t)
-    return operands[0], operands[1], f"{terms[0]},{terms[1]}->{out}"
-
-
-def _pair(x: Any, y: Any, equation: str) -> Any:
-    if 0 in x.strides or 0 in y.strides:
-        x, y, equation = _unspread(x, y, equation)
-    order_a, order_b, nb, na, ns, order_out, swap = _plan(equation)
-    if swap:
-        x, y = y, x
-    x = x.transpose(order_a)
-    y = y.transpose(order_b)
-    batch, kept_a = x.shape[:nb], x.shape[nb : nb + na]
-    kept_b = y.shape[nb + ns :]
-    size = [prod(s) for s in (kept_a, x.shape[nb + na :], kept_b)]
-    if ns == 0:
-        out = x.reshape((*batch, *kept_a, *[1] * len(kept_b))) * y.reshape(
-            (*batch, *[1] * na, *kept_b)
-        )
-    elif nb == 0:
-        out = x.reshape(size[0], size[1]).dot(y.reshape(size[1], size[2]))
-    else:
-        out = np.matmul(x.reshape(*batch, size[0], size[1]), y.reshape(*batch, size[1], size[2]))
-    return out.reshape((*batch, *kept_a, *kept_b)).transpose(order_out)
-
-
-def _pair_vjp(position: int) -> Any:
-    """The cotangent of one operand: the output contracted with the conjugate of the other."""
-
-    def swapped(equation: str) -> str:
-        inputs, out = equation.split("->")
-        subs = inputs.split(",")
-        return f"{out},{subs[1 - position]}->{subs[position]}"
-
-    if position == 0:
-        return lambda xp, g, y, equation: xp.contract_pair(
-            g, conj(xp, y), equation=swapped(equation)
-        )
-    return lambda xp, g, x, equation: xp.contract_pair(g, conj(xp, x), equation=swapped(equation))
-
-
-def _pair_batch(prim: Any, size: int, args: Any, mapped: Any, params: Any) -> Any:
-    return prim.apply(args, {"equation": with_letter(params["equation"], mapped)})
-
-
-# Two operands; no letter repeats in one, and every letter of one is in the other or in the output.
-contract_pair = general(
-    "contract_pair", _pair, vjps=(_pair_vjp(0), _pair_vjp(1)), jvps=("linear", "linear"),
-    grad_name="Einsum", batch=_pair_batch,
-    samples=lambda: [
-        Sample(uniform(2, 3), uniform(3, 4, seed=1), equation="ij,jk->ki"),
-        Sample(uniform(2, 3, 2), uniform(4, 2, 2, seed=1), equation="bij,kbj->bki"),
-        Sample(uniform(2, 3), uniform(2, seed=1), equation="ij,i->ji"),
-        Sample(uniform(2, 3), uniform(3, 2, seed=1), equation="ij,ji->"),
-        Sample(uniform(2), uniform(3, seed=1), equation="i,j->ji"),
-        Sample(uniform(2, 2) * (1 + 1j), uniform(2, seed=1) - 2j, equation="ij,j->i"),
-    ],
-)  # fmt: skip
-
-
-def _single(x: Any, equation: str) -> Any:
-    return np.asarray(np.einsum(equation, x))
-
-
-def _single_vjp(xp: Any, g: Any, x_aval: Any, equation: str) -> Any:
-    """Summed letters are spread again; letters that repeat put the cotangent on a diagonal."""
-    letters, out = equation.split("->")
-    unique = "".join(dict.fromkeys(letters))
-    sizes = dict(zip(letters, x_aval.shape, strict=True))
-    g = xp.contract_single(g, equation=f"{out}->{''.join(c for c in unique if c in out)}")
-    g = xp.reshape(g, shape=tuple(sizes[c] if c in out else 1 for c in unique))
-    if len(unique) == len(letters):
-        return g
-    g = xp.broadcast_to(g, shape=tuple(sizes[c] for c in unique))
-    free = iter(c for c in LETTERS if c not in letters)
-    for i, c in enumerate(letters):
-        if c in letters[:i]:
-            name = next(free)
-            eye = np.eye(sizes[c], dtype=numpy_dtype(x_aval))
-            g = xp.contract_pair(g, eye, equation=f"{unique},{c}{name}->{unique}{name}")
-            unique += name
-            letters = letters[:i] + name + letters[i + 1 :]
-    return xp.contract_single(g, equation=f"{unique}->{letters}")
-
-
-# One operand: sums over letters that the output lacks, diagonals of letters that repeat.
-contract_single = general(
-    "contract_single", _single, vjps=(_single_vjp,), jvps=("linear",), grad_name="Einsum",
-    batch=_pair_batch,
-    samples=lambda: [
-        Sample(uniform(2, 3, 4), equation="ijk->ki"),
-        Sample(uniform(3, 3), equation="ii->"),
-        Sample(uniform(3, 2, 3), equation="iji->ji"),
-        Sample(uniform(2, 2, 2), equation="iii->i"),
-    ],
-)  # fmt: skip
 
 
 def _sublist(args: tuple[Any, ...]) -> tuple[str, list[Any]]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 import numpy as np
 
-from chainrule.core.batching import folded, moved, rank, shape_of, spread, unfolded, xp
+from chainrule.core.batching import folded, moved, rank, shape_of, spread, xp
 from chainrule.core.kinds import general
 from chainrule.core.samples import Sample, uniform
 from chainrule.core.tensor import Tensor
@@ -166,7 +167,7 @@ def class_places(index: Any, classes: int) -> Any:
     n = index.shape[0]
     if index.ndim == 1:
         return np.arange(0, n * classes, classes) + index
-    each = index.size // max(n, 1)
+    each = prod(index.shape[1:])
     rows = np.arange(n).reshape(n, *(1,) * (index.ndim - 1)) * (classes * each)
     return rows + index * each + np.arange(each).reshape(index.shape[1:])
 
@@ -228,7 +229,8 @@ def _one_batch(size: int, args: Any, mapped: Any, params: Any) -> tuple[Any, ...
 def _nll_batch(prim: Any, size: int, args: Any, mapped: Any, params: Any) -> Any:
     x, target, weight, factors, divisors = _one_batch(size, args, mapped, params)
     each = {"ignore_index": params["ignore_index"], "reduction": "none"}
-    loss = unfolded(prim.apply((folded(x), target, weight), each), size)
+    loss = prim.apply((folded(x), target, weight), each)
+    loss = xp.reshape(loss, shape=(size, shape_of(x)[1], shape_of(x)[3]))
     if factors is not None:
         loss = xp.where(factors == 0, 0, loss * factors)
     if params["reduction"] == "none":
@@ -249,8 +251,8 @@ def _nll_spread_batch(prim: Any, size: int, args: Any, mapped: Any, params: Any)
         g = xp.broadcast_to(xp.reshape(g, shape=(size, 1, 1)), shape=(size, n, p))
     if factors is not None:
         g = xp.where(factors == 0, 0, g * factors)
-    each = {**params, "reduction": "none"}
-    return unfolded(prim.apply((folded(g), target, weight), each), size)
+    out = prim.apply((folded(g), target, weight), {**params, "reduction": "none"})
+    return xp.reshape(out, shape=(size, n, params["classes"], p))
 
 
 def _nll_samples() -> list[Sample]:

@@ -10,10 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.core.boxes import is_mapped
+from chainrule.core.boxes import is_mapped, namespace_of, values_of
 from chainrule.core.kinds import elementwise
 from chainrule.core.modes import get_mode
-from chainrule.core.namespaces import raw, recorded
 from chainrule.core.primitive import bind, titled
 from chainrule.core.samples import Sample
 from chainrule.core.tensor import Tensor, wrap
@@ -36,7 +35,8 @@ def index_array(index: Any, name: str) -> Any:
     Raises:
         RuntimeError: for another dtype.
     """
-    array = index.array if is_mapped(index) else np.asarray(getattr(index, "array", index))
+    found = values_of(index)
+    array = found.array if is_mapped(found) else np.asarray(found)
     if array.dtype.kind not in "iu" and array.size:
         raise RuntimeError(
             f"{name}(): Expected dtype int64 for index, got {array.dtype.name}; convert it, for "
@@ -71,11 +71,6 @@ def check_range(positions: Any, d: int, size: int, kind: Any, low: int = 0) -> A
     if is_mapped(positions):
         return positions_in_range(positions, d=d, size=size, kind=kind, low=low)
     return _in_range(positions, d, size, kind, low)
-
-
-def _on(positions: Any) -> Any:
-    """The namespace to compute positions in."""
-    return recorded if isinstance(positions, Tensor) else raw
 
 
 def along(index: Any, dim: int, shape: tuple[int, ...], name: str) -> tuple[Spec, Any]:
@@ -225,10 +220,10 @@ def take_along_dim(input: Any, indices: Any, dim: int | None = None) -> Any:
         )
     d = normalize_dim(dim, len(shape))
     from_end = positions + (shape[d] if shape else 1)
-    positions = _on(positions).where(positions < 0, from_end, positions)
+    positions = namespace_of(positions).where(positions < 0, from_end, positions)
     rest = common_shape(
         (*shape[:d], 1, *shape[d + 1 :]), (*positions.shape[:d], 1, *positions.shape[d + 1 :])
     )
     x = broadcast_to_prim(x, shape=(*rest[:d], shape[d], *rest[d + 1 :]))
     wanted = (*rest[:d], positions.shape[d], *rest[d + 1 :])
-    return gather(x, d, _on(positions).broadcast_to(positions, shape=wanted))
+    return gather(x, d, namespace_of(positions).broadcast_to(positions, shape=wanted))

@@ -11,14 +11,16 @@ from typing import Any
 import numpy as np
 
 from chainrule.core.kinds import general
-from chainrule.core.namespaces import raw
+from chainrule.core.namespaces import raw, recorded
 from chainrule.core.samples import Sample, uniform
 from chainrule.core.scatter import add_at
 from chainrule.core.sweep import Owned, Scatter
 from chainrule.core.tensor import Tensor, wrap
 from chainrule.ops import index_batch
 from chainrule.ops.api import export
-from chainrule.ops.index_batch import ARRAY, FULL
+from chainrule.ops.index_batch import ARRAY as ARRAY
+from chainrule.ops.index_batch import FULL as FULL
+from chainrule.ops.index_batch import is_mask
 
 Spec = tuple[Any, ...]
 
@@ -42,6 +44,10 @@ def split_index(index: Any) -> tuple[Spec, tuple[Any, ...]]:
         elif isinstance(item, np.integer):
             spec.append(int(item))
         else:
+            if isinstance(item, Tensor) and item._box is not None:
+                spec.append(ARRAY)
+                arrays.append(_boxed_index(item))
+                continue
             array = _index_array(item)
             if array.ndim == 0 and array.dtype.kind in "iu":
                 spec.append(int(array))
@@ -71,6 +77,21 @@ def index_of(number: Any) -> int:
     return found
 
 
+def _boxed_index(item: Tensor) -> Any:
+    """A mapped index; it stays a box, and is an array even if it has no dimensions."""
+    dt = item.array.dtype
+    if dt.kind not in "iub":
+        raise _not_an_index(dt)
+    return recorded.astype(item, dtype=np.dtype(bool)) if dt == np.uint8 else item
+
+
+def _not_an_index(dt: np.dtype[Any]) -> IndexError:
+    return IndexError(
+        f"tensors used as indices must be long, int, byte or bool tensors, not {dt.name}; convert "
+        "the index, for example with i.long()"
+    )
+
+
 def _index_array(item: Any) -> np.ndarray:
     if isinstance(item, Tensor):
         array = item.array
@@ -88,10 +109,7 @@ def _index_array(item: Any) -> np.ndarray:
             f"valid indices (got {type(item).__name__})"
         )
     if array.dtype.kind not in "iub":
-        raise IndexError(
-            "tensors used as indices must be long, int, byte or bool tensors, not "
-            f"{array.dtype.name}; convert the index, for example with i.long()"
-        )
+        raise _not_an_index(array.dtype)
     return array
 
 
@@ -99,25 +117,39 @@ def _plain(item: Any) -> Any:
     return item.array if isinstance(item, Tensor) else item
 
 
-def separate(spec: Spec, arrays: Any) -> tuple[Spec, Spec] | None:
+def separate(spec: Spec, arrays: Any) -> tuple[Spec, Any, Spec, Any] | None:
     """An index with both integers and arrays as two: the integers first, then the rest.
 
     PyTorch selects by the integers before it looks at the arrays; NumPy would broadcast them
-    against the arrays, which can put the dimensions in another order.  None: nothing to separate.
+    against the arrays, which can put the dimensions in another order.  Mapped integers are arrays
+    without dimensions.  None: nothing to separate.
     """
-    if not arrays or not any(type(item) is int for item in spec):
+    if not arrays:
         return None
-    rest = iter(arrays)
+    numbers = [_is_number(a) for a in arrays]
+    if all(numbers) or not (any(numbers) or any(type(item) is int for item in spec)):
+        return None
+    rest = iter(zip(arrays, numbers, strict=True))
     first: list[Any] = []
+    second: list[Any] = []
     for item in spec:
-        if item is None:
-            continue
         if type(item) is str:
-            array = next(rest)
-            first.extend([FULL] * (array.ndim if array.dtype.kind == "b" else 1))
-        else:
+            array, number = next(rest)
+            dims = array.ndim if is_mask(array) else 1
+            first.extend([ARRAY] if number else [FULL] * dims)
+            second.extend([] if number else [ARRAY])
+            continue
+        if item is not None:
             first.append(FULL if type(item) is tuple else item)
-    return tuple(first), tuple(item for item in spec if type(item) is not int)
+        if type(item) is not int:
+            second.append(item)
+    chosen = tuple([a for a, n in zip(arrays, numbers, strict=True) if n])
+    others = tuple([a for a, n in zip(arrays, numbers, strict=True) if not n])
+    return tuple(first), chosen, tuple(second), others
+
+
+def _is_number(array: Any) -> bool:
+    return isinstance(array, Tensor) and array.ndim == 0 and not is_mask(array)
 
 
 def join_index(spec: Spec, arrays: Any) -> tuple[Any, ...]:

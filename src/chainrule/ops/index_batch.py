@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.core.tensor import Tensor
 from chainrule.core.batching import rank, shape_of, spread, with_rank, xp
 
 ARRAY = "array"
@@ -107,6 +108,9 @@ class Batch:
         """A value to be written, its dimensions where the index has them."""
         layout = self.layout
         if mapped:
+            extra = rank(y) - 1 - layout.ndim
+            if extra > 0 and shape_of(y)[1 : extra + 1] == (1,) * extra:
+                y = xp.reshape(y, shape=(self.size, *shape_of(y)[extra + 1 :]))
             y = with_rank(y, layout.ndim)
         elif self.swapped or self.at:
             y = xp.reshape(y, shape=(1,) * (layout.ndim + 1 - rank(y)) + shape_of(y))
@@ -121,13 +125,20 @@ class Batch:
         return _brought(y, axes)
 
 
-def dynamic(name: str) -> RuntimeError:
-    """The error for a mask that is mapped over where a result would have a shape that depends on it."""
+KEEP_SHAPE = "where(mask, x, other), masked_fill, or a product with the mask, which keep the shape"
+
+
+def dynamic(name: str, instead: str = KEEP_SHAPE) -> RuntimeError:
+    """The error for a result whose shape would depend on values that every example has for itself."""
     return RuntimeError(
         "vmap: We do not support batching operators that can output dynamic shape. Attempted to "
-        f"vmap over {name}: every example would have a result of another size. Use "
-        "where(mask, x, other), masked_fill, or a product with the mask, which keep the shape."
+        f"vmap over {name}: every example would have a result of another size. Use {instead}."
     )
+
+
+def is_mapped(x: Any) -> bool:
+    """Whether a value differs between the examples of a vmap, so that its entries are not known."""
+    return isinstance(x, Tensor) and x._box is not None and not isinstance(x.array, np.ndarray)
 
 
 def read(

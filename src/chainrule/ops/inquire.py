@@ -9,6 +9,7 @@ from chainrule.core.dtypes import category
 from chainrule.core.tensor import Tensor
 from chainrule.ops.api import export
 from chainrule.ops.create import checked
+from chainrule.ops.storage import strides_of
 
 TYPE_NAMES = {
     "float32": "Float", "float64": "Double", "float16": "Half", "int64": "Long", "int32": "Int",
@@ -162,7 +163,7 @@ def dim_order(input: Any) -> tuple[int, ...]:
     >>> cr.zeros(2, 3).T.dim_order()
     (1, 0)
     """
-    steps = input.array.strides
+    steps = strides_of(input)
     return tuple(sorted(range(len(steps)), key=lambda d: -steps[d]))
 
 

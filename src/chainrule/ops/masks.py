@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.core.namespaces import recorded
 from chainrule.core.primitive import bind, titled, unbox
 from chainrule.core.tensor import wrap
 from chainrule.ops.api import attach, export
@@ -14,15 +15,22 @@ from chainrule.ops.compare import select, where_prim
 from chainrule.ops.expand import common_shape
 from chainrule.ops.index import ARRAY, getitem
 from chainrule.ops.index import index_put as put_at
+from chainrule.ops.index_batch import dynamic, is_mapped
 from chainrule.ops.scatter import cast_like
 from chainrule.ops.shape import broadcast_to_prim, reshape_prim, tensor_arg
 
 
-def _mask(mask: Any, name: str) -> np.ndarray:
-    array: np.ndarray = np.asarray(getattr(mask, "array", mask))
-    if array.dtype != np.bool_:
+def _mask(mask: Any, name: str) -> Any:
+    """The array of a mask; the mask itself, if it is mapped.
+
+    Raises:
+        RuntimeError: if it is not boolean.
+    """
+    array = mask if is_mapped(mask) else np.asarray(getattr(mask, "array", mask))
+    if getattr(array, "array", array).dtype != np.bool_:
         raise RuntimeError(
-            f"{name} only supports boolean masks, but got mask with dtype {array.dtype.name}; "
+            f"{name} only supports boolean masks, but got mask with dtype "
+            f"{getattr(array, 'array', array).dtype.name}; "
             "compare with something, or convert it with mask.bool()"
         )
     return array
@@ -60,6 +68,8 @@ def masked_select(input: Any, mask: Any) -> Any:
     tensor([1.])
     """
     x = tensor_arg(input, "masked_select")
+    if is_mapped(mask):
+        raise dynamic("masked_select")
     chosen = _mask(mask, "masked_select")
     shape = common_shape(tuple(x.shape), chosen.shape)
     x = broadcast_to_prim(x, shape=shape)
@@ -80,7 +90,9 @@ def masked_scatter(input: Any, mask: Any, source: Any) -> Any:
     """
     x = tensor_arg(input, "masked_scatter")
     chosen = _mask(mask, "masked_scatter")
-    shape = common_shape(tuple(x.shape), chosen.shape)
+    shape = common_shape(tuple(x.shape), tuple(chosen.shape))
+    if is_mapped(mask):
+        return _scatter_mapped(broadcast_to_prim(x, shape=shape), chosen, cast_like(source, x))
     chosen = np.broadcast_to(chosen, shape)
     count, size = int(chosen.sum()), prod(source.shape)
     if size < count:
@@ -92,6 +104,21 @@ def masked_scatter(input: Any, mask: Any, source: Any) -> Any:
     return put_at(broadcast_to_prim(x, shape=shape), first, chosen, index=(ARRAY,))
 
 
+def _scatter_mapped(x: Any, mask: Any, source: Any) -> Any:
+    """`masked_scatter` where every example has a mask of its own: the entries found by counting."""
+    shape = tuple(x.shape)
+    flat = reshape_prim(broadcast_to_prim(mask, shape=shape), shape=(prod(shape),))
+    turn = recorded.cumsum(recorded.astype(flat, dtype=np.dtype(np.int64)), axis=0) - 1
+    entries = reshape_prim(source, shape=(prod(source.shape),))
+    try:
+        found = getitem(entries, select(flat, turn, 0), index=(ARRAY,))
+    except IndexError as error:
+        raise RuntimeError(
+            f"Number of elements of source < number of ones in mask, in an example ({error})"
+        ) from None
+    return select(mask, reshape_prim(found, shape=shape), x)
+
+
 @export()
 def nonzero(input: Any, *, as_tuple: bool = False) -> Any:
     """The indices of the entries that are not zero: one row each, or a tuple of index tensors.
@@ -101,6 +128,8 @@ def nonzero(input: Any, *, as_tuple: bool = False) -> Any:
     tensor([[1],
             [2]])
     """
+    if is_mapped(input):
+        raise dynamic("nonzero, argwhere or where(condition)")
     array = getattr(tensor_arg(input, "nonzero"), "array", input)
     if as_tuple:
         return tuple(wrap(i) for i in np.nonzero(np.atleast_1d(array)))

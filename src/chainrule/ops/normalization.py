@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.core.batching import along, folded, rank, shape_of, unfolded
+from chainrule.core.batching import along, folded, rank, shape_of
 from chainrule.core.batching import xp as recorded
 from chainrule.core.kinds import general
 from chainrule.core.namespaces import composite, raw
@@ -92,7 +92,7 @@ def _channel_affine(x: Any, w: Any, b: Any) -> Any:
 def _affine_batch(prim: Any, size: int, args: Any, mapped: Any, params: Any) -> Any:
     x, w, b = args
     if mapped == [True, False, False]:
-        return unfolded(prim.apply((folded(x), w, b), params), size)
+        return recorded.reshape(prim.apply((folded(x), w, b), params), shape=shape_of(x))
     ndim = rank(x) - mapped[0]
     channels = shape_of(x)[1 + mapped[0]]
     w, b = (

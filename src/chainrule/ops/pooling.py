@@ -187,6 +187,48 @@ pool_pick = general(
 )  # fmt: skip
 
 
+def _positions(
+    place: Any, size: Ints, kernel: Ints, stride: Ints, padding: Pads, dilation: Ints
+) -> Any:
+    """Places within windows as row-major positions within the image."""
+    n = len(kernel)
+    flat: Any = 0
+    inside = np.unravel_index(place, kernel)
+    for i in range(n):
+        start = np.arange(place.shape[place.ndim - n + i]) * stride[i] - padding[i][0]
+        start = start.reshape(-1, *(1,) * (n - 1 - i))
+        flat = flat * size[i] + start + inside[i] * dilation[i]
+    return flat
+
+
+pool_positions = general(
+    "pool_positions", _positions, batch=leading,
+    samples=lambda: [
+        Sample(place, size=x.shape[2:], **case) for x, _, place, case in _place_cases()
+    ],
+)  # fmt: skip
+
+
+def _within(x: Any, size: Ints) -> Any:
+    """Positions in an image of this size, as they are.
+
+    Raises:
+        RuntimeError: if one lies outside.
+    """
+    if x.size and (x.min() < 0 or x.max() >= prod(size)):
+        raise RuntimeError(
+            f"Found an invalid max index: {x.max()} (output volumes are of size "
+            f"{'x'.join(map(str, size))})"
+        )
+    return x
+
+
+within = general(
+    "within", _within, batch=leading, view=True,
+    samples=lambda: [Sample(np.array([[0, 5], [3, 1]]), size=(2, 3))],
+)  # fmt: skip
+
+
 def _window_sum(
     x: Any, kernel: Ints, stride: Ints, padding: Pads, dilation: Ints, count: Ints
 ) -> Any:

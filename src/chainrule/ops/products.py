@@ -167,6 +167,8 @@ def _linear_batch(prim: Any, size: int, args: Any, mapped: Any, params: Any) -> 
     x, y, z = args
     if not mapped[1] and not mapped[2] and (z is None or rank(z) < 2):
         return prim.apply(args, params)  # examples are rows
+    if mapped[0] and mapped[1] and (z is None or (mapped[2] and rank(z) == 2)):
+        return xp.linear_each(x, y, z)
     lead = LETTERS[3 : 3 + rank(x) - mapped[0] - 1]
     equation = with_letter(f"{lead}A,BA->{lead}B", mapped[:2])
     product = xp.contract_pair(x, y, equation=equation) if any(mapped[:2]) else prim(x, y, None)

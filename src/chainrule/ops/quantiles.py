@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.core.batching import along
+from chainrule.core.boxes import is_mapped
 from chainrule.core.dtypes import is_inexact
 from chainrule.core.kinds import general
 from chainrule.core.primitive import bind
@@ -99,7 +100,10 @@ def _probabilities(q: Any, x: Any, name: str) -> Any:
             raise RuntimeError(f"{name}() q tensor must be same dtype as the input tensor")
         if q.ndim > 1:
             raise RuntimeError(f"{name}() q must be a scalar or 1D tensor")
-        low, high = (q.array.min(), q.array.max()) if q.array.size else (0, 1)
+        if is_mapped(q) or not q.array.size:
+            low, high = 0, 1
+        else:
+            low, high = q.array.min(), q.array.max()
     else:
         low = high = q
         q = wrap(np.asarray(q, numpy_dtype(x)))

@@ -1,4 +1,4 @@
-"""Random tensors of a given size: uniform, normal, integers, permutations; the generator's state."""
+"""Random tensors of a given size: uniform, normal, integers, permutations; the default source."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Filling tensors in place with random numbers: `uniform_`, `normal_`, `bernoulli_`, ...
 
-Under vmap with randomness "different" only tensors that are mapped can be filled; `drawing` says so.
+Under vmap with randomness "different" only tensors that are mapped can be filled: see `drawing`.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ from typing import Any
 from weakref import ref
 
 from chainrule.core import inplace
+from chainrule.core.boxes import take_over
 from chainrule.core.tensor import Tensor, wrap
 from chainrule.ops import shape
 from chainrule.ops.api import attach
@@ -22,8 +23,11 @@ def become_view(x: Tensor, take: Callable[[Tensor], Tensor]) -> Tensor:
     """
     if x.is_leaf and x.requires_grad:
         inplace.refuse_leaf()
-    take(wrap(x.array))  # if it is refused, nothing has changed
     was = wrap(x.array, x.node)
+    take_over(was, x)
+    take(was)  # if it is refused, nothing has changed
+    was = wrap(x.array, x.node)
+    take_over(was, x)
     was._view, was._views = x._view, x._views
     for view in inplace.living_views(was):
         view._view.parent = was  # type: ignore[union-attr]
@@ -32,7 +36,8 @@ def become_view(x: Tensor, take: Callable[[Tensor], Tensor]) -> Tensor:
         assert siblings is not None
         siblings[:] = [ref(was) if weak() is x else weak for weak in siblings]
     view = take(was)
-    x.array, x.node, x._view, x._views = view.array, view.node, view._view, None
+    take_over(x, view)
+    x._view, x._views = view._view, None
     if was._views is not None:
         was._views[:] = [ref(x) if weak() is view else weak for weak in was._views]
     return x

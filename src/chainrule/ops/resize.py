@@ -27,8 +27,11 @@ def resize_(self: Tensor, *sizes: Any, memory_format: Any = None) -> Tensor:
     tensor([[0, 1],
             [2, 3]])
     """
-    if self.node is not None:
-        raise RuntimeError("cannot resize variables that require grad; use reshape() instead")
+    if self.node is not None or self._box is not None:
+        raise RuntimeError(
+            "cannot resize variables that require grad or belong to a transform; use reshape() "
+            "instead"
+        )
     shape = integers(sizes, "resize_")
     if min(shape, default=0) < 0:
         raise RuntimeError(f"resize_: sizes must not be negative, got {list(shape)}")
@@ -57,7 +60,7 @@ def resize_as_(self: Tensor, tensor: Tensor, memory_format: Any = None) -> Tenso
 
 
 def _write_entries(self: Tensor, name: str, found: Any) -> Tensor:
-    if self.node is not None:
+    if self.node is not None or self._box is not None:
         raise RuntimeError(
             f"Can't call {name}() on Variable that requires grad. Use var.detach().{name}() "
             "instead; to differentiate, use chainrule's functions, which work on all entries."

@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 
 from chainrule.core.batching import rank, spread, with_rank
-from chainrule.core.boxes import is_mapped
+from chainrule.core.boxes import namespace_of, values_of
 from chainrule.core.kinds import general
 from chainrule.core.namespaces import raw, recorded
 from chainrule.core.samples import Sample, uniform
-from chainrule.core.tensor import Tensor
 from chainrule.ops.arithmetic import divide
 from chainrule.ops.index import ARRAY, Spec, join_index
 from chainrule.ops.index import index_add as add_at
@@ -81,7 +80,7 @@ def _neighbours(xp: Any, factors: Any, cells: Any, step: int, longest: int) -> A
     By doubling: with width w, every entry holds the product of the w factors next to it.  No cell
     holds more than `longest`.
     """
-    on_cells = recorded if isinstance(cells, Tensor) else raw
+    ix = namespace_of(cells)
     place = np.arange(cells.shape[0])
 
     def shifted(values: Any, width: int) -> Any:
@@ -89,7 +88,7 @@ def _neighbours(xp: Any, factors: Any, cells: Any, step: int, longest: int) -> A
         same = (beside >= 0) & (beside < len(place))
         beside = np.where(same, beside, place)
         found = xp.getitem(values, beside, index=(ARRAY,))
-        return xp.where((on_cells.getitem(cells, beside, index=(ARRAY,)) == cells) & same, found, 1)
+        return xp.where((ix.getitem(cells, beside, index=(ARRAY,)) == cells) & same, found, 1)
 
     out = shifted(factors, 1)
     width = 1
@@ -107,17 +106,15 @@ def _partials(xp: Any, x: Any, y: Any, tail: Any, index: Spec) -> tuple[Any, Any
     """
     shape = tuple(x.shape)
     size = prod(shape)
-    # Sorting positions that are mapped over is for tensors; others are sorted once for all.
-    mapped = any(map(is_mapped, tail))
-    ix = recorded if mapped else raw
-    arrays = tail if mapped else [getattr(a, "array", a) for a in tail]
+    arrays = [values_of(a) for a in tail]
+    ix = namespace_of(*arrays)
     into = ix.getitem(np.arange(size).reshape(shape), *arrays, index=index)
     taken = tuple(into.shape)
     n = prod(taken)
     cells = ix.concat(np.arange(size), ix.reshape(into, shape=(n,)), axis=0)
     order = ix.argsort(cells, axis=0, descending=False)
     cells = ix.getitem(cells, order, index=(ARRAY,))
-    longest = n + 1 if mapped else int(np.bincount(cells).max(initial=0))
+    longest = n + 1 if ix is not raw else int(np.bincount(cells).max(initial=0))
     factors = xp.concat(
         xp.reshape(x, shape=(size,)), xp.reshape(xp.broadcast_to(y, shape=taken), shape=(n,)),
         axis=0,
@@ -185,9 +182,20 @@ def reduce_at(
     total = add_at(x, values, *arrays, index=spec)
     if reduce == "sum":
         return total
-    ix = recorded if any(map(is_mapped, arrays)) else raw
-    count = np.ones(tuple(x.shape), np.int64)
+    count = _uses(tuple(x.shape), spec, arrays, keep)
+    return total // count if exact else divide(total, namespace_of(count).astype(count, dtype=dt))
+
+
+def _uses(shape: tuple[int, ...], spec: Spec, arrays: Any, keep: bool) -> Any:
+    """How many entries go to each position, what is there counted if `keep`; at least 1."""
+    count: Any = np.ones(shape, np.int64)
+    if namespace_of(*arrays) is raw:
+        key = join_index(spec, arrays)
+        if not keep:
+            count[key] = 0
+        np.add.at(count, key, 1)
+        return np.maximum(count, 1)
+    zero, one = np.zeros((), np.int64), np.ones((), np.int64)
     if not keep:
-        count = ix.index_put(count, np.zeros((), np.int64), *arrays, index=spec)
-    count = ix.maximum(ix.index_add(count, np.ones((), np.int64), *arrays, index=spec), 1)
-    return total // count if exact else divide(total, ix.astype(count, dtype=dt))
+        count = recorded.index_put(count, zero, *arrays, index=spec)
+    return recorded.maximum(recorded.index_add(count, one, *arrays, index=spec), 1)

@@ -9,12 +9,14 @@ import numpy as np
 from chainrule.core import batching
 from chainrule.core.inplace import write_view
 from chainrule.core.kinds import linear
+from chainrule.core.namespaces import recorded
 from chainrule.core.primitive import bind
 from chainrule.core.samples import Sample, uniform
 from chainrule.ops.api import export
 from chainrule.ops.axes import normalize_dim
 from chainrule.ops.diagonal import diagonal
-from chainrule.ops.index import FULL, getitem, index_of, index_put
+from chainrule.ops.index import ARRAY, FULL, getitem, index_of, index_put
+from chainrule.ops.index_batch import is_mapped
 from chainrule.ops.shape import tensor_arg
 
 
@@ -130,9 +132,12 @@ def narrow(input: Any, dim: int, start: Any, length: int) -> Any:
     if not shape:
         raise RuntimeError("narrow() cannot be applied to a 0-dim tensor.")
     d = normalize_dim(dim, len(shape))
-    i, n = int(getattr(start, "array", start)), shape[d]
+    n = shape[d]
     if length < 0:
         raise RuntimeError("narrow(): length must be non-negative.")
+    if is_mapped(start):
+        return _narrow_mapped(input, d, start, length, n)
+    i = int(getattr(start, "array", start))
     if not -n <= i <= n:
         raise IndexError(
             f"Dimension out of range (expected to be in range of [{-n}, {n}], but got {i})"
@@ -141,6 +146,18 @@ def narrow(input: Any, dim: int, start: Any, length: int) -> Any:
     if i + length > n:
         raise RuntimeError(f"start ({i}) + length ({length}) exceeds dimension size ({n}).")
     return bind(getitem.prim, (input,), {"index": (*[FULL] * d, ("slice", i, i + length, None))})
+
+
+def _narrow_mapped(x: Any, d: int, start: Any, length: int, n: int) -> Any:
+    """`narrow` from a place that every example has for itself: a copy."""
+    first = recorded.where(recorded.less(start, 0), start + n, start)
+    places = first + np.arange(length)
+    try:
+        return getitem(x, places, index=(*[FULL] * d, ARRAY))
+    except IndexError as error:
+        raise RuntimeError(
+            f"start + length ({length}) exceeds dimension size ({n}) in an example: {error}"
+        ) from None
 
 
 def _check_source(src: Any, part: Any, name: str) -> None:

@@ -61,7 +61,10 @@ _raised_axis = batching.reparametrized(
 reshape_prim = linear(
     "reshape", lambda x, shape: x.reshape(shape),
     lambda xp, g, x_aval: xp.reshape(g, shape=x_aval.shape), view=True, grad_name="View",
-    batch=batching.prefixed("shape"),
+    batch=batching.reparametrized(
+        # In an empty batch, -1 could be anything.
+        lambda size, shape, params: {"shape": (size, *complete(params["shape"], prod(shape)))}
+    ),
     samples=lambda: [Sample(uniform(2, 6), shape=(3, 4)), Sample(uniform(1), shape=())],
 )  # fmt: skip
 broadcast_to_prim = linear(

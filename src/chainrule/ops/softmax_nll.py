@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.core.batching import folded, rank, shape_of, spread, unfolded, xp
+from chainrule.core.batching import folded, rank, shape_of, spread, xp
 from chainrule.core.kinds import general
 from chainrule.core.namespaces import publish
 from chainrule.core.samples import Sample, uniform
@@ -126,7 +126,8 @@ def _batch(prim: Any, size: int, args: Any, mapped: Any, params: Any) -> Any:
     if weights is not None:
         weights = folded(weights if mapped[2] else spread(weights, size))
     loss, logp = prim.apply((folded(x), folded(places), weights), {"divisor": 1, "summed": False})
-    loss, logp = unfolded(loss, size), unfolded(logp, size)
+    own = shape_of(args[1])[mapped[1] :]
+    loss, logp = xp.reshape(loss, shape=(size, *own)), xp.reshape(logp, shape=shape_of(x))
     if params["summed"]:
         loss = xp.sum(loss, axis=tuple(range(1, rank(loss))), keepdims=False) / params["divisor"]
     return loss, logp

@@ -101,7 +101,11 @@ def _mode_index(x: Any, axis: int) -> Any:
 
 def _flat_median(skip_nan: bool) -> Any:
     def median_of_all(x: Any, axis: _Axes, keepdims: bool = False) -> Any:
-        lead = x.shape[: x.ndim - len(axis)]  # of a batch
+        lead = x.shape[: x.ndim - len(axis)]
+        if not lead and x.size:
+            flat = x.reshape(-1)
+            return flat[_median_index(flat, 0, skip_nan)].reshape((1,) * x.ndim if keepdims else ())
+        # a batch: everything but what leads is one line
         flat = x.reshape((*lead, prod(x.shape[len(lead) :])))
         if flat.shape[-1]:
             found = np.take_along_axis(flat, _median_index(flat, len(lead), skip_nan), -1)

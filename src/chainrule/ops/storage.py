@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 
 from chainrule.core.batching import reparametrized
+from chainrule.core.boxes import bottom
+from chainrule.core.device import channels_last, channels_last_3d
 from chainrule.core.kinds import linear
 from chainrule.core.mutation import owner_of
 from chainrule.core.samples import Sample, uniform
@@ -77,8 +79,15 @@ def stride(input: Any, dim: int | None = None) -> Any:
     (3, 1)
     """
     array = input.array
-    steps = tuple(s // array.itemsize for s in array.strides)
+    steps = tuple(s // array.itemsize for s in strides_of(input))
     return steps if dim is None else steps[normalize_dim(dim, array.ndim)]
+
+
+def strides_of(x: Any) -> tuple[int, ...]:
+    """The steps in memory, in bytes, along the dimensions; for a box those of its inner tensor."""
+    array = bottom(x).array
+    found: tuple[int, ...] = array.strides[array.ndim - x.array.ndim :]
+    return found
 
 
 @export(function=False)
@@ -89,21 +98,52 @@ def storage_offset(input: Any) -> int:
     >>> cr.arange(5)[2:].storage_offset()
     2
     """
-    array = input.array
-    start: int = owner_of(array).__array_interface__["data"][0]
+    array = bottom(input).array
+    whole = owner_of(array)
+    if input._box is not None:  # the memory of an example begins where the tensor does
+        root = input
+        while root._view is not None:
+            root = root._view.parent
+        whole = bottom(root).array
+    start: int = whole.__array_interface__["data"][0]
     address: int = array.__array_interface__["data"][0]
     return (address - start) // array.itemsize
+
+
+@export(function=False)
+def data_ptr(input: Any) -> int:
+    """The address of the first entry.
+
+    >>> import chainrule as cr
+    >>> x = cr.zeros(2)
+    >>> x.data_ptr() == x[:1].data_ptr()
+    True
+    """
+    address: int = input.array.ctypes.data
+    return address
 
 
 @export(function=False)
 def is_contiguous(input: Any, *, memory_format: Any = None) -> bool:
     """Whether the entries lie in memory one after another, last dimension fastest.
 
+    With `memory_format`, in the order of that format.
+
     >>> import chainrule as cr
     >>> cr.zeros(2, 3).T.is_contiguous()
     False
     """
-    return bool(input.array.flags.c_contiguous)
+    if memory_format is channels_last or memory_format is channels_last_3d:
+        wanted = 4 if memory_format is channels_last else 5
+        return input.ndim == wanted and is_contiguous(input.movedim(1, -1))
+    if input._box is None:
+        return bool(input.array.flags.c_contiguous)
+    expected = input.array.itemsize
+    for n, step in zip(input.array.shape[::-1], strides_of(input)[::-1], strict=True):
+        if n > 1 and step != expected:
+            return input.array.size == 0
+        expected *= n
+    return True
 
 
 @export(function=False)

@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 
 from chainrule.core import inplace, mutation
+from chainrule.core.boxes import any_box, become
 from chainrule.core.modes import get_mode, is_recording
+from chainrule.core.namespaces import recorded
 from chainrule.core.primitive import bind
 from chainrule.core.tensor import Tensor
 from chainrule.ops.api import attach
@@ -55,7 +57,7 @@ def _gather(x: Any, spec: Spec, arrays: tuple[Any, ...]) -> Any:
     parts = separate(spec, arrays)
     try:
         if parts is not None:
-            x, spec = bind(_PRIM, (x,), {"index": parts[0]}), parts[1]
+            x, (spec, arrays) = bind(_PRIM, (x, *parts[1]), {"index": parts[0]}), parts[2:]
         return bind(_PRIM, (x, *arrays), {"index": spec})
     except IndexError as error:
         raise explained(error, x, spec, arrays) from None
@@ -103,13 +105,18 @@ def write_at(x: Tensor, spec: Spec, arrays: tuple[Any, ...], value: Any) -> None
         RuntimeError: if the value does not fit the entries, or `x` may not be written.
     """
     parts = separate(spec, arrays)
-    if parts is not None:
-        x, spec = bind(_PRIM, (x,), {"index": parts[0]}), parts[1]
+    if parts is not None and not parts[1]:
+        x, (spec, arrays) = bind(_PRIM, (x,), {"index": parts[0]}), parts[2:]
+        parts = None
     inplace.check_writable(x)
     if not isinstance(value, Tensor):
         value = assignable(value, x)
     elif not arrays and _is_view_at(value, x, spec):
         return  # `x[i] += v` has already written through the view x[i]
+    boxed = type(value) is not np.ndarray and value._box is not None
+    if boxed or x._box is not None or (arrays and any_box(arrays)):
+        _write_boxes(x, spec, arrays, value, parts)
+        return
     array = value.array if isinstance(value, Tensor) else value
     key = join_index(spec, arrays)
     target = x.array
@@ -125,6 +132,28 @@ def write_at(x: Tensor, spec: Spec, arrays: tuple[Any, ...], value: Any) -> None
         if node is not None:
             family = not arrays and (x._views or x._view is not None)
             inplace.rebind(x, node, target[_view_key(spec)] if family else None)
+
+
+def _write_boxes(x: Any, spec: Spec, arrays: Any, value: Any, parts: Any) -> None:
+    """`x[index] = value` where one of the three is a box: `x` becomes the tensor with that part."""
+    dt = x.array.dtype
+    if not isinstance(value, Tensor):
+        value = value.astype(dt)
+    elif value.array.dtype != dt:
+        value = recorded.astype(value, dtype=dt)
+    try:
+        if parts is None:
+            found = index_put(x, value, *arrays, index=spec)
+        else:
+            row = bind(_PRIM, (x, *parts[1]), {"index": parts[0]})
+            row = index_put(row, value, *parts[3], index=parts[2])
+            found = index_put(x, row, *parts[1], index=parts[0])
+    except IndexError as error:
+        raise explained(error, x, spec, arrays) from None
+    except ValueError:
+        part = bind(_PRIM, (x, *arrays), {"index": spec})
+        raise misfit(tuple(part.shape), tuple(value.shape), bool(arrays)) from None
+    become(x, found, "x[i] = value")
 
 
 def _is_view_at(value: Tensor, x: Tensor, spec: Spec) -> bool:

@@ -8,7 +8,7 @@ tensors by its batch rule.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from chainrule.core import batching
@@ -85,7 +85,7 @@ class Batched(Box):
         return batched(self.tag, self.inner.detach())
 
     def __repr__(self, *, tensor_contents: Any = None) -> str:
-        return f"Batched(size={self.tag.size}, inner={self.inner!r})"
+        return f"Batched(size={self.tag.size}, {self.inner!r})"
 
 
 def batched(tag: BatchTag, inner: Tensor) -> Batched:
@@ -105,8 +105,9 @@ class BatchTag(Tag):
     Attributes:
         size: the number of examples.
         randomness: "error", "different" or "same": what random functions may do.
-        replayed: states of generators before the first draw from each, in a run that is the first
-            of several with the same draws; None if nobody wants them.
+        replayed: shared by several runs of one function that are to have the same draws if
+            `randomness` is "same": the states of generators before the first draw from each, to
+            which they return when another run begins.  None if there is only one run.
     """
 
     __slots__ = ("randomness", "replayed", "size")
@@ -119,6 +120,8 @@ class BatchTag(Tag):
         self.size = size
         self.randomness = randomness
         self.replayed = replayed
+        for generator, state in (replayed or {}).items():
+            generator.set_state(state)
 
     def holds(self, x: Any) -> bool:
         """Whether a value is mapped by this transform, at the outermost level."""
@@ -132,11 +135,14 @@ class BatchTag(Tag):
         """A box of this tag around a tensor with the mapped axis in front."""
         return batched(self, inner)
 
+    def mapped_inner(self, x: Batched, change: Callable[[Any], Any]) -> Batched:
+        """The box with what is inside changed."""
+        return batched(self, change(x.inner))
+
     def process(self, prim: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Any:
-        mapped = [type(x) is Batched and x.tag is self for x in args]
         if prim.partials is not None:
-            args = self._elementwise_operands(prim, args, mapped)
-            return batched(self, prim.apply(args, params))
+            return batched(self, self._elementwise(prim, args, params))
+        mapped = [type(x) is Batched and x.tag is self for x in args]
         inner = [x.inner if m else x for x, m in zip(args, mapped, strict=True)]
         rule = prim.batch
         if rule is None:
@@ -155,14 +161,31 @@ class BatchTag(Tag):
             note_view(made, args[0], prim, params)
         return made
 
-    def _elementwise_operands(
-        self, prim: Any, args: Sequence[Any], mapped: Sequence[bool]
-    ) -> list[Any]:
-        """The inner tensors, axes lined up, in the dtype that the examples would have."""
-        if len(args) == 1:
-            return [args[0].inner]
+    def _elementwise(self, prim: Any, args: Sequence[Any], params: dict[str, Any]) -> Any:
+        """The operation on the inner tensors, axes lined up, in the dtype that examples have."""
+        inner = []
+        dt = ndim = None
+        widest = 0
+        for x in args:
+            array = getattr(x, "array", None)
+            if array is None:
+                if type(x) is not float and type(x) is not int:
+                    break
+            elif dt is not None and array.dtype != dt:
+                break
+            elif type(x) is Batched and x.tag is self:
+                if ndim is not None and array.ndim != ndim:
+                    break
+                dt, ndim, x = array.dtype, array.ndim, x.inner
+            else:
+                dt, widest = array.dtype, max(widest, array.ndim)
+            inner.append(x)
+        else:
+            if widest <= ndim:
+                return prim.function(*inner, **params)
+        mapped = [self.holds(x) for x in args]
         inner = [x.inner if m else x for x, m in zip(operands(prim, args), mapped, strict=True)]
-        return batching.aligned(inner, mapped)
+        return prim.apply(batching.aligned(inner, mapped), params)
 
 
 __all__ = ["BatchTag", "Batched", "MappedArray", "batched"]

@@ -40,8 +40,10 @@ def as_tensor(x: Any) -> Any:
     return wrap(array.astype(as_numpy(array.dtype), copy=False))
 
 
-def variable(x: Any, title: str, path: str = "") -> Tensor:
+def variable(x: Any, title: str, spec: Spec | None = None, position: int = 0) -> Tensor:
     """A leaf to differentiate with respect to: a tensor, array or number.
+
+    `spec` and `position` say where it stands, for messages.
 
     Raises:
         TypeError: for anything else.
@@ -53,6 +55,9 @@ def variable(x: Any, title: str, path: str = "") -> Tensor:
         made: Tensor = wrap(np.asarray(x, dt))
         return made
     t = as_tensor(x)
+    if isinstance(t, Tensor) and is_inexact(t.array.dtype):
+        return t
+    path = spec.paths()[position] if spec is not None else ""
     where = f" at {path}" if path else ""
     if not isinstance(t, Tensor):
         if isinstance(x, int):
@@ -65,13 +70,10 @@ def variable(x: Any, title: str, path: str = "") -> Tensor:
             f"{type(x).__name__}{where}; choose other arguments with argnums, or leave it out of "
             "the tree"
         )
-    if not is_inexact(t.array.dtype):
-        raise RuntimeError(
-            f"{title}: only Tensors of floating point and complex dtype can be differentiated with "
-            f"respect to, but the input{where} is {t.dtype}; convert it, for example with "
-            "x.double()"
-        )
-    return t
+    raise RuntimeError(
+        f"{title}: only Tensors of floating point and complex dtype can be differentiated with "
+        f"respect to, but the input{where} is {t.dtype}; convert it, for example with x.double()"
+    )
 
 
 class Arguments:
@@ -88,13 +90,15 @@ class Arguments:
     ) -> None:
         self.argnums = chosen(argnums, len(args), title)
         self.single = isinstance(argnums, int)
-        everything, self._all = tree.flatten((tuple(args), kwargs))
+        everything, spec = tree.flatten((tuple(args), kwargs))
         self.arrays = gives_arrays(everything)
-        self.args, self.kwargs = self._all.unflatten([as_tensor(x) for x in everything])
+        self.args: Any = args
+        self.kwargs = kwargs
+        if any(map(is_array, everything)):
+            self.args, self.kwargs = spec.unflatten([as_tensor(x) for x in everything])
         picked: Any = tuple(args[i] for i in self.argnums)
         leaves, self.spec = tree.flatten(picked[0] if self.single else picked)
-        paths = self.spec.paths() if len(leaves) > 1 else [""]
-        self.leaves = [variable(x, title, p) for x, p in zip(leaves, paths, strict=False)]
+        self.leaves = [variable(x, title, self.spec, i) for i, x in enumerate(leaves)]
 
     def call(self, f: Callable[..., Any], leaves: Sequence[Any]) -> Any:
         """`f` of the arguments, with these leaves in place of those differentiated."""

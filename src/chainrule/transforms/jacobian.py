@@ -177,8 +177,6 @@ def jacfwd(
         parts = []
         replayed: dict[Any, Tensor] = {}
         for start, stop in chunks(total, chunk_size, "jacfwd") or [(0, 0)]:
-            for generator, state in replayed.items():  # the same draws in every chunk
-                generator.set_state(state)
             with (
                 entered(BatchTag("jacfwd", stop - start, randomness, replayed)) as many,
                 entered(ForwardTag("jacfwd")) as tag,

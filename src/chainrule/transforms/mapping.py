@@ -74,8 +74,6 @@ def vmap(
             for start in range(0, size, chunk_size):
                 stop = min(start + chunk_size, size)
                 cut = [_cut(x, d, start, stop) for x, d in zip(tensors, dims, strict=True)]
-                for generator, state in replayed.items():  # the same draws in every chunk
-                    generator.set_state(state)
                 found, out_spec = _run(
                     func, cut, dims, spec, stop - start, randomness, name, replayed
                 )

@@ -23,7 +23,7 @@ import numpy as np
 
 from chainrule.core import engine, modes
 from chainrule.core.batching import leading, moved, spread
-from chainrule.core.boxes import Box, Tag, escaped, newest, running
+from chainrule.core.boxes import Box, Tag, bottom, escaped, newest, next_level, outside, running
 from chainrule.core.dtypes import is_inexact
 from chainrule.core.kinds import linear
 from chainrule.core.node import Aval, Node
@@ -38,10 +38,11 @@ from chainrule.transforms.taylor import TaylorTag
 class Scope:
     """A reverse transform: alive while its function runs."""
 
-    __slots__ = ("alive", "recording")
+    __slots__ = ("alive", "level", "recording")
 
     def __init__(self) -> None:
         self.alive = True
+        self.level = next_level()
         self.recording = modes.is_recording()
 
 
@@ -62,6 +63,9 @@ def _alias(x: Any, scope: Scope, tags: list[BatchTag]) -> Any:
     tag = x.tag if isinstance(x, Box) else None
     if tags and (tag is None or tag.level < tags[-1].level):
         *older, top = tags
+        if tag is None and not older and (x.node is None or not scope.recording):
+            spread_array = np.broadcast_to(x.array, (top.size, *x.array.shape))
+            return batched(top, _alias_array(spread_array, None, scope))
         return batched(top, _alias(spread(x, top.size), scope, older))
     if tag is None:
         return _alias_plain(x, scope)
@@ -73,21 +77,16 @@ def _alias(x: Any, scope: Scope, tags: list[BatchTag]) -> Any:
 def _alias_plain(x: Tensor, scope: Scope) -> Tensor:
     array = x.array[...]
     array.flags.writeable = False  # the function must not change what its caller holds
-    parent = x.node if scope.recording else None
+    return _alias_array(array, x.node if scope.recording else None, scope)
+
+
+def _alias_array(array: Any, parent: Node | None, scope: Scope) -> Tensor:
     node = make_node(
         ALIAS, (Aval(array.shape, array.dtype),), None, {"scope": scope}, (parent,), caller(1)
     )
     node.shape, node.dtype = array.shape, array.dtype
     made: Tensor = wrap(array, node)
     return made
-
-
-def bottom(x: Any) -> Tensor:
-    """The tensor at the bottom of a box: innermost, and primal at every level."""
-    while isinstance(x, Box):
-        x = x.inner if isinstance(x, Batched) else x.inner[0]  # of a dual or a series
-    found: Tensor = x
-    return found
 
 
 def pull(
@@ -239,7 +238,8 @@ def _pull_batched(
         )
     ys = [tag.inner(y) for y, _ in pairs]
     cs = [unmapped_under(tag, c) for _, c in pairs]
-    found = pull(ys, cs, [x.inner for x in inputs], scope, create_graph)
+    with outside(tag):  # rules of the user may differentiate, and alias what they work on
+        found = pull(ys, cs, [x.inner for x in inputs], scope, create_graph)
     return [None if g is None else mapped_over(tag, g) for g in found]
 
 

@@ -64,9 +64,10 @@ def _second_coefficients(
     For each chunk: for every output a tensor of shape (entries of the chunk, *its shape).
     """
     total = sum(sizes(given.leaves))
+    replayed: dict[Any, Tensor] = {}
     for start, stop in chunks(total, chunk_size, title) or [(0, 0)]:
         with (
-            entered(BatchTag(title, stop - start, "same")) as many,
+            entered(BatchTag(title, stop - start, "same", replayed)) as many,
             entered(TaylorTag(title, 2)) as tag,
             np.errstate(all="ignore"),
         ):
@@ -191,9 +192,10 @@ def divergence(func: Function, argnums: Any = 0, *, chunk_size: int | None = Non
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         given = Arguments(args, kwargs, argnums, "divergence")
         total: Any = None
+        replayed: dict[Any, Tensor] = {}
         for start, stop in chunks(sum(sizes(given.leaves)), chunk_size, "divergence") or [(0, 0)]:
             with (
-                entered(BatchTag("divergence", stop - start, "same")) as many,
+                entered(BatchTag("divergence", stop - start, "same", replayed)) as many,
                 entered(ForwardTag("divergence")) as tag,
             ):
                 rows = basis(given.leaves, start, stop)

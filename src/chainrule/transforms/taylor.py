@@ -163,7 +163,7 @@ class TaylorTag(Tag):
 
     def _once(self, prim: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Any:
         """Apply the primitive, unless that has been done: then the same series again."""
-        key: Any = (prim.name, *map(_identity, args))
+        key: Any = (prim, *map(_identity, args))
         try:
             key = (*key, *sorted(params.items())) if params else key
             known = self.made.get(key)
@@ -299,7 +299,7 @@ class TaylorTag(Tag):
             return find
 
         made = [
-            self.jet(y, finder(i, y)) if is_inexact(y.array.dtype) else y
+            self.jet(y, finder(i, y)) if isinstance(y, Tensor) and is_inexact(y.array.dtype) else y
             for i, y in enumerate(outs)
         ]
         return tuple(made) if several else made[0]

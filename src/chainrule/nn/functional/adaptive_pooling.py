@@ -85,17 +85,18 @@ def _last(x: Any, n: int) -> Ints:
 def _adaptive_max(n: int, input: Any, output_size: Any, return_indices: bool) -> Any:
     out = _sizes(input, n, output_size, f"adaptive_max_pool{n}d")
     windows, mask, flat = _blocks(input, out)
-    values = np.where(mask, windows.array, -np.inf)
-    lead, entries = values.shape[: values.ndim - n], prod(values.shape[values.ndim - n :])
-    place = values.reshape(*lead, entries).argmax(-1)
-    rows = xp.reshape(windows, shape=(prod(lead), entries))
-    best = rows[wrap(np.arange(prod(lead))), wrap(place.reshape(-1))]
-    best = xp.reshape(best, shape=lead)
+    shape = tuple(windows.shape)
+    lead, entries = shape[: len(shape) - n], prod(shape[len(shape) - n :])
+    last = len(lead)
+    values = xp.where(wrap(mask), windows.detach(), -np.inf)
+    place = xp.argmax(xp.reshape(values, shape=(*lead, entries)), axis=last, keepdims=True)
+    rows = xp.reshape(windows, shape=(*lead, entries))
+    best = xp.select_along(rows, place, axis=last, keepdims=False)
     if not return_indices:
         return best
-    where = np.broadcast_to(flat, values.shape[values.ndim - 2 * n :]).reshape(*out, entries)
-    where = np.broadcast_to(where, (*lead, entries))
-    return best, wrap(np.take_along_axis(where, place[..., None], -1)[..., 0])
+    where = np.broadcast_to(flat, shape[len(shape) - 2 * n :]).reshape(*out, entries)
+    where = wrap(np.broadcast_to(where, (*lead, entries)))
+    return best, xp.select_along(where, place, axis=last, keepdims=False)
 
 
 @export(method=False)
@@ -230,15 +231,10 @@ def _unpool(n: int, input: Any, indices: Any, kernel_size: Any, stride: Any, pad
     if output_size is not None:
         size = tuple(output_size)[-n:]
     lead, entries = shape[:-n], prod(size)
-    flat = indices.array.reshape(prod(lead), -1)
-    if flat.size and (flat.min() < 0 or flat.max() >= entries):
-        raise RuntimeError(
-            f"Found an invalid max index: {flat.max()} (output volumes are of size "
-            f"{'x'.join(map(str, size))})"
-        )
-    rows = np.broadcast_to(np.arange(prod(lead))[:, None], flat.shape)
+    flat = xp.reshape(xp.within(indices, size=size), shape=(prod(lead), prod(shape[-n:])))
+    rows = np.broadcast_to(np.arange(prod(lead))[:, None], tuple(flat.shape))
     zeros = wrap(np.zeros((prod(lead), entries), raw_dtype(input)))
-    values = xp.reshape(input, shape=flat.shape)
+    values = xp.reshape(input, shape=tuple(flat.shape))
     out = xp.index_put(zeros, values, rows, flat, index=("array", "array"))
     return xp.reshape(out, shape=(*lead, *size))
 

@@ -70,9 +70,8 @@ def _softmax_where(scores: Any, allowed: Any) -> Any:
     last = len(scores.shape) - 1
     if allowed is None:
         return softmax_prim(scores, axis=last)
-    mask = allowed.array
-    some = wrap(np.logical_or.reduce(mask, -1, keepdims=True))
-    scores = xp.where(wrap(mask | ~some.array), scores, -math.inf)
+    some = xp.any(allowed, axis=(len(allowed.shape) - 1,), keepdims=True)
+    scores = xp.where(xp.logical_or(allowed, xp.logical_not(some)), scores, -math.inf)
     return xp.where(some, softmax_prim(scores, axis=last), 0.0)
 
 

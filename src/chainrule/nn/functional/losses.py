@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.core.boxes import is_mapped
 from chainrule.core.kinds import elementwise
 from chainrule.core.namespaces import recorded as xp
 from chainrule.core.primitive import titled
-from chainrule.core.tensor import wrap
 from chainrule.nn.functional.common import (
     check_reduction,
     legacy,
@@ -20,7 +20,7 @@ from chainrule.nn.functional.common import (
     total,
 )
 from chainrule.ops.activation import log_sigmoid, log_softmax_prim
-from chainrule.ops.embedding import class_weights, nll
+from chainrule.ops.embedding import nll
 from chainrule.ops.softmax_nll import places_of, softmax_nll
 
 
@@ -162,6 +162,9 @@ def cross_entropy(
 def _softmax_nll(input: Any, target: Any, weight: Any, ignore_index: int, reduction: str) -> Any:
     """Cross entropy with a class per prediction."""
     classes = _check_classes(input, target, weight)
+    if is_mapped(target) or is_mapped(weight):  # then places and divisors are different everywhere
+        logp = log_softmax_prim(input, axis=1 if input.array.ndim > 1 else 0)
+        return nll_loss(logp, target, weight, ignore_index=ignore_index, reduction=reduction)
     index, logits, single = target.array, input, input.array.ndim == 1
     if single:
         index, logits = index.reshape(1), xp.reshape(input, shape=(1, classes))
@@ -204,13 +207,15 @@ def _smoothed(
     dim = 1 if len(logp.shape) > 1 else 0
     classes = logp.shape[dim]
     sharp = nll_loss(logp, target, weight, ignore_index=ignore_index, reduction=reduction)
-    weights = None if weight is None else getattr(weight, "array", weight)
-    counts, _ = class_weights(target.array, weights, classes, raw_dtype(logp), ignore_index)
     weighted = logp if weight is None else logp * _per_class(weight, logp)
     smooth = -xp.sum(weighted, axis=(dim,), keepdims=False)
-    smooth = xp.where(wrap(target.array == ignore_index), 0.0, smooth)
+    used = target != ignore_index
+    smooth = xp.where(used, smooth, 0.0)
     if reduction == "mean":
-        smooth = total(smooth) / wrap(np.add.reduce(counts, None))
+        counts = xp.astype(used, dtype=raw_dtype(logp))
+        if weight is not None:  # the classes are valid: nll_loss has looked
+            counts = counts * xp.embedding(weight, xp.where(used, target, 0), padding_idx=None)
+        smooth = total(smooth) / (counts if weight is None else counts.detach()).sum()
     elif reduction == "sum":
         smooth = total(smooth)
     return sharp * (1 - smoothing) + smooth * (smoothing / classes)
@@ -269,7 +274,11 @@ def binary_cross_entropy(
         "({input}) is deprecated. Please ensure they have the same size.",
     )  # fmt: skip
     values = input.array
-    if values.size and not (np.minimum.reduce(values, None) >= 0 and values.max() <= 1):
+    if (
+        not is_mapped(input)
+        and values.size
+        and not (np.minimum.reduce(values, None) >= 0 and values.max() <= 1)
+    ):
         raise RuntimeError(
             "all elements of input should be between 0 and 1; for logits use "
             "binary_cross_entropy_with_logits"

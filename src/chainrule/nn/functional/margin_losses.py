@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from math import prod
 from typing import Any
 
 import numpy as np
 
+from chainrule.core.boxes import is_mapped, namespace_of, values_of
 from chainrule.core.dtypes import category
 from chainrule.core.namespaces import recorded as xp
-from chainrule.core.tensor import wrap
 from chainrule.nn.functional.common import (
     legacy,
     raw_dtype,
@@ -20,6 +21,8 @@ from chainrule.nn.functional.common import (
 from chainrule.nn.functional.distances import pairwise_distance
 from chainrule.ops.activation import log_sigmoid, relu
 from chainrule.ops.bounds import clamp
+from chainrule.ops.gather import check_range
+from chainrule.ops.index import ARRAY
 
 
 def kl_div(
@@ -232,7 +235,21 @@ def _batch(input: Any, target: Any, function: str) -> tuple[Any, Any, bool]:
     single = len(input.shape) < 2
     if single:
         input = xp.reshape(input, shape=(1, input.shape[0] if len(input.shape) else 1))
-    return input, target.array, single
+    return input, values_of(target), single
+
+
+def _valid(index: Any, classes: int, problem: str) -> Any:
+    """The class indices; RuntimeError, saying what the problem is, if one is no class."""
+    if is_mapped(index):
+        return check_range(index, 1, classes, RuntimeError)
+    if index.size and (index.min() < 0 or index.max() >= classes):
+        raise RuntimeError(problem)
+    return index
+
+
+def _taken(x: Any, *positions: Any) -> Any:
+    """The entries at positions in each dimension."""
+    return xp.getitem(x, *positions, index=(ARRAY,) * len(positions))
 
 
 def multi_margin_loss(
@@ -260,20 +277,19 @@ def multi_margin_loss(
         raise ValueError("only p == 1 and p == 2 supported")
     input, index, single = _batch(input, target, "multi_margin_loss")
     n, classes = input.shape
-    index = index.reshape(-1)
+    ix = namespace_of(index)
+    index = ix.reshape(index, shape=(prod(index.shape),))
     if index.shape != (n,):
         raise RuntimeError(f"inconsistent target size, expected {n} but got {list(target.shape)}")
-    if index.size and (index.min() < 0 or index.max() >= classes):
-        raise RuntimeError(f"target out of range: classes go from 0 to {classes - 1}")
-    rows = wrap(np.arange(n))
-    right = xp.reshape(input[rows, wrap(index)], shape=(n, 1))
+    index = _valid(index, classes, f"target out of range: classes go from 0 to {classes - 1}")
+    right = xp.reshape(_taken(input, np.arange(n), index), shape=(n, 1))
     loss = relu(margin - right + input)
     if p == 2:
         loss = xp.square(loss)
     if weight is not None:
-        loss = loss * xp.reshape(weight[wrap(index)], shape=(n, 1))
-    others = index[:, None] != np.arange(classes)
-    loss = xp.sum(xp.where(wrap(others), loss, 0.0), axis=(1,), keepdims=False) / classes
+        loss = loss * xp.reshape(_taken(weight, index), shape=(n, 1))
+    others = ix.reshape(index, shape=(n, 1)) != np.arange(classes)
+    loss = xp.sum(xp.where(others, loss, 0.0), axis=(1,), keepdims=False) / classes
     return reduced(xp.reshape(loss, shape=tuple(target.shape)) if single else loss, reduction)
 
 
@@ -303,16 +319,17 @@ def multilabel_margin_loss(
         )
     input, index, single = _batch(input, target, "multilabel_margin_loss")
     n, classes = input.shape
-    index = index.reshape(n, classes)
-    valid = np.logical_and.accumulate(index >= 0, axis=1)
-    if (index[valid] >= classes).any():
-        raise RuntimeError(f"argument #2 'target' is out of range: it must be below {classes}")
-    index = np.where(valid, index, 0)
-    is_label = np.zeros((n, classes), bool)
-    rows = np.broadcast_to(np.arange(n)[:, None], index.shape)
-    is_label[rows[valid], index[valid]] = True
-    right = xp.reshape(input[wrap(rows), wrap(index)], shape=(n, classes, 1))
+    ix = namespace_of(index)
+    index = ix.reshape(index, shape=(n, classes))
+    valid = ix.cumprod(index >= 0, axis=1, reverse=False) != 0  # up to the first -1
+    index = _valid(
+        ix.where(valid, index, 0), classes,
+        f"argument #2 'target' is out of range: it must be below {classes}",
+    )  # fmt: skip
+    valid = ix.reshape(valid, shape=(n, classes, 1))
+    named = (ix.reshape(index, shape=(n, classes, 1)) == np.arange(classes)) & valid
+    is_label = ix.any(named, axis=(1,), keepdims=True)
+    right = xp.reshape(_taken(input, np.arange(n)[:, None], index), shape=(n, classes, 1))
     loss = relu(1 - right + xp.reshape(input, shape=(n, 1, classes)))
-    counted = wrap(valid[:, :, None] & ~is_label[:, None, :])
-    loss = xp.sum(xp.where(counted, loss, 0.0), axis=(1, 2), keepdims=False) / classes
+    loss = xp.sum(xp.where(valid & ~is_label, loss, 0.0), axis=(1, 2), keepdims=False) / classes
     return reduced(xp.reshape(loss, shape=()) if single else loss, reduction)

@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.autograd.grad_mode import no_grad
 from chainrule.core import mutation
+from chainrule.core.boxes import is_box, is_mapped, namespace_of, opened, values_of
 from chainrule.core.namespaces import recorded as xp
 from chainrule.nn.functional.common import along_channels, raw_dtype, require_tensor
 from chainrule.ops.api import export
@@ -118,15 +120,45 @@ def batch_norm(
     axis = (0, *range(2, ndim))
     y, mean, scale = xp.standardize(input, axis=axis, eps=eps)
     if running_mean is not None and count:
-        _blend(running_mean, mean.array.reshape(-1), momentum)
+        _blend(running_mean, _fixed(mean, shape[1]), momentum)
     if running_var is not None and count:
-        variance = 1 / np.square(scale.array.reshape(-1)) - eps
+        rate = _fixed(scale, shape[1])
+        variance = 1 / (rate * rate) - eps
         _blend(running_var, variance * (count / (count - 1)), momentum)
     return _channel_affine(y, weight, bias)
 
 
-def _blend(running: Any, value: Any, momentum: float) -> None:
-    """Move running statistics towards this batch's, in place."""
+def _fixed(statistic: Any, *shape: int) -> Any:
+    """A statistic that running ones are made of, without derivative: an array unless mapped."""
+    found = values_of(statistic.detach() if is_mapped(statistic) else statistic)
+    return namespace_of(found).reshape(found, shape=shape)
+
+
+def _blend(running: Any, value: Any, momentum: Any) -> None:
+    """Move running statistics towards this batch's, in place.
+
+    Raises:
+        RuntimeError: if each example of a vmap has its own batch, but not its own statistics; if
+            the memory of the statistics is not to be written.
+    """
+    if is_mapped(value):
+        own = opened(running)[1] if is_box(running) else []
+        if any(tag not in own for tag in opened(value)[1]):
+            raise RuntimeError(
+                "Batch norm got a batched tensor as input while the running_mean or running_var, "
+                "which will be updated in place, were not batched. Give every example its own "
+                "statistics, use none (track_running_stats=False, or "
+                "func.replace_all_batch_norm_modules_(net)), or layer_norm or group_norm"
+            )
+    if is_box(running):
+        with no_grad():
+            running.copy_(running + momentum * (value - running))
+        return
+    if not running.array.flags.writeable:
+        raise RuntimeError(
+            "Running statistics are updated in place, but the memory of these may not be written. "
+            "Pass buffers to a transform as an argument of their own, which is not differentiated"
+        )
     running.array += (momentum * (value - running.array)).astype(running.array.dtype)
     mutation.note_write(running.array)
 
@@ -159,10 +191,11 @@ def instance_norm(
         )
     y, mean, scale = xp.standardize(input, axis=tuple(range(2, ndim)), eps=eps)
     if running_mean is not None:
-        _blend(running_mean, mean.array.reshape(mean.shape[:2]).mean(0), momentum)
+        _blend(running_mean, _fixed(mean, *mean.shape[:2]).mean(0), momentum)
     if running_var is not None:
-        variance = 1 / np.square(scale.array.reshape(scale.shape[:2])) - eps
-        _blend(running_var, variance.mean(0) * (count / (count - 1)), momentum)
+        rate = _fixed(scale, *scale.shape[:2])
+        variance = (1 / (rate * rate) - eps).mean(0)
+        _blend(running_var, variance * (count / (count - 1)), momentum)
     return _channel_affine(y, weight, bias)
 
 

@@ -87,22 +87,10 @@ def _max(n: int, input: Any, kernel_size: Any, stride: Any, padding: Any, dilati
     )
     if not return_indices:
         return best
-    return best, wrap(_flat_indices(place.array, input.shape, kernel, steps, pads, dilations))
-
-
-def _flat_indices(
-    place: Any, shape: Any, kernel: Ints, stride: Ints, padding: Pads, dilation: Ints
-) -> Any:
-    """Places within windows as row-major positions within the image."""
-    n = len(kernel)
-    size = tuple(shape[-n:])
-    flat: Any = 0
-    inside = np.unravel_index(place, kernel)
-    for i in range(n):
-        start = np.arange(place.shape[place.ndim - n + i]) * stride[i] - padding[i][0]
-        start = start.reshape(-1, *(1,) * (n - 1 - i))
-        flat = flat * size[i] + start + inside[i] * dilation[i]
-    return flat
+    size = tuple(input.shape[-n:])
+    return best, xp.pool_positions(
+        place, size=size, kernel=kernel, stride=steps, padding=pads, dilation=dilations
+    )
 
 
 @export(method=False)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.core.boxes import is_mapped
 from chainrule.core.kinds import elementwise
 from chainrule.core.namespaces import recorded as xp
 from chainrule.core.primitive import titled
@@ -168,7 +169,7 @@ def gaussian_nll_loss(
             raise ValueError("var has negative entry/entries")
         var = wrap(np.full(tuple(input.shape), var, input.array.dtype))
     require_tensor(var, "gaussian_nll_loss", "var", 3)
-    if (var.array < 0).any():
+    if not is_mapped(var) and (var.array < 0).any():
         raise ValueError("var has negative entry/entries")
     if tuple(var.shape) != tuple(input.shape):
         if tuple(input.shape[:-1]) == tuple(var.shape):
@@ -176,7 +177,7 @@ def gaussian_nll_loss(
         elif tuple(input.shape[:-1]) != tuple(var.shape[:-1]) or var.shape[-1] != 1:
             raise ValueError("var is of incorrect size")
     # PyTorch lifts small variances outside the tape: the gradient passes as if they were not.
-    lifted = var + wrap(np.maximum(eps - var.array, 0))
+    lifted = var + xp.maximum(eps - var.detach(), 0)
     loss = 0.5 * (xp.log(lifted) + xp.square(input - target) / lifted)
     if full:
         loss = loss + 0.5 * math.log(2 * math.pi)

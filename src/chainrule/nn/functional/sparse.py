@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 import numpy as np
 
+from chainrule.core.boxes import is_box, is_mapped, namespace_of, refuse_mapped, values_of
 from chainrule.core.dtypes import category
 from chainrule.core.mutation import note_write
 from chainrule.core.namespaces import recorded as xp
 from chainrule.core.tensor import wrap
 from chainrule.nn.functional.common import raw_dtype, require_tensor
 from chainrule.ops.api import export
+from chainrule.ops.gather import check_range
+from chainrule.ops.index import ARRAY
 
 
 def one_hot(tensor: Any, num_classes: int = -1) -> Any:
@@ -31,6 +35,14 @@ def one_hot(tensor: Any, num_classes: int = -1) -> Any:
         raise RuntimeError(
             "one_hot is only applicable to index tensor of type LongTensor; convert it with .long()"
         )
+    if is_mapped(tensor):
+        if num_classes == -1:
+            refuse_mapped(tensor, "one_hot", "pass num_classes")
+        if num_classes < 1:
+            raise RuntimeError("num_classes should be positive")
+        index = check_range(tensor, tensor.ndim, num_classes, RuntimeError)
+        rows = xp.reshape(index, shape=(*tensor.shape, 1)) == np.arange(num_classes)
+        return xp.astype(rows, dtype=np.dtype(np.int64))
     if index.size == 0 and num_classes <= 0:
         raise RuntimeError(
             "Can not infer total number of classes from empty tensor; pass num_classes"
@@ -86,19 +98,38 @@ def embedding(
             raise AssertionError("Padding_idx must be within num_embeddings")
         padding_idx %= rows
     if max_norm is not None:
-        _renormalize(input.array, weight, max_norm, norm_type)
+        _renormalize(input, weight, max_norm, norm_type)
     found = xp.embedding(weight, input, padding_idx=padding_idx)
     if not scale_grad_by_freq:
         return found
     # The value of the row itself, the gradient of `share` times the row.
-    counts = np.bincount(input.array.reshape(-1), minlength=rows)[input.array]
-    share = (1 / counts).astype(raw_dtype(weight))[..., None]
-    return found * wrap(share) + wrap(found.array * (1 - share))
+    index = values_of(input)
+    ix = namespace_of(index)
+    counts = ix.getitem(_uses(index, rows), index, index=(ARRAY,))
+    share = 1 / ix.reshape(ix.astype(counts, dtype=raw_dtype(weight)), shape=(*input.shape, 1))
+    return found * share + found.detach() * (1 - share)
 
 
-def _renormalize(index: Any, weight: Any, max_norm: float, norm_type: float) -> None:
-    """Shorten in place the rows that are used and longer than `max_norm`."""
-    used = np.unique(index)
+def _uses(index: Any, rows: int) -> Any:
+    """How often each of so many rows is named."""
+    if not is_mapped(index):
+        return np.bincount(index.reshape(-1), minlength=rows)
+    return xp.index_add(np.zeros(rows, np.int64), np.ones((), np.int64), index, index=(ARRAY,))
+
+
+def _renormalize(input: Any, weight: Any, max_norm: float, norm_type: float) -> None:
+    """Shorten in place the rows that are used and longer than `max_norm`.
+
+    Raises:
+        RuntimeError: inside transforms, where every example or tangent would have its own table.
+    """
+    if is_mapped(input) or is_box(weight) or not weight.array.flags.writeable:
+        raise RuntimeError(
+            "embedding(): max_norm shortens rows of the table in place, which has no meaning for "
+            "a table or indices inside vmap, jvp and other transforms; call "
+            "chainrule.renorm(weight, p, 0, max_norm) first"
+        )
+    used = np.unique(input.array)
     rows = weight.array[used]
     norms = np.linalg.norm(rows, norm_type, axis=1, keepdims=True)
     weight.array[used] = np.where(norms > max_norm, rows * (max_norm / (norms + 1e-7)), rows)
@@ -145,22 +176,28 @@ def embedding_bag(
             )
         per_sample_weights = xp.reshape(per_sample_weights, shape=(-1, 1))
     bag, bags = _bags(input, offsets, include_last_offset)
-    index = input.array.reshape(-1)
-    if padding_idx is not None:
-        keep = np.flatnonzero(index != padding_idx % weight.shape[0])
-        index, bag = index[keep], bag[keep]
-        if per_sample_weights is not None:
-            per_sample_weights = per_sample_weights[wrap(keep)]
-    rows = embedding(wrap(index), weight, None, max_norm, norm_type, scale_grad_by_freq)
-    if mode == "max":
-        return _largest(rows, bag, bags)
+    index = xp.reshape(input, shape=(prod(input.shape),))
+    rows = embedding(index, weight, padding_idx, max_norm, norm_type, scale_grad_by_freq)
     if per_sample_weights is not None:
         rows = rows * per_sample_weights
+    if padding_idx is None:
+        return _reduced_bags(rows, bag, bags, mode, True)
+    # What does not count goes to one more bag, which is dropped.
+    used = values_of(index) != padding_idx % weight.shape[0]
+    bag = namespace_of(used, bag).where(used, bag, bags)
+    return _reduced_bags(rows, bag, bags + 1, mode, False)[:bags]
+
+
+def _reduced_bags(rows: Any, bag: Any, bags: int, mode: str, in_order: bool) -> Any:
+    """The rows of each bag reduced to one; `in_order` says that they stand side by side."""
+    if mode == "max":
+        return _largest(rows, bag, bags, in_order)
     summed = xp.embedding_rows(rows, bag, rows=bags, padding_idx=None)
     if mode == "sum":
         return summed
-    counts = np.maximum(np.bincount(bag, minlength=bags), 1)[:, None]
-    return summed / wrap(counts.astype(raw_dtype(weight)))
+    ix = namespace_of(bag)
+    counts = ix.astype(ix.maximum(_uses(bag, bags), 1), dtype=raw_dtype(rows))
+    return summed / ix.reshape(counts, shape=(bags, 1))
 
 
 def _bags(input: Any, offsets: Any, include_last: bool) -> tuple[Any, int]:
@@ -181,8 +218,12 @@ def _bags(input: Any, offsets: Any, include_last: bool) -> tuple[Any, int]:
             "offsets has to be a 1D Tensor but got "
             + ("None" if offsets is None else f"a Tensor of dimension {len(offsets.shape)}")
         )
-    starts = offsets.array[:-1] if include_last else offsets.array
     n = input.shape[0]
+    bags = offsets.shape[0] - include_last
+    if is_mapped(offsets):
+        place = xp.searchsorted(offsets[:bags], np.arange(n), right=True) - 1
+        return check_range(place, 0, bags, ValueError), bags
+    starts = offsets.array[:bags]
     if starts.size and starts[0] != 0:
         raise ValueError(
             "offsets[0] has to be 0, i.e., the first sequence in the mini-batch has to start from "
@@ -193,21 +234,34 @@ def _bags(input: Any, offsets: Any, include_last: bool) -> tuple[Any, int]:
             f"offsets[-1] can not be greater than input's length ({n}), but got offsets[-1] of "
             f"{starts[-1]}"
         )
-    bag = np.repeat(np.arange(starts.size), np.diff(np.append(starts, n)))
-    return bag, starts.size
+    return np.repeat(np.arange(bags), np.diff(np.append(starts, n))), bags
 
 
-def _largest(rows: Any, bag: Any, bags: int) -> Any:
-    """The largest entries of each bag; the gradient goes to the first of equals."""
-    values = rows.array
-    counts = np.bincount(bag, minlength=bags)
-    place = np.arange(bag.size) - np.repeat(np.cumsum(counts) - counts, counts)
-    table = np.full((bags, max(counts.max(initial=0), 1), values.shape[1]), -np.inf, values.dtype)
-    table[bag, place] = values
-    first = np.minimum(np.cumsum(counts) - counts, max(bag.size - 1, 0))
-    chosen = first[:, None] + table.argmax(1)
-    picked = rows[wrap(chosen), wrap(np.arange(values.shape[1]))]
-    return xp.where(wrap(counts[:, None] > 0), picked, 0.0)
+def _largest(rows: Any, bag: Any, bags: int, in_order: bool) -> Any:
+    """The largest entries of each bag; the gradient goes to the first of equals.
+
+    `in_order` says that the members of a bag stand side by side.
+    """
+    n, width = rows.shape
+    if n == 0:
+        return xp.embedding_rows(rows, bag, rows=bags, padding_idx=None)
+    if not in_order:
+        order = namespace_of(bag).argsort(bag, axis=0, descending=False)
+        bag = namespace_of(bag).getitem(bag, order, index=(ARRAY,))
+        rows = xp.getitem(rows, order, index=(ARRAY,))
+    counts = _uses(bag, bags)
+    values = values_of(rows.detach())
+    ix, iv = namespace_of(bag), namespace_of(bag, values)
+    first = ix.cumsum(counts, axis=0, reverse=False) - counts
+    longest = n if is_mapped(bag) else int(counts.max(initial=0))
+    table = iv.index_put(
+        np.full((bags, longest, width), -np.inf, raw_dtype(rows)), values,
+        bag, np.arange(n) - ix.getitem(first, bag, index=(ARRAY,)), index=(ARRAY, ARRAY),
+    )  # fmt: skip
+    chosen = ix.reshape(first, shape=(bags, 1)) + iv.argmax(table, axis=1, keepdims=False)
+    chosen = iv.minimum(chosen, n - 1)
+    picked = xp.getitem(rows, chosen, np.arange(width), index=(ARRAY, ARRAY))
+    return xp.where(ix.reshape(counts > 0, shape=(bags, 1)), picked, 0.0)
 
 
 for _f in (embedding, embedding_bag):

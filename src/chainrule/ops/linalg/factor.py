@@ -21,12 +21,13 @@ from chainrule.ops.linalg.common import (
     columns,
     general_matrix,
     hermitian,
+    numpy_dtype,
     operand,
     spd,
     tril,
     triu,
 )  # fmt: skip
-from chainrule.ops.linalg.solve import triangular_prim
+from chainrule.ops.linalg.solve import looks_sound, triangular_prim
 from chainrule.ops.results import result_type
 
 
@@ -132,6 +133,11 @@ def _torch_cholesky(input: Any, upper: bool = False) -> Any:
     return cholesky(input, upper=upper)
 
 
+leading_minors_prim = general(
+    "leading_minors", lambda x: _leading_minors(hermitian_part(x)), batch=leading,
+    samples=lambda: [Sample(spd(3)), Sample(-spd(2, 2)), Sample(np.diag([1.0, -1.0, 2.0]))],
+    doc="Per matrix the order of the first leading minor that is not positive; 0 if all are.",
+)  # fmt: skip
 CholeskyEx = result_type("linalg_cholesky_ex", "L", "info")
 
 
@@ -143,10 +149,9 @@ def cholesky_ex(A: Any, *, upper: bool = False, check_errors: bool = False) -> A
     """
     a = check_square(A, "linalg.cholesky_ex")
     L = cholesky_prim(A, check=check_errors)
-    info = np.zeros(a.shape[:-2], np.int32)
-    if np.isnan(L.array).any():
-        info = _leading_minors(hermitian_part(a))
-    return CholeskyEx(_upper(L) if upper else L, wrap(info))
+    sound = looks_sound(L)
+    info = wrap(np.zeros(a.shape[:-2], np.int32)) if sound else leading_minors_prim(A)
+    return CholeskyEx(_upper(L) if upper else L, info)
 
 
 @export()
@@ -173,7 +178,7 @@ def cholesky_inverse(L: Any, upper: bool = False) -> Any:
         RuntimeError: if the factor is not square.
     """
     a = check_square(L, "cholesky_inverse", "L")
-    return cholesky_solve(wrap(np.eye(a.shape[-1], dtype=a.dtype)), L, upper)
+    return cholesky_solve(wrap(np.eye(a.shape[-1], dtype=numpy_dtype(a))), L, upper)
 
 
 # A = Q R with m ≥ n and a real diagonal of R (as LAPACK makes it).  With C = Qᴴ dA R⁻¹, which is an
@@ -282,7 +287,7 @@ def qr(A: Any, mode: str = "reduced") -> Any:
             "or 'complete'"
         )
     Q, R = qr_prim(A, mode=mode)
-    return QR(wrap(np.empty(0, a.dtype)) if mode == "r" else Q, R)
+    return QR(wrap(np.empty(0, numpy_dtype(a))) if mode == "r" else Q, R)
 
 
 @export("qr")

@@ -16,7 +16,7 @@ from chainrule.ops.api import FUNCTIONS, export
 from chainrule.ops.axes import normalize_dim
 from chainrule.ops.compare import where_prim
 from chainrule.ops.contract import matmul
-from chainrule.ops.einsum import contract_single
+from chainrule.ops.contract_steps import contract_single
 from chainrule.ops.linalg.common import (
     adjoint,
     check_square,

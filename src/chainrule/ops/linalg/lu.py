@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.core.batching import leading
+from chainrule.core.boxes import is_box
 from chainrule.core.kinds import general
 from chainrule.core.namespaces import recorded
 from chainrule.core.samples import Sample
@@ -20,8 +21,10 @@ from chainrule.ops.linalg.common import (
     columns,
     first_zero,
     general_matrix,
+    numpy_dtype,
     operand,
     rows_of,
+    transpose,
     tril,
     triu,
 )  # fmt: skip
@@ -115,6 +118,28 @@ lu_prim = general(
         Sample(general_matrix(3, 2, complex=True), pivot=True),
     ],
 )  # fmt: skip
+
+
+def _check_pivots(x: Any, check: bool) -> Any:
+    """Per matrix the number, from 1, of the first zero on the diagonal of U, or 0."""
+    info = first_zero(np.diagonal(x, axis1=-2, axis2=-1))
+    if check and info.any():
+        k = info[info > 0].flat[0]
+        raise RuntimeError(
+            f"torch.linalg.lu_factor: {batch_element(info > 0)}U[{k},{k}] is zero and using it on "
+            "lu_solve would result in a division by zero. If you still want to perform the "
+            "factorization, consider calling linalg.lu(A, pivot) or linalg.lu_factor_ex(A, pivot)"
+        )
+    return info
+
+
+lu_info_prim = general(
+    "lu_info", _check_pivots, batch=leading,
+    samples=lambda: [
+        Sample(general_matrix(3, 2), check=True), Sample(np.zeros((2, 2, 2)), check=False),
+    ],
+    doc="Per packed L and U the number, from 1, of the first pivot that is zero; 0 if none is.",
+)  # fmt: skip
 LU = result_type("linalg_lu", "P", "L", "U")
 LUFactor = result_type("linalg_lu_factor", "LU", "pivots")
 LUFactorEx = result_type("linalg_lu_factor_ex", "LU", "pivots", "info")
@@ -134,7 +159,9 @@ def lu(A: Any, *, pivot: bool = True) -> Any:
     a = check_matrix(A, "linalg.lu")
     packed, _, p = lu_prim(A, pivot=pivot)
     lower, upper = _unpack(recorded, packed)
-    return LU(wrap(p.array if pivot else np.empty(0, a.dtype)), lower, upper)
+    if not pivot:
+        return LU(wrap(np.empty(0, numpy_dtype(a))), lower, upper)
+    return LU(p.detach() if is_box(p) else wrap(p.array), lower, upper)
 
 
 def lu_factor_ex(A: Any, *, pivot: bool = True, check_errors: bool = False) -> Any:
@@ -151,15 +178,7 @@ def lu_factor_ex(A: Any, *, pivot: bool = True, check_errors: bool = False) -> A
         )
     check_matrix(A, "torch.linalg.lu_factor")
     packed, pivots, _ = lu_prim(A, pivot=pivot)
-    info = first_zero(np.diagonal(packed.array, axis1=-2, axis2=-1))
-    if check_errors and info.any():
-        k = info[info > 0].flat[0]
-        raise RuntimeError(
-            f"torch.linalg.lu_factor: {batch_element(info > 0)}U[{k},{k}] is zero and using it on "
-            "lu_solve would result in a division by zero. If you still want to perform the "
-            "factorization, consider calling linalg.lu(A, pivot) or linalg.lu_factor_ex(A, pivot)"
-        )
-    return LUFactorEx(packed, pivots, wrap(info))
+    return LUFactorEx(packed, pivots, lu_info_prim(packed, check=check_errors))
 
 
 def lu_factor(A: Any, *, pivot: bool = True) -> Any:
@@ -186,6 +205,16 @@ def _order_of(pivots: Any, n: int) -> Any:
     return order.reshape((*pivots.shape[:-1], n))
 
 
+exchange_prim = general(
+    "exchange", lambda x, n, dtype: permutation(_order_of(x, n), dtype), batch=leading,
+    samples=lambda: [
+        Sample(np.array([2, 3, 3], np.int32), n=3, dtype=np.dtype(np.float64)),
+        Sample(np.array([[2, 2], [1, 2]], np.int32), n=2, dtype=np.dtype(np.float64)),
+    ],
+    doc="The matrix P of a sequence of row exchanges (from 1), as `lu_factor` gives them.",
+)  # fmt: skip
+
+
 def lu_solve(LU: Any, pivots: Any, B: Any, *, left: bool = True, adjoint: bool = False) -> Any:
     """The solution of AX = B (XA = B, AᴴX = B, XAᴴ = B), given what `lu_factor` made of A.
 
@@ -200,13 +229,13 @@ def lu_solve(LU: Any, pivots: Any, B: Any, *, left: bool = True, adjoint: bool =
     if not left:  # X A = B is Aᴴ Xᴴ = Bᴴ
         turned = lu_solve(LU, pivots, adjoint_of(recorded, B), adjoint=not adjoint)
         return adjoint_of(recorded, turned)
-    p = operand(pivots, "linalg.lu_solve", "pivots", 2)
-    perm = permutation(_order_of(p, a.shape[-1]), a.dtype)
+    operand(pivots, "linalg.lu_solve", "pivots", 2)
+    perm = exchange_prim(pivots, n=a.shape[-1], dtype=numpy_dtype(a))
     if adjoint:
         upper, lower = adjoint_of(recorded, LU), adjoint_of(recorded, LU)
         half = triangular_prim(upper, B, upper=False, unit=False)
         return bmm_prim(perm, triangular_prim(lower, half, upper=True, unit=True))
-    half = triangular_prim(LU, bmm_prim(perm.swapaxes(-1, -2), B), upper=False, unit=True)
+    half = triangular_prim(LU, bmm_prim(transpose(recorded, perm), B), upper=False, unit=True)
     return triangular_prim(LU, half, upper=True, unit=False)
 
 

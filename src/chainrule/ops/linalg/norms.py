@@ -6,18 +6,18 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.core.tensor import wrap
+from chainrule.core.tensor import Tensor
 from chainrule.ops import arithmetic, extremes, rounding
 from chainrule.ops import norms as vectors
 from chainrule.ops.api import export
 from chainrule.ops.axes import normalize_dims
 from chainrule.ops.inputs import as_input, converted
 from chainrule.ops.linalg.common import check_matrix, operand
-from chainrule.ops.linalg.pinv import as_number, tolerance
+from chainrule.ops.linalg.pinv import as_number, rank_prim
 from chainrule.ops.linalg.solve import inv
 from chainrule.ops.linalg.spectral import svdvals_prim
 from chainrule.ops.reduce import sum_prim
-from chainrule.ops.shape import expand_dims, permute_dims
+from chainrule.ops.shape import expand_dims, permute_dims, reshape_prim
 
 Dims = tuple[int, int]
 
@@ -156,15 +156,12 @@ def matrix_rank(
             "torch.linalg.matrix_rank: The input tensor input must have at least 2 dimensions."
         )
     check_matrix(A, "torch.linalg.matrix_rank", "input")
-    values = a.array if hasattr(a, "array") else a
-    s = np.abs(np.linalg.eigvalsh(values)) if hermitian else np.linalg.svd(values, compute_uv=False)
-    limit = (
-        tolerance(values, s, as_number(rtol), as_number(atol)) if tol is None
-        else np.asarray(getattr(tol, "array", tol))
-    )  # fmt: skip
-    if limit.ndim < s.ndim:
-        limit = limit[..., None]
-    return wrap((s > limit).sum(-1))
+    limit = tol if tol is None or isinstance(tol, Tensor) else np.asarray(tol)
+    if limit is not None and limit.ndim < a.ndim - 1:
+        limit = reshape_prim(limit, shape=(*limit.shape, 1))
+    return rank_prim(
+        A, limit, rtol=as_number(rtol), atol=as_number(atol), hermitian=bool(hermitian)
+    )
 
 
 @export("norm")

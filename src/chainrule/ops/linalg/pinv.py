@@ -7,13 +7,21 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.core.batching import leading
+from chainrule.core.batching import leading, rank, spread, with_rank
 from chainrule.core.kinds import general
 from chainrule.core.samples import Sample
 from chainrule.core.tensor import wrap
 from chainrule.ops.api import export
 from chainrule.ops.index import getitem
-from chainrule.ops.linalg.common import adjoint, adjoint_raw, general_matrix, operand, scalar_name
+from chainrule.ops.linalg.common import (
+    adjoint,
+    adjoint_raw,
+    general_matrix,
+    numpy_dtype,
+    operand,
+    scalar_name,
+)  # fmt: skip
+from chainrule.ops.linalg.spectral import svdvals_prim
 from chainrule.ops.norms import vector_norm_prim
 from chainrule.ops.products import bmm_prim
 from chainrule.ops.results import result_type
@@ -69,6 +77,30 @@ pinv_prim = general(
         Sample(general_matrix(3, 2), rtol=None, atol=None),
         Sample(general_matrix(2, 3, 2), rtol=1e-3, atol=None),
         Sample(general_matrix(2, 2, complex=True), rtol=None, atol=1e-6),
+    ],
+)  # fmt: skip
+
+
+def _rank(x: Any, y: Any, rtol: float | None, atol: float | None, hermitian: bool) -> Any:
+    s = np.abs(np.linalg.eigvalsh(x)) if hermitian else np.linalg.svd(x, compute_uv=False)
+    return (s > (tolerance(x, s, rtol, atol) if y is None else y)).sum(-1)
+
+
+def _rank_batch(prim: Any, size: int, args: Any, mapped: Any, params: Any) -> Any:
+    x, y = args
+    if not mapped[0]:
+        x = spread(x, size)
+    return prim.apply((x, with_rank(y, rank(x) - 2) if mapped[1] else y), params)
+
+
+# How many singular values of x exceed y (..., 1), or, if y is None, the usual tolerance.
+rank_prim = general(
+    "matrix_rank", _rank, batch=_rank_batch,
+    samples=lambda: [
+        Sample(general_matrix(3, 2), None, rtol=None, atol=None, hermitian=False),
+        Sample(general_matrix(2, 2, 3), np.array([[0.5], [1.2], [4.0]]), rtol=None, atol=None,
+               hermitian=False),
+        Sample(np.diag([1.0, 0.0]), None, rtol=None, atol=1e-3, hermitian=True),
     ],
 )  # fmt: skip
 
@@ -133,10 +165,15 @@ def lstsq(A: Any, B: Any, rcond: Any = None, *, driver: str | None = None) -> An
         )
     M = reshape_prim(B, shape=(*b.shape, 1)) if vector else B
     X = bmm_prim(pinv(A, rcond), M)
-    s = np.linalg.svd(a, compute_uv=False)
-    rank = (s > tolerance(a, s, as_number(rcond), None)).sum(-1)
-    overdetermined = a.shape[-2] > a.shape[-1] and (rank == a.shape[-1]).all()
-    if overdetermined and driver in ("gels", "gelsd", "gelss"):
+    found = rank_prim(A, None, rtol=as_number(rcond), atol=None, hermitian=False)
+    wanted = a.shape[-2] > a.shape[-1] and driver in ("gels", "gelsd", "gelss")
+    if wanted and not isinstance(found.array, np.ndarray):
+        raise RuntimeError(
+            f"linalg.lstsq: with driver='{driver}' the shape of the residuals depends on the rank "
+            "of A, and under vmap every example has its own; leave out the driver and compute "
+            "((A @ solution - B) ** 2).sum(-2)"
+        )
+    if wanted and (found.array == a.shape[-1]).all():
         off = bmm_prim(A, X) - M
         residuals = vector_norm_prim(off, ord=2.0, axis=(X.ndim - 2,), keepdims=False) ** 2
     else:
@@ -144,6 +181,6 @@ def lstsq(A: Any, B: Any, rcond: Any = None, *, driver: str | None = None) -> An
         residuals = getitem(flat, index=(("slice", 0, 0, None),))
     if vector:
         X = reshape_prim(X, shape=tuple(X.shape[:-1]))
-    shown = s if driver in ("gelsd", "gelss") else np.empty(0, s.dtype)
-    rank = np.empty(0, np.int64) if driver == "gels" else rank
-    return Lstsq(X, residuals, wrap(rank), wrap(shown))
+    dt = np.empty(0, numpy_dtype(a)).real.dtype
+    shown = svdvals_prim(A.detach()) if driver in ("gelsd", "gelss") else wrap(np.empty(0, dt))
+    return Lstsq(X, residuals, wrap(np.empty(0, np.int64)) if driver == "gels" else found, shown)

@@ -19,6 +19,7 @@ from chainrule.ops.linalg.common import (
     check_square,
     first_zero,
     general_matrix,
+    numpy_dtype,
     operand,
     scalar_name,
     tril,
@@ -35,6 +36,20 @@ InvEx = result_type("linalg_inv_ex", "inverse", "info")
 def first_zero_pivot(a: Any) -> Any:
     """Per matrix the number, from 1, of the first pivot that is zero; 0 if there is none."""
     return first_zero(np.diagonal(factorize(a)[0], axis1=-2, axis2=-1))
+
+
+zero_pivot_prim = general(
+    "zero_pivot", first_zero_pivot, batch=leading,
+    samples=lambda: [
+        Sample(general_matrix(2, 2)), Sample(np.ones((2, 3, 3))), Sample(np.zeros((2, 2))),
+    ],
+    doc="Per matrix the number, from 1, of the first pivot that is zero; 0 if there is none.",
+)  # fmt: skip
+
+
+def looks_sound(x: Any) -> bool:
+    """Whether a tensor is seen to hold no nan; the values of mapped ones cannot be seen."""
+    return isinstance(x.array, np.ndarray) and not np.isnan(x.array).any()
 
 
 def _inv(x: Any, check: bool = True) -> Any:
@@ -216,10 +231,9 @@ def inv_ex(A: Any, *, check_errors: bool = False) -> Any:
     """
     a = check_square(A, "linalg.inv_ex")
     inverse = inv_prim(A, check=check_errors)
-    info = np.zeros(a.shape[:-2], np.int32)
-    if np.isnan(inverse.array).any():
-        info = first_zero_pivot(a)
-    return InvEx(inverse, wrap(info))
+    if looks_sound(inverse):
+        return InvEx(inverse, wrap(np.zeros(a.shape[:-2], np.int32)))
+    return InvEx(inverse, zero_pivot_prim(A))
 
 
 def _is_vector(a: Any, b: Any) -> bool:
@@ -286,13 +300,14 @@ def solve_ex(A: Any, B: Any, *, left: bool = True, check_errors: bool = False) -
     except LinAlgError:
         if check_errors:
             raise
-        info = first_zero_pivot(a)
+        info = zero_pivot_prim(A)
     else:
         return SolveEx(X, wrap(np.zeros(a.shape[:-2], np.int32)))
-    bad = (info > 0)[..., None, None]
-    solved = solve(where_prim(bad, np.eye(a.shape[-1], dtype=a.dtype), A), B, left=left)
-    flags = bad if solved.ndim >= bad.ndim else bad[..., 0]
-    return SolveEx(where_prim(flags, np.asarray(np.nan, a.dtype), solved), wrap(info))
+    dt = numpy_dtype(a)
+    bad = reshape_prim(info > 0, shape=(*a.shape[:-2], 1, 1))
+    solved = solve(where_prim(bad, np.eye(a.shape[-1], dtype=dt), A), B, left=left)
+    flags = bad if solved.ndim >= bad.ndim else reshape_prim(bad, shape=tuple(bad.shape[:-1]))
+    return SolveEx(where_prim(flags, np.asarray(np.nan, dt), solved), info)
 
 
 def solve_triangular(

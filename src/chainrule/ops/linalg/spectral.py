@@ -314,7 +314,7 @@ def _torch_svd(input: Any, some: bool = True, compute_uv: bool = True) -> Any:
 
     U, S, Vh = svd(input, not some)
     if not compute_uv:
-        U, Vh = (wrap(np.zeros_like(a.array)) for a in (U, Vh))
+        U, Vh = (wrap(np.zeros(tuple(a.shape), numpy_dtype(a))) for a in (U, Vh))
     return TorchSVD(U, S, adjoint(recorded, Vh))
 
 

@@ -1,0 +1,310 @@
+"""The primitive behind `custom_rule`: a function on tensors with a jvp rule, a vjp rule, or both.
+
+The rules are called at every level of boxes with the values of that level, so what they compute is
+itself differentiated.  What is missing is derived:
+
+    vjp from jvp     The tangent rule t ↦ J t is linear; a record of it is transposed.
+    jvp from vjp     So is the cotangent rule g ↦ Jᵀg, and its transpose is J.
+    vmap             The function and its rules are mapped; the result is another such function.
+    Taylor           y' = J(x) x', with the rule run on series.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from chainrule import tree
+from chainrule.autograd.function import Function
+from chainrule.autograd.function_rules import FunctionPrimitive
+from chainrule.autograd.function_vmap import reduced
+from chainrule.core import modes
+from chainrule.core.batching import aligned
+from chainrule.core.boxes import any_box, entered, newest
+from chainrule.core.dtypes import is_inexact
+from chainrule.core.namespaces import recorded
+from chainrule.core.tensor import Tensor, wrap
+from chainrule.transforms.batch import BatchTag, batched
+from chainrule.transforms.reverse import zeros_of
+from chainrule.transforms.taylor import TaylorTag
+from chainrule.transforms.transposition import transposed
+
+Leaves = Sequence[Any]
+
+
+@dataclass
+class Rules:
+    """A function of tensors, flattened: what it computes and how it is differentiated.
+
+    Attributes:
+        name: what the user called the function.
+        value: tensors to the list of output tensors.
+        jvp: (tensors, tangents) to (outputs, tangents of the outputs); None in a list stands for
+            zero.
+        fwd: tensors to (outputs, residuals), residuals being any tree.
+        bwd: (residuals, cotangents) to one gradient per tensor; None stands for zero.
+        vmap: how `value` runs on a batch: "derived", "leading" or "loop".
+        recording: whether the function was called where operations are recorded.
+    """
+
+    name: str
+    value: Callable[[Leaves], list[Any]]
+    jvp: Callable[[Leaves, Leaves], tuple[list[Any], list[Any]]] | None
+    fwd: Callable[[Leaves], tuple[list[Any], Any]] | None
+    bwd: Callable[[Any, Leaves], list[Any]] | None
+    vmap: str = "derived"
+    recording: bool = True
+
+    def push(self, xs: Leaves, tangents: Leaves) -> tuple[list[Any], list[Any]]:
+        """Outputs, and their tangents; None stands for zero."""
+        ts = [zeros_of(x) if t is None else t for x, t in zip(xs, tangents, strict=True)]
+        if self.jvp is not None:
+            return self.jvp(xs, ts)
+        assert self.fwd is not None
+        outs, residuals = self.fwd(xs)
+        return outs, self._push_by_vjp(outs, residuals, ts)
+
+    def _push_by_vjp(self, outs: Leaves, residuals: Any, tangents: Leaves) -> list[Any]:
+        assert self.bwd is not None
+        bwd = self.bwd
+        places = [i for i, y in enumerate(outs) if is_inexact(y.array.dtype)]
+
+        def linear(gs: Leaves) -> list[Any]:
+            filled: list[Any] = [None] * len(outs)
+            for i, g in zip(places, gs, strict=True):
+                filled[i] = g
+            return bwd(residuals, [zeros_of(y) if g is None else g
+                                   for y, g in zip(outs, filled, strict=True)])  # fmt: skip
+
+        like = [outs[i] for i in places]
+        used = tree.leaves(residuals)
+        found = transposed(linear, like, tangents, used, f"the vjp rule of {self.name}")
+        ts: list[Any] = [None] * len(outs)
+        for i, t in zip(places, found, strict=True):
+            ts[i] = t
+        return ts
+
+    def pull(self, xs: Leaves, residuals: Any, gs: Leaves) -> list[Any]:
+        """Gradients of the inputs; `residuals` are those of `fwd`, if there is a vjp rule."""
+        if self.bwd is not None:
+            return self.bwd(residuals, gs)
+        assert self.jvp is not None
+        jvp = self.jvp
+        places = [i for i, x in enumerate(xs) if is_inexact(x.array.dtype)]
+
+        def linear(ts: Leaves) -> list[Any]:
+            filled = [zeros_of(x) for x in xs]
+            for i, t in zip(places, ts, strict=True):
+                filled[i] = t
+            return jvp(xs, filled)[1]
+
+        like = [xs[i] for i in places]
+        found = transposed(linear, like, gs, xs, f"the jvp rule of {self.name}")
+        grads: list[Any] = [None] * len(xs)
+        for i, g in zip(places, found, strict=True):
+            grads[i] = g
+        return grads
+
+    def mapped(self, size: int, randomness: str, flags: Sequence[bool]) -> Rules:
+        """The function of a batch, for tensors that have the mapped axis in front, or not."""
+
+        def batch() -> Any:
+            return entered(BatchTag("vmap", size, randomness))
+
+        def boxes(tag: BatchTag, xs: Leaves) -> list[Any]:
+            return [batched(tag, x) if m else x for x, m in zip(xs, flags, strict=True)]
+
+        def inside(tag: BatchTag, ys: Leaves) -> list[Any]:
+            return [tag.inner(y) if isinstance(y, Tensor) else y for y in ys]
+
+        def value(xs: Leaves) -> list[Any]:
+            if self.vmap == "leading":
+                return self.value(aligned(xs, flags))
+            if self.vmap == "loop":
+                rows = [
+                    self.value([x[i] if m else x for x, m in zip(xs, flags, strict=True)])
+                    for i in range(size)
+                ]
+                return [recorded.stack(*ys, axis=0) for ys in zip(*rows, strict=True)]
+            with batch() as tag:
+                return inside(tag, self.value(boxes(tag, xs)))
+
+        def jvp(xs: Leaves, ts: Leaves) -> tuple[list[Any], list[Any]]:
+            assert self.jvp is not None
+            with batch() as tag:
+                outs, tangents = self.jvp(boxes(tag, xs), boxes(tag, ts))
+                return inside(tag, outs), inside(tag, tangents)
+
+        def fwd(xs: Leaves) -> tuple[list[Any], Any]:
+            assert self.fwd is not None
+            with batch() as tag:
+                outs, residuals = self.fwd(boxes(tag, xs))
+                leaves, spec = tree.flatten(residuals)
+                shapes = [tuple(x.array.shape) for x in boxes(tag, xs)]
+                return inside(tag, outs), (shapes, spec.unflatten(inside(tag, leaves)))
+
+        def bwd(residuals: Any, gs: Leaves) -> list[Any]:
+            assert self.bwd is not None
+            shapes, kept = residuals
+            with batch() as tag:
+                kept = tree.map(lambda r: batched(tag, r) if isinstance(r, Tensor) else r, kept)
+                grads = self.bwd(kept, [batched(tag, g) for g in gs])
+                return [
+                    reduced(tag, g, shape, m)
+                    for g, shape, m in zip(grads, shapes, flags, strict=True)
+                ]
+
+        return Rules(
+            self.name,
+            value,
+            None if self.jvp is None else jvp,
+            None if self.fwd is None else fwd,
+            None if self.bwd is None else bwd,
+            self.vmap,
+        )
+
+
+class CustomPrimitive(FunctionPrimitive):
+    """The primitive of one function with custom rules.  Its first argument is the `Rules`."""
+
+    def run(self, args: Sequence[Any]) -> Any:
+        args[0].recording = modes.is_recording()
+        return super().run(args)
+
+    def run_forward(
+        self, primals: Sequence[Any], tangents: Sequence[Any]
+    ) -> tuple[Any, Sequence[Any]]:
+        rules, *xs = primals
+        outs, ts = rules.push(xs, tangents[1:])
+        check_closed(outs, xs, self.name)
+        check_closed([t for t in ts if t is not None], [*xs, *tangents], self.name)
+        return tuple(outs), ts
+
+    def run_mapped(
+        self, tag: BatchTag, args: Sequence[Any], mapped: Sequence[bool]
+    ) -> tuple[Any, Sequence[bool]]:
+        rules, *xs = args
+        out = self.cls.apply(rules.mapped(tag.size, tag.randomness, mapped[1:]), *xs)
+        return out, [True] * len(out)
+
+    def apply(self, args: Sequence[Any], params: dict[str, Any]) -> Any:
+        tag = newest(args)
+        if isinstance(tag, TaylorTag) and tag.alive and args[0].jvp is None:
+            return self._series_by_vjp(tag, args)
+        return super().apply(args, params)
+
+    def push(self, node: Any, tangents: Sequence[Any], xp: Any, args: Any, out: Any) -> Any:
+        if args and isinstance(args[0], Rules):  # in Taylor mode
+            return tuple(self.run_forward(args, tangents)[1])
+        return super().push(node, tangents, xp, args, out)
+
+    def _series_by_vjp(self, tag: TaylorTag, args: Sequence[Any]) -> Any:
+        """Series of the outputs by y' = J(x) x', where J is found by transposing.
+
+        A sweep wants all coefficients at once, so they are computed by series of one order less.
+        """
+        columns = [tag.components(x) for x in args]
+        if tag.order == 0:
+            return self.apply([c[0] for c in columns], {})
+        with entered(TaylorTag(tag.title, tag.order - 1)) as lower:
+            xs = [lower.joined(c[:-1]) if isinstance(c[0], Tensor) else c[0] for c in columns]
+            slopes = []
+            for c in columns:
+                steps = [None if d is None else d * k for k, d in enumerate(c[1:], 1)]
+                if isinstance(c[0], Tensor) and any(d is not None for d in steps):
+                    steps[0] = zeros_of(c[0]) if steps[0] is None else steps[0]
+                    slopes.append(lower.joined(steps))
+                else:
+                    slopes.append(None)
+            outs, ts = self.run_forward(xs, slopes)
+            found = []
+            for y, t in zip(outs, ts, strict=True):
+                rates = [None] * tag.order if t is None else lower.components(t)
+                rest = [None if d is None else d * (1 / k) for k, d in enumerate(rates, 1)]
+                found.append(tag.joined([lower.first(y), *rest]))
+        return tuple(found)
+
+
+class Custom(Function):
+    """The `Function` that records one function with custom rules; subclassed for each."""
+
+    @staticmethod
+    def forward(ctx: Any, rules: Rules, *xs: Any) -> Any:
+        plain = [wrap(x.array) for x in xs]
+        residuals: Any = ()
+        token = modes.enter(modes.changed(grad=rules.recording))
+        try:
+            if rules.fwd is not None and any(ctx.needs_input_grad):
+                outs, residuals = rules.fwd(plain)
+            else:
+                outs = rules.value(plain)
+        finally:
+            modes.leave(token)
+        check_closed(outs, plain, rules.name)
+        kept, ctx.spec = tree.flatten(residuals)
+        ctx.rules = rules
+        ctx.count = len(xs)
+        ctx.others = [None if isinstance(r, Tensor) else r for r in kept]
+        ctx.save_for_backward(*xs, *[r if isinstance(r, Tensor) else None for r in kept])
+        return tuple([next((x for x, p in zip(xs, plain, strict=True) if p is y), y) for y in outs])
+
+    @staticmethod
+    def backward(ctx: Any, *gs: Any) -> Any:
+        xs, residuals = _revived(ctx)
+        return (None, *ctx.rules.pull(xs, residuals, gs))
+
+    @staticmethod
+    def jvp(ctx: Any, _: Any, *ts: Any) -> Any:
+        xs, _residuals = _revived(ctx)
+        return tuple(ctx.rules.push(xs, ts)[1])
+
+
+def _revived(ctx: Any) -> tuple[list[Any], Any]:
+    """Inputs and residuals of a recorded call, on the tape if the derivative is to be recorded.
+
+    The residuals are then computed anew from the inputs, so that they have their derivatives.
+    """
+    saved = ctx.saved_tensors
+    xs = list(saved[: ctx.count])
+    if not modes.is_recording():
+        kept = saved[ctx.count :]
+        values = [o if r is None else wrap(r.array) for r, o in zip(kept, ctx.others, strict=True)]
+        return [wrap(x.array) for x in xs], ctx.spec.unflatten(values)
+    if ctx.spec.num_leaves == 0:
+        return xs, ctx.spec.unflatten([])
+    return xs, ctx.rules.fwd(xs)[1]
+
+
+def check_closed(outs: Leaves, given: Leaves, name: str) -> None:
+    """Raise if a result depends on a tensor that is differentiated or mapped and was not given.
+
+    Raises:
+        RuntimeError: saying to pass it as an argument.
+    """
+    tag = newest(outs)
+    known = newest(given)
+    boxed = tag is not None and (known is None or tag.level > known.level)
+    recorded = not any_box([*outs, *given]) and (
+        any(y.node is not None for y in outs) and all(_plain(x) for x in given)
+    )
+    if boxed or recorded:
+        raise RuntimeError(
+            f"{name}: the result depends on a tensor that is being differentiated or mapped over "
+            "and is not an argument: the function or its rule uses it from outside, where custom "
+            "rules cannot see it. Pass it as an argument, or detach() it if it is a constant."
+        )
+
+
+def _plain(x: Any) -> bool:
+    return not isinstance(x, Tensor) or x.node is None
+
+
+def custom_function(name: str) -> type[Custom]:
+    """A `Function` of this name for a function with custom rules."""
+    made: Any = type(name, (Custom,), {})
+    made.prim = CustomPrimitive(made)
+    return made
+
+
+__all__ = ["Custom", "Rules", "custom_function"]
