@@ -39,9 +39,10 @@ def test_perturbation_confusion(outer, inner):
     is_number(outer(lambda x: inner(lambda y: x)(x))(number(2.0)), 0.0)
 
 
-@pytest.mark.parametrize("way", [hessian, *[
-    lambda f, outer=outer, inner=inner: outer(inner(f)) for outer in JACOBIANS for inner in JACOBIANS
-]])  # fmt: skip
+WAYS = [lambda f, a=a, b=b: a(b(f)) for a in JACOBIANS for b in JACOBIANS]
+
+
+@pytest.mark.parametrize("way", [hessian, *WAYS])
 def test_third_order_tensor(way):
     """∂³/∂xᵢ∂xⱼ∂xₖ of x₀ x₁² x₂³."""
     x, y, z = POINT

@@ -36,9 +36,14 @@ def test_taylor_mode_at_every_place(place, others):
     agrees_with_differences(modes, "quotient", tol=1e-7)
 
 
-@pytest.mark.parametrize("modes", [
-    [p.jvp, p.vmap, p.grad, p.jvp], [p.vmap, p.grad, p.vmap, p.jvp], [p.grad, p.jvp, p.vmap, p.vmap],
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "modes",
+    [
+        [p.jvp, p.vmap, p.grad, p.jvp],
+        [p.vmap, p.grad, p.vmap, p.jvp],
+        [p.grad, p.jvp, p.vmap, p.vmap],
+    ],
+)
 def test_four_deep(modes):
     agrees_with_differences(modes, "elementary", tol=1e-6)
 

@@ -11,10 +11,12 @@ import numpy as np
 
 from chainrule.autograd.graph import GradientEdge, node_of
 from chainrule.core import engine
+from chainrule.core.boxes import any_box, newest
 from chainrule.core.hooks import as_tensor
 from chainrule.core.node import Leaf, Node, extra_of
 from chainrule.core.ownership import held_once
 from chainrule.core.tensor import Tensor, as_array, wrap
+from chainrule.transforms import reverse as transform
 
 _accumulating = threading.Lock()
 _NOBODY: dict[Any, Tensor] = {}
@@ -159,6 +161,13 @@ def backward(
     >>> x.grad
     tensor([2., 4.])
     """
+    tag = newest([*_as_tuple(tensors), *_as_tuple(grad_tensors)])
+    if tag is not None:
+        raise RuntimeError(
+            f"backward() was called inside a function given to {tag.title}, on a value that belongs"
+            f" to {tag.title}; .grad cannot hold its derivatives. Use autograd.grad or func.grad, "
+            f"which return them, or call backward() on what {tag.title} returns"
+        )
     seeds = _seeds(tensors, grad_tensors, create_graph)
     roots = [node for node, _ in seeds]
     if inputs is None:
@@ -239,6 +248,9 @@ def grad(
             "Expected allow_unused to be True or not passed when materialize_grads=True, "
             "but got: False."
         )
+    if any_box([*_as_tuple(outputs), *_as_tuple(inputs), *_as_tuple(grad_outputs)]):
+        found_in_boxes = _through_boxes(outputs, inputs, grad_outputs, create_graph)
+        return _complete(found_in_boxes, _as_tuple(inputs), allow_unused, materialize_grads)
     nodes = _nodes_of(_as_tuple(inputs))
     seeds = _seeds(outputs, grad_outputs, create_graph)
     wanted = set(nodes)
@@ -247,14 +259,55 @@ def grad(
     found, retained = engine.pull(order, seeds, live, wanted, create_graph)
     missing = [i for i, n in enumerate(nodes) if n not in found]
     if missing and not (allow_unused or materialize_grads):
-        raise RuntimeError(
-            f"The differentiated Tensor at index {missing[0]} appears to not have been used in the "
-            "graph. Set allow_unused=True if this is the desired behavior."
-        )
+        raise _unused(missing[0])
     _deposit(retained, create_graph)
     if not (create_graph if retain_graph is None else retain_graph):
         engine.free(order, engine.ends_of(wanted, live))
     return tuple([_result(found.get(n), n, materialize_grads) for n in nodes])
+
+
+def _through_boxes(outputs: Any, inputs: Any, gs: Any, create_graph: bool) -> list[Any]:
+    """Gradients inside other transforms, component by component, as `func.vjp` takes them."""
+    outs = _as_tuple(outputs)
+    given = (None,) * len(outs) if gs is None else _as_tuple(gs)
+    if len(given) != len(outs):
+        raise RuntimeError(f"got {len(outs)} tensors and {len(given)} gradients")
+    cotangents = []
+    for y, c in zip(outs, given, strict=True):
+        shape = tuple(y.array.shape)
+        if c is None:
+            if y.array.size != 1:
+                raise RuntimeError(
+                    "grad can be implicitly created only for scalar outputs, but this one has "
+                    f"shape {list(shape)}; call .sum() first, or pass a gradient of that shape"
+                )
+            c = wrap(np.ones(shape, y.array.dtype))
+        elif tuple(c.shape) != shape:
+            raise RuntimeError(
+                f"Mismatch in shape: grad_outputs has a shape of {list(c.shape)} and the output a "
+                f"shape of {list(shape)}; a gradient has the shape of its output"
+            )
+        cotangents.append(c)
+    return transform.pull(outs, cotangents, _as_tuple(inputs), None, create_graph)
+
+
+def _complete(
+    found: Sequence[Any], inputs: Sequence[Any], allow_unused: Any, materialize: bool
+) -> tuple[Any, ...]:
+    missing = [i for i, g in enumerate(found) if g is None]
+    if missing and not (allow_unused or materialize):
+        raise _unused(missing[0])
+    return tuple(
+        transform.zeros_of(x) if g is None and materialize else g
+        for g, x in zip(found, inputs, strict=True)
+    )
+
+
+def _unused(i: int) -> RuntimeError:
+    return RuntimeError(
+        f"The differentiated Tensor at index {i} appears to not have been used in the "
+        "graph. Set allow_unused=True if this is the desired behavior."
+    )
 
 
 def _result(g: Any, node: Node, materialize: bool) -> Any:

@@ -261,8 +261,8 @@ def record(
             aval.shape = v.shape
             aval.dtype = v.dtype
             v = aval
-        args.append(v)
-    kept_out = out if keep_out or keep_all else None
+        args.append(snapshot(v) if keep_all else v)
+    kept_out = snapshot(out) if keep_all else out if keep_out else None
     n = make_node(prim, tuple(args), kept_out, params, tuple(parents), place)
     if type(out) is tuple:
         n.shape, n.dtype = None, out[0].dtype
@@ -276,6 +276,13 @@ def record(
     if mode is not True:
         after_record(n, out, mode, values)
     return n
+
+
+def snapshot(value: Any) -> Any:
+    """A copy of an array, or of each in a tuple: what no later write in place can change."""
+    if type(value) is tuple:
+        return tuple([snapshot(v) for v in value])
+    return value.copy() if type(value) is ndarray else value
 
 
 def titled(made: Any, title: str) -> Any:
