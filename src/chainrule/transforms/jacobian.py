@@ -13,7 +13,7 @@ from chainrule.core.boxes import entered
 from chainrule.core.dtypes import is_inexact
 from chainrule.core.namespaces import recorded
 from chainrule.core.tensor import Tensor, wrap
-from chainrule.transforms.batch import BatchTag, batched
+from chainrule.transforms.batch import BatchTag, batched, check_randomness
 from chainrule.transforms.forward import ForwardTag
 from chainrule.transforms.gradient import ones_of
 from chainrule.transforms.inputs import Arguments, all_given, check_real, outputs, with_aux
@@ -183,6 +183,7 @@ def jacfwd(
     tensor([[3., 2.],
             [1., 6.]])
     """
+    check_randomness(randomness)
 
     @functools.wraps(func)
     def wrapper(*args: Any, **kwargs: Any) -> Any:

@@ -13,12 +13,11 @@ from chainrule.core.batching import moved
 from chainrule.core.boxes import entered
 from chainrule.core.namespaces import recorded
 from chainrule.core.tensor import Tensor, wrap
-from chainrule.transforms.batch import BatchTag, batched
+from chainrule.transforms.batch import RANDOMNESS, BatchTag, batched, check_randomness
 from chainrule.transforms.inputs import as_given, as_tensor, gives_arrays
 from chainrule.tree import Spec
 
 Function = Callable[..., Any]
-RANDOMNESS = ("error", "different", "same")
 
 
 def vmap(
@@ -50,11 +49,7 @@ def vmap(
     >>> cr.func.vmap(cr.dot, in_dims=(0, None))(x, y)
     tensor([12., 34.])
     """
-    if randomness not in RANDOMNESS:
-        raise RuntimeError(
-            f"Only allowed values for randomness are 'error', 'different', or 'same'. Got "
-            f"{randomness!r}"
-        )
+    check_randomness(randomness)
     if not (chunk_size is None or (isinstance(chunk_size, int) and chunk_size > 0)):
         raise ValueError(f"vmap: chunk_size should be None or greater than 0. (got {chunk_size})")
 
