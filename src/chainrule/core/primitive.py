@@ -285,13 +285,6 @@ def record(
     return n
 
 
-def snapshot(value: Any) -> Any:
-    """A copy of an array, or of each in a tuple: what no later write in place can change."""
-    if type(value) is tuple:
-        return tuple([snapshot(v) for v in value])
-    return value.copy() if type(value) is ndarray else value
-
-
 def titled(made: Any, title: str) -> Any:
     """A tensor that was just computed, its node called `title` in `grad_fn`.
 

@@ -123,7 +123,7 @@ def mapped_leaves(
     Raises:
         ValueError: if `in_dims` does not fit the arguments.
     """
-    what = f"vmap({name}, in_dims={in_dims}, ...)(<inputs>)"
+    what = f"vmap({name}, in_dims={in_dims!r}, ...)(<inputs>)"
     if not isinstance(in_dims, (int, tuple, list)) or isinstance(in_dims, bool):
         raise ValueError(
             f"{what}: expected `in_dims` to be int or a (potentially nested) tuple matching the "
@@ -157,8 +157,8 @@ def _checked_dim(x: Any, d: Any, what: str) -> int | None:
         return None
     if isinstance(d, bool) or not isinstance(d, int):
         raise ValueError(
-            f"{what}: Got in_dim={d} for an input but in_dim must be either an integer dimension or"
-            " None."
+            f"{what}: Got in_dim={d!r} for an input but in_dim must be either an integer dimension "
+            "or None."
         )
     t = as_tensor(x)
     if not isinstance(t, Tensor):
@@ -204,8 +204,9 @@ def out_places(out_dims: Any, outs: Sequence[Tensor], spec: Spec, name: str) -> 
     Raises:
         ValueError: if `out_dims` does not fit the outputs.
     """
-    what = f"vmap({name}, ..., out_dims={out_dims})"
-    if isinstance(out_dims, tuple) and len(out_dims) == 1 and not isinstance(spec.unflatten(list(outs)), tuple):
+    what = f"vmap({name}, ..., out_dims={out_dims!r})"
+    is_tuple = spec.type is not None and issubclass(spec.type, tuple)
+    if isinstance(out_dims, tuple) and len(out_dims) == 1 and not is_tuple:
         out_dims = out_dims[0]
     try:
         dims = tree.broadcast_prefix(

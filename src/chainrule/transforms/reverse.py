@@ -35,6 +35,7 @@ from chainrule.transforms.batch import Batched, BatchTag, batched
 from chainrule.transforms.forward import ForwardTag
 from chainrule.transforms.taylor import TaylorTag
 
+
 class Scope:
     """A reverse transform: alive while its function runs."""
 
