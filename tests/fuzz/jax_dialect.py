@@ -161,6 +161,7 @@ NAMES = dict(
     ),
 )
 
+
 def examine(program, x, v, w):
     """Value, gradient and Hessian-vector product of a program's weighted outputs, in float64."""
     f = program.load(NAMESPACE, "jax")

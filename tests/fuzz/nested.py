@@ -29,15 +29,27 @@ def statement(b: Builder, scope: Scope) -> None:
     kinds = [flat] * 5
     if scope.level < DEEPEST and b.left > 0:
         kinds += [transform] * 4
-    kinds += [branch, loop]
+    kinds += [branch, loop, container]
     b.pick(kinds)(b, scope)
+
+
+def container(b: Builder, scope: Scope) -> None:
+    """A tree as an intermediate value: made, and read in part."""
+    b.features.add("tree")
+    first, second = b.any(scope), b.any(scope)
+    packing = b.pick(CONTAINERS[2])
+    t = b.name("t")
+    scope.line(f"{t} = {packing.pack([b.read(scope, first), b.read(scope, second)])}")
+    take = b.below(2)
+    v = (first, second)[take]
+    b.define(scope, f"cr.sin({t}{packing.take[take]})", v.shape, [v])
 
 
 def branch(b: Builder, scope: Scope) -> None:
     """An `if` on a value that no enclosing vmap maps."""
     b.features.add("if")
     seen = b.find(scope, lambda v: not v.mapped and v.size <= 9)
-    if seen is None or b.chance(3):
+    if seen is None or not b.chance(3):
         condition = f"{b.number()} > {b.number()}"
     else:
         b.branches = True
@@ -64,7 +76,7 @@ def loop(b: Builder, scope: Scope) -> None:
     carried = b.define(scope, f"0.5 * {b.read(scope, start)}", start.shape, [start])
     inner = scope.loop(i, turns)
     first = len(inner.variables)
-    if not (scope.in_vmap or carried.mapped) and carried.size <= 9 and b.chance(3):
+    if not (scope.in_vmap or carried.mapped) and carried.size <= 9 and b.chance(6):
         b.branches = True
         inner.line(f"if cr.sum({carried.name} * {carried.name}) > 2.0: break")
     simple(b, inner)
@@ -419,9 +431,7 @@ def second(b: Builder, scope: Scope) -> None:
     v = b.find(scope, lambda v: v.size <= 6 and v.ndim < 3)
     if v is None:
         return flat(b, scope)
-    inner = define_inner(
-        b, scope, [v], [v.shape], lambda s: scalar(b, s), [True], positional=True
-    )
+    inner = define_inner(b, scope, [v], [v.shape], lambda s: scalar(b, s), [True], positional=True)
     form = b.pick(
         [
             "cr.func.hessian({0})",
