@@ -111,6 +111,124 @@ def test_custom_function_without_jvp():
     np.testing.assert_array_equal(F.jvp(Square.apply, x, cr.ones(2))[1].numpy(), [2, 4])
 
 
+class NumpyCube(cr.autograd.Function):
+    """Its rule leaves the library, so it works on one cotangent at a time only."""
+
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return x**3
+
+    @staticmethod
+    def backward(ctx, g):
+        (x,) = ctx.saved_tensors
+        return cr.from_numpy(g.numpy() * 3 * x.detach().numpy() ** 2)
+
+
+def test_rules_that_leave_the_library_are_called_row_by_row():
+    x = cr.tensor([1.0, 2.0])
+    np.testing.assert_array_equal(F.jacobian(NumpyCube.apply, x).numpy(), [[3, 0], [0, 12]])
+    forward = F.jacobian(NumpyCube.apply, x, strategy="forward-mode")
+    np.testing.assert_array_equal(forward.numpy(), [[3, 0], [0, 12]])
+    with pytest.raises(RuntimeError, match="looks at the values"):
+        F.jacobian(NumpyCube.apply, x, vectorize=True)
+
+
+def test_second_order_products_with_a_function_without_jvp():
+    class Cube(cr.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            ctx.save_for_backward(x)
+            return x**3
+
+        @staticmethod
+        def backward(ctx, g):
+            return g * 3 * ctx.saved_tensors[0] ** 2
+
+    f = lambda x: Cube.apply(x).sum()
+    x, v = cr.tensor([1.0, 2.0]), cr.tensor([1.0, -1.0])
+    np.testing.assert_array_equal(F.hvp(f, x, v)[1].numpy(), [6, -12])
+    np.testing.assert_array_equal(F.vhp(f, x, v)[1].numpy(), [6, -12])
+    np.testing.assert_array_equal(F.hessian(f, x).numpy(), [[6, 0], [0, 12]])
+    push = lambda x: F.jvp(Cube.apply, x, v, create_graph=True)[1]
+    np.testing.assert_array_equal(F.jacobian(push, x).numpy(), [[6, 0], [0, -12]])
+
+
+OPTIONS = [
+    {},
+    {"vectorize": True},
+    {"create_graph": True},
+    {"create_graph": True, "vectorize": True},
+    {"strict": True},
+]
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+@pytest.mark.parametrize("strategy", ["reverse-mode", "forward-mode"])
+@pytest.mark.parametrize("name", ["jacobian", "hessian"])
+def test_options_against_torch(name, strategy, options):
+    torch = pytest.importorskip("torch")
+    data = np.array([2.0, 3.0]), np.array([[1.0, 2.0], [3.0, 4.0]])
+
+    def run(lib, options):
+        inputs, f, s = torch_case(lib, data)
+        G = lib.autograd.functional
+        if options.get("create_graph"):
+            inputs = tuple(x.requires_grad_() for x in inputs)
+        if options.get("strict"):
+            f = s
+        which = {"strategy" if name == "jacobian" else "outer_jacobian_strategy": strategy}
+        if lib is torch and strategy == "forward-mode":
+            which = {}
+        found = getattr(G, name)(f if name == "jacobian" else s, inputs, **which, **options)
+        flat = flatten(found)
+        if not options.get("create_graph"):
+            return flat
+        total = sum((y**2).sum() for y in tensors_in(found))
+        return flat + flatten(lib.autograd.grad(total, inputs))
+
+    for a, b in zip(run(cr, options), run(torch, options), strict=True):
+        assert a.shape == b.shape
+        np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-12)
+
+
+def tensors_in(x):
+    return [a for y in x for a in tensors_in(y)] if isinstance(x, (tuple, list)) else [x]
+
+
+def test_inside_transforms_and_each_other():
+    f = lambda x: cr.stack([x[0] ** 2 * x[1], x[1] ** 3])
+    xs = cr.tensor([[1.0, 2.0], [3.0, -1.0]], dtype=cr.float64)
+    want = np.stack([F.jacobian(f, x).numpy() for x in xs])
+    for options in ({}, {"strategy": "forward-mode"}):
+        got = cr.func.vmap(lambda x, o=options: F.jacobian(f, x, **o))(xs)
+        np.testing.assert_allclose(got.numpy(), want)
+    x, t = xs
+    s = lambda x: f(x).sum()
+    h = lambda x: F.hvp(s, x, t)[1]
+    np.testing.assert_allclose(cr.func.vmap(h)(xs).numpy(), [h(x).numpy() for x in xs])
+    tangent = cr.func.jvp(lambda x: F.jacobian(f, x), (x,), (t,))[1]
+    np.testing.assert_allclose(tangent.numpy(), (cr.func.jacfwd(cr.func.jacrev(f))(x) @ t).numpy())
+    nested = F.jacobian(lambda x: F.jacobian(f, x, create_graph=True), x)
+    np.testing.assert_allclose(nested.numpy(), cr.func.jacfwd(cr.func.jacrev(f))(x).numpy())
+    off = F.jacobian(lambda x: F.jacobian(f, x) + 0 * x, x)
+    np.testing.assert_array_equal(off.numpy(), np.zeros((2, 2, 2)))
+
+
+def test_parameters_from_outside_are_reached_with_create_graph():
+    w = cr.tensor([2.0, 3.0], requires_grad=True)
+    x = cr.tensor([1.0, -1.0])
+    J = F.jacobian(lambda x: w * x**2, x, create_graph=True)
+    (g,) = cr.autograd.grad(J.sum(), w)
+    np.testing.assert_array_equal(g.numpy(), [2, -2])
+    assert not F.jacobian(lambda x: w * x**2, x).requires_grad
+    _, t = F.jvp(lambda x: w * x**2, x, x)
+    assert not t.requires_grad
+    _, t = F.jvp(lambda x: w * x**2, x, x, create_graph=True)
+    np.testing.assert_array_equal(cr.autograd.grad(t.sum(), w)[0].numpy(), [2, 2])
+
+
 def test_empty_and_scalar_shapes():
     assert F.jacobian(lambda x: x * 2, cr.zeros(0)).shape == (0, 0)
     assert F.jacobian(lambda x: x**2, cr.tensor(3.0)).item() == 6

@@ -1,6 +1,7 @@
 """Differentiation of recorded programs, with PyTorch's names."""
 
 from chainrule.autograd import direction as direction
+from chainrule.autograd import forward_ad as forward_ad
 from chainrule.autograd import function as function
 from chainrule.autograd import functional as functional
 from chainrule.autograd import graph as graph

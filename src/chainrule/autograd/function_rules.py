@@ -21,6 +21,12 @@ from chainrule.transforms.batch import BatchTag
 from chainrule.transforms.user_rules import UserPrimitive
 
 
+class NoForwardRuleError(NotImplementedError):
+    """Forward mode met a `Function` without a jvp."""
+
+    __module__ = "chainrule.autograd"
+
+
 class VmapInfo(NamedTuple):
     """What a `vmap` staticmethod is told of the batch."""
 
@@ -55,7 +61,7 @@ class FunctionPrimitive(UserPrimitive):
             output = self.apply(primals, {})
             return output, self._push(self.cls._context(primals, output), primals, output, tangents)
         # The node, if there is one, has what the context saved: it stays alive until here.
-        output, ctx, node = self.cls._run(primals)
+        output, ctx, _node = self.cls._run(primals)
         return output, self._push(ctx, primals, output, tangents)
 
     def run_mapped(
@@ -91,10 +97,10 @@ class FunctionPrimitive(UserPrimitive):
         """Raise if the class has no forward-mode rule.
 
         Raises:
-            NotImplementedError: saying what to add, and where else to turn.
+            NoForwardRuleError: saying what to add, and where else to turn.
         """
         if not self.cls._defines("jvp"):
-            raise NotImplementedError(
+            raise NoForwardRuleError(
                 f"You must implement the jvp function for custom autograd.Function to use it with "
                 f"forward mode AD: {self.name} has none. Add a staticmethod jvp(ctx, *tangents) "
                 "that returns one tangent per output (save what it needs with "

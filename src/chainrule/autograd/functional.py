@@ -1,21 +1,28 @@
 """Jacobians, Hessians and their products with vectors, with PyTorch's signatures.
 
-A function is run once and recorded; products with J are walks over the record: a pull for vᵀJ, a
-push for J·v.
+Products with J are forward mode while the function runs; products with Jᵀ, walks back over a record
+of it.  Whole Jacobians take all their rows (or columns) in one sweep.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
-from chainrule.autograd.grad_mode import enable_grad
-from chainrule.autograd.reverse import grad
-from chainrule.core import engine
-from chainrule.core.tensor import Tensor, set_requires_grad, wrap
-from chainrule.ops.join import stack
+from chainrule.autograd.function_rules import NoForwardRuleError
+from chainrule.core import engine, modes
+from chainrule.core.boxes import Box, entered
+from chainrule.core.namespaces import recorded
+from chainrule.core.tensor import Tensor, wrap
+from chainrule.transforms.forward import ForwardTag, dual
+from chainrule.transforms.gradient import ones_of
+from chainrule.transforms.inputs import fitting
+from chainrule.transforms.jacobian import basis, jacfwd, rows_of, sizes
+from chainrule.transforms.reverse import Pullback, pull, zeros_of
+from chainrule.transforms.transposition import nodes_in, transposed
 
 Function = Callable[..., Any]
 Tensors = tuple[Tensor, ...]
@@ -35,22 +42,79 @@ def _as_tuple(x: Any, what: str, name: str) -> tuple[bool, Tensors]:
     return several, tuple(items)
 
 
-def _inputs(inputs: Any, name: str, create_graph: bool) -> tuple[bool, Tensors]:
-    """The inputs as tensors to differentiate by: on the caller's tape only if asked to be."""
-    several, xs = _as_tuple(inputs, "inputs", name)
-    made = []
-    for x in xs:
-        if create_graph and x.node is not None:
-            made.append(x.view_as(x))
-        else:
-            made.append(wrap(x.array))
-            set_requires_grad(made[-1], True)
-    return several, tuple(made)
+@contextmanager
+def _recording(on: bool) -> Iterator[None]:
+    token = modes.enter(modes.changed(grad=on))
+    try:
+        yield
+    finally:
+        modes.leave(token)
 
 
-def _run(func: Function, xs: Tensors, name: str) -> tuple[bool, Tensors]:
-    with enable_grad():
-        return _as_tuple(func(*xs), "outputs", name)
+def _off_tape(y: Any) -> Any:
+    if isinstance(y, Box):
+        return y.tag.mapped_inner(y, _off_tape)
+    return y if y.node is None else wrap(y.array)
+
+
+class _Run:
+    """One recorded run of the user's function.
+
+    Attributes:
+        several: whether it returned a tuple.
+        outs: its outputs.
+    """
+
+    def __init__(
+        self, func: Function, xs: Tensors, name: str, record: bool, strict: bool = False
+    ) -> None:
+        self.name = name
+        self.xs = xs
+        with _recording(record):
+            self.run = Pullback(func, xs, name)
+        self.several, self.outs = _as_tuple(self.run.result, "outputs", name)
+        if strict:
+            self._check_dependent()
+
+    def _check_dependent(self) -> None:
+        """Raise if an output does not depend on an input.
+
+        Raises:
+            RuntimeError: naming both.
+        """
+        for i, o in enumerate(self.outs):
+            for j, x in enumerate(self.run.inputs):
+                roots = nodes_in(o)
+                live = engine.between(roots, nodes_in(x))[1]
+                if not any(n in live for n in roots):
+                    raise RuntimeError(
+                        f"Output {i} of the user-provided function given to {self.name} is "
+                        f"independent of input {j}. This is not allowed in strict mode."
+                    )
+
+    def values(self) -> Tensors:
+        """The outputs as the caller gets them."""
+        return tuple([self.run.settled(y) for y in self.outs])
+
+    def pull(self, vs: Sequence[Any]) -> Tensors:
+        """vᵀJ for each input, zeros where nothing depends on it."""
+        return tuple(self.run.pull(self.outs, vs))
+
+    def rows(self, vectorize: bool) -> list[Tensor]:
+        """For each input the Jacobian's rows, those of all outputs one after the other."""
+        if vectorize or not self._has_user_code():
+            return rows_of(self.run, self.outs, None)
+        total = sum(sizes(self.outs))
+        found = [self.pull([c[0] for c in basis(self.outs, k, k + 1)]) for k in range(total)]
+        if not found:
+            return rows_of(self.run, self.outs, None)
+        return [recorded.stack(*column, axis=0) for column in zip(*found, strict=True)]
+
+    def _has_user_code(self) -> bool:
+        """Whether a sweep meets rules of the user's, which may not work on many cotangents."""
+        roots = [n for y in self.outs for n in nodes_in(y)]
+        order, _ = engine.between(roots, [n for x in self.run.inputs for n in nodes_in(x)])
+        return any(node.prim.side_effects for node in order)
 
 
 def _vector(v: Any, like: Tensors, what: str, name: str) -> Tensors:
@@ -61,7 +125,7 @@ def _vector(v: Any, like: Tensors, what: str, name: str) -> Tensors:
     """
     if v is None:
         if len(like) == 1 and like[0].array.size == 1:
-            return (wrap(np.ones_like(like[0].array)),)
+            return (ones_of(like[0]),)
         raise RuntimeError(
             f"The vector v can only be None if the user-provided function {what} a single Tensor "
             f"with a single element; pass v to {name}"
@@ -72,155 +136,112 @@ def _vector(v: Any, like: Tensors, what: str, name: str) -> Tensors:
             f"v is a tuple of invalid length: should be {len(like)} but got {len(vs)}."
         )
     for i, (a, b) in enumerate(zip(vs, like, strict=True)):
-        if a.array.shape != b.array.shape:
+        if tuple(a.array.shape) != tuple(b.array.shape):
             raise RuntimeError(
                 f"v has invalid size: entry {i} should be {tuple(b.array.shape)} but got "
                 f"{tuple(a.array.shape)}."
             )
-    return vs
+    return tuple(fitting(vs, like, "v", "the values", name))
 
 
-def _pull(
-    outs: Tensors, xs: Tensors, vs: Tensors, create_graph: bool, strict: bool, name: str
-) -> list[Any]:
-    """vᵀJ for each input, with zeros where nothing depends on it."""
-    live = [(o, v) for o, v in zip(outs, vs, strict=True) if o.node is not None]
-    if strict and len(live) < len(outs):
-        raise RuntimeError(
-            f"The output of the user-provided function given to {name} is independent of the "
-            "inputs: it does not require gradients. This is not allowed in strict mode."
-        )
-    if not live:
-        return [wrap(np.zeros_like(x.array)) for x in xs]
-    found = grad([o for o, _ in live], xs, [v for _, v in live], True, create_graph, True)
-    _check_strict(found, strict, create_graph, name)
-    return [
-        wrap(np.zeros_like(x.array)) if g is None else g for g, x in zip(found, xs, strict=True)
-    ]
-
-
-def _check_strict(found: Sequence[Any], strict: bool, create_graph: bool, name: str) -> None:
-    if not strict:
-        return
-    for i, g in enumerate(found):
-        if g is None:
-            raise RuntimeError(
-                f"Output of the user-provided function given to {name} is independent of input "
-                f"{i}. This is not allowed in strict mode."
-            )
-        if create_graph and g.node is None:
-            raise RuntimeError(
-                f"The derivative in {name} with respect to input {i} is independent of the "
-                "inputs: it cannot be differentiated. This is not allowed in strict mode."
-            )
-
-
-def _push(outs: Tensors, xs: Tensors, vs: Tensors, create_graph: bool) -> list[Any]:
-    """J·v for each output, with zeros where it does not depend on the inputs."""
-    roots = [o.node for o in outs if o.node is not None]
-    nodes = [x.node for x in xs if x.node is not None]
-    order, live = engine.between(roots, nodes)
-    if any(node.prim.side_effects for node in order):
-        return _push_by_pulls(outs, xs, vs, create_graph)
-    seeds: dict[Any, Any] = {
-        x.node: v if create_graph else v.array for x, v in zip(xs, vs, strict=True)
-    }
-    found = engine.push(order, seeds, create_graph)
-    pushed = []
-    for o in outs:
-        t = found.get(o.node) if o.node in live else None
-        if t is None:
-            t = np.zeros_like(o.array)
-        pushed.append(t if isinstance(t, Tensor) else wrap(np.asarray(t)))
-    return pushed
-
-
-def _push_by_pulls(outs: Tensors, xs: Tensors, vs: Tensors, create_graph: bool) -> list[Any]:
-    """J·v as the derivative of u ↦ uᵀJ, which is linear: for custom functions without a jvp."""
-    us = []
-    for o in outs:
-        us.append(wrap(np.zeros_like(o.array)))
-        set_requires_grad(us[-1], True)
-    with enable_grad():
-        pulled = _pull(outs, xs, tuple(us), True, False, "jvp")
-    return _pull(tuple(pulled), tuple(us), vs, create_graph, False, "jvp")
-
-
-def _result(several: bool, items: Sequence[Any], create_graph: bool) -> Any:
-    """Results as they are returned: off the tape unless asked for."""
-    kept = tuple(x if create_graph else wrap(x.array) for x in items)
-    return kept if several else kept[0]
+def _result(several: bool, items: Sequence[Any]) -> Any:
+    return tuple(items) if several else items[0]
 
 
 def vjp(
     func: Function, inputs: Any, v: Any = None, create_graph: bool = False, strict: bool = False
 ) -> tuple[Any, Any]:
-    """The outputs of `func` at `inputs`, and vᵀJ: one tensor per input.
+    """The outputs of `func`, and vᵀJ.
 
-    Without `v`, a function with a single-entry output is differentiated; for any other output, a
-    function `v -> vᵀJ` is returned in place of the product.
+    Args:
+        func: takes and returns tensors or tuples of them.
+        inputs: a tensor or a tuple of them.
+        v: of the outputs' shapes; None stands for 1 if the output has a single entry.  With no v
+            for other outputs, the second result is the function that takes v and returns vᵀJ.
+        create_graph: whether the results can be differentiated.
+        strict: raise if an output does not depend on an input, instead of giving zeros.
+
+    Returns:
+        The outputs and vᵀJ: one tensor per input, or the function from v to that.
 
     Raises:
-        RuntimeError: if `v` does not have the shapes of the outputs, or in strict mode if an
-            output does not depend on an input.
+        RuntimeError: if `v` does not have the shapes of the outputs, or in strict mode.
 
     >>> import chainrule as cr
-    >>> x = cr.tensor([2.0, 3.0])
     >>> f = lambda x: cr.stack([x[0] * x[1], x[0] + x[1] ** 2])
-    >>> cr.autograd.functional.vjp(f, x, cr.tensor([1.0, 1.0]))[1]
-    tensor([4., 8.])
-    >>> out, pull = cr.autograd.functional.vjp(f, x)
-    >>> pull(cr.tensor([1.0, 1.0]))
-    tensor([4., 8.])
+    >>> cr.autograd.functional.vjp(f, cr.tensor([2.0, 3.0]), cr.ones(2))
+    (tensor([ 6., 11.]), tensor([4., 8.]))
     """
-    several, xs = _inputs(inputs, "vjp", create_graph)
-    several_outs, outs = _run(func, xs, "vjp")
-    output = _result(several_outs, outs, create_graph)
+    several, xs = _as_tuple(inputs, "inputs", "vjp")
+    run = _Run(func, xs, "vjp", create_graph, strict)
 
-    def pull(*v: Any) -> Any:
-        """vᵀJ for a vector v of the outputs' shapes."""
-        vs = _vector(v if len(v) > 1 else v[0], outs, "returns", "vjp")
-        with enable_grad():
-            pulled = _pull(outs, xs, vs, create_graph, strict, "vjp")
-        return _result(several, pulled, create_graph)
+    def pulled(v: Any) -> Any:
+        with _recording(create_graph):
+            return _result(several, run.pull(_vector(v, run.outs, "returns", "vjp")))
 
-    if v is None and (len(outs) > 1 or outs[0].array.size != 1):
-        return output, pull
-    return output, pull(v)
+    values = _result(run.several, run.values())
+    if v is None and not (len(run.outs) == 1 and run.outs[0].array.size == 1):
+        return values, pulled
+    return values, pulled(v)
 
 
 def jvp(
     func: Function, inputs: Any, v: Any = None, create_graph: bool = False, strict: bool = False
 ) -> tuple[Any, Any]:
-    """The outputs of `func` at `inputs`, and J·v: one tensor per output.
+    """The outputs of `func`, and J·v, by forward mode.
+
+    Where forward mode meets a `Function` without a jvp, J·v is found by transposing v ↦ vᵀJ.
+
+    Args:
+        func: takes and returns tensors or tuples of them.
+        inputs: a tensor or a tuple of them.
+        v: of the inputs' shapes; None stands for 1 if the input has a single entry.
+        create_graph: whether the results can be differentiated.
+        strict: raise if an output does not depend on an input, instead of giving zeros.
+
+    Returns:
+        The outputs and J·v: one tensor per output.
 
     Raises:
-        RuntimeError: if `v` does not have the shapes of the inputs, or in strict mode if an output
-            does not depend on the inputs.
+        RuntimeError: if `v` does not have the shapes of the inputs, or in strict mode.
 
     >>> import chainrule as cr
     >>> f = lambda x: cr.stack([x[0] * x[1], x[0] + x[1] ** 2])
     >>> cr.autograd.functional.jvp(f, cr.tensor([2.0, 3.0]), cr.tensor([1.0, 0.0]))[1]
     tensor([3., 1.])
     """
-    _, xs = _inputs(inputs, "jvp", create_graph)
+    _, xs = _as_tuple(inputs, "inputs", "jvp")
     vs = _vector(v, xs, "takes", "jvp")
-    several, outs = _run(func, xs, "jvp")
     if strict:
-        _check_dependent(outs, xs, "jvp")
-    with enable_grad():
-        pushed = _push(outs, xs, vs, create_graph)
-    return _result(several, outs, create_graph), _result(several, pushed, create_graph)
+        _Run(func, xs, "jvp", create_graph, strict)
+    try:
+        several, values, tangents = _pushed(func, xs, vs, create_graph, "jvp")
+    except NoForwardRuleError:
+        run = _Run(func, xs, "jvp", True)
+        several, values = run.several, run.values()
+        tangents = _push_by_pulls(run, vs)
+    if not create_graph:
+        values, tangents = map(_off_tape, values), map(_off_tape, tangents)
+    return _result(several, list(values)), _result(several, list(tangents))
 
 
-def _check_dependent(outs: Tensors, xs: Tensors, name: str) -> None:
-    for i, o in enumerate(outs):
-        for j, x in enumerate(xs):
-            if o.node is None or o.node not in engine.between([o.node], [x.node])[1]:  # type: ignore[list-item]
-                raise RuntimeError(
-                    f"Output {i} of the user-provided function given to {name} is independent of "
-                    f"input {j}. This is not allowed in strict mode."
-                )
+def _pushed(
+    func: Function, xs: Tensors, vs: Tensors, create_graph: bool, name: str
+) -> tuple[bool, Any, Any]:
+    """Outputs and tangents by forward mode."""
+    primals = xs if create_graph else [_off_tape(x) for x in xs]
+    with entered(ForwardTag(name)) as tag, _recording(True), np.errstate(all="ignore"):
+        boxes = [dual(tag, x, v) for x, v in zip(primals, vs, strict=True)]
+        several, outs = _as_tuple(func(*boxes), "outputs", name)
+        pairs = [tag.split(y) for y in outs]
+    tangents = [zeros_of(p) if t is None else t for p, t in pairs]
+    return several, [p for p, _ in pairs], tangents
+
+
+def _push_by_pulls(run: _Run, vs: Tensors) -> list[Any]:
+    with _recording(True):
+        what = f"the gradient in {run.name}"
+        return transposed(run.pull, run.outs, vs, run.xs, what)
 
 
 def jacobian(
@@ -236,8 +257,13 @@ def jacobian(
     Nested tuples arise as in PyTorch where `func` has several outputs, or `inputs` is a tuple.
 
     Args:
-        vectorize: accepted; the result is the same.
-        strategy: "reverse-mode" (row by row) or "forward-mode" (column by column).
+        func: takes and returns tensors or tuples of them.
+        inputs: a tensor or a tuple of them.
+        create_graph: whether the result can be differentiated.
+        strict: raise if an output does not depend on an input, instead of giving zeros.
+        vectorize: all rows come in one sweep in any case; only rules of the user's (`Function`)
+            are called once for each row unless this is set.
+        strategy: "reverse-mode" (rows) or "forward-mode" (columns).
 
     Raises:
         RuntimeError: in strict mode, if an output does not depend on an input.
@@ -253,78 +279,72 @@ def jacobian(
             'Expected strategy to be either "forward-mode" or "reverse-mode". Hint: if your '
             "function has more outputs than inputs, forward-mode tends to be more performant."
         )
-    several, xs = _inputs(inputs, "jacobian", create_graph)
-    several_outs, outs = _run(func, xs, "jacobian")
-    if strict:
-        _check_dependent(outs, xs, "jacobian")
-    with enable_grad():
-        if strategy == "forward-mode":
-            columns = [_columns(outs, xs, j, create_graph) for j in range(len(xs))]
-            blocks = [[column[i] for column in columns] for i in range(len(outs))]
-        else:
-            blocks = [_rows(o, xs, create_graph, strict) for o in outs]
-    rows = tuple(_result(several, row, create_graph) for row in blocks)
-    return rows if several_outs else rows[0]
+    several, xs = _as_tuple(inputs, "inputs", "jacobian")
+    if strategy == "forward-mode":
+        if strict:  # on a record, where dependence can be seen
+            _Run(func, xs, "jacobian", create_graph, strict)
+        try:
+            return _columns(func, xs, several, create_graph)
+        except NoForwardRuleError:
+            strategy = "reverse-mode"
+    run = _Run(func, xs, "jacobian", create_graph, strict)
+    with _recording(create_graph):
+        rows = run.rows(vectorize)
+        blocks = []
+        start = 0
+        for o, size in zip(run.outs, sizes(run.outs), strict=True):
+            shape = tuple(o.array.shape)
+            parts = [
+                recorded.reshape(r[start : start + size], shape=shape + tuple(x.array.shape))
+                for r, x in zip(rows, xs, strict=True)
+            ]
+            blocks.append(_result(several, parts))
+            start += size
+    return _result(run.several, blocks)
 
 
-def _rows(out: Tensor, xs: Tensors, create_graph: bool, strict: bool) -> list[Any]:
-    """The blocks of one output: a pull for each of its entries."""
-    rows = []
-    for k in range(out.array.size):
-        v = np.zeros_like(out.array)
-        v.flat[k] = 1
-        rows.append(_pull((out,), xs, (wrap(v),), create_graph, strict, "jacobian"))
-    shape = tuple(out.array.shape)
-    return [
-        _stacked([row[j] for row in rows], shape, tuple(x.array.shape), x, create_graph)
-        for j, x in enumerate(xs)
-    ]
+def _columns(func: Function, xs: Tensors, several: bool, create_graph: bool) -> Any:
+    """The Jacobian by forward mode, all columns in one run."""
+    shape: list[bool] = []
+
+    def checked(*ys: Tensor) -> Any:
+        several_outs, outs = _as_tuple(func(*ys), "outputs", "jacobian")
+        shape.append(several_outs)
+        return outs
+
+    primals = xs if create_graph else [_off_tape(x) for x in xs]
+    with _recording(True):
+        found = jacfwd(checked, tuple(range(len(xs))))(*primals)
+    if not create_graph:
+        found = tuple([tuple(map(_off_tape, row)) for row in found])
+    return _result(shape[0], [_result(several, row) for row in found])
 
 
-def _stacked(
-    items: list[Any], first: tuple[int, ...], rest: tuple[int, ...], like: Tensor, on_tape: bool
-) -> Any:
-    """Equal blocks joined along dimensions of extents `first`, which come first."""
-    if not items:
-        return wrap(np.zeros((*first, *rest), like.array.dtype))
-    if on_tape:
-        return stack(items).reshape((*first, *rest))
-    return wrap(np.stack([x.array for x in items]).reshape((*first, *rest)))
-
-
-def _columns(outs: Tensors, xs: Tensors, j: int, create_graph: bool) -> list[Any]:
-    """The blocks of one input, for all outputs: a push for each of its entries."""
-    x = xs[j]
-    columns = []
-    for k in range(x.array.size):
-        vs = [wrap(np.zeros_like(y.array)) for y in xs]
-        vs[j].array.flat[k] = 1
-        columns.append(_push(outs, xs, tuple(vs), create_graph))
-    blocks = []
-    for i, o in enumerate(outs):
-        shape, own = tuple(x.array.shape), tuple(o.array.shape)
-        block = _stacked([c[i] for c in columns], shape, own, o, create_graph)
-        dims = tuple(range(len(shape), len(shape) + len(own))) + tuple(range(len(shape)))
-        blocks.append(block.permute(dims) if dims else block)
-    return blocks
-
-
-def _scalar_gradient(
+def _gradient(
     func: Function, name: str, strict: bool, values: list[Tensor] | None = None
 ) -> Function:
     """The gradient of a function with one single-entry output, itself on the tape."""
 
-    def gradient(*xs: Tensor) -> Any:
-        _, outs = _run(func, xs, name)
+    def gradient(*xs: Tensor) -> Tensors:
+        run = _Run(func, xs, name, True)
+        outs = run.outs
         if len(outs) != 1 or outs[0].array.size != 1:
             raise RuntimeError(
                 f"The function given to {name} should return a single Tensor with a single "
                 f"element, got {[list(o.array.shape) for o in outs]}"
             )
-        seed = (wrap(np.ones_like(outs[0].array)),)
         if values is not None:
-            values.append(outs[0])
-        return tuple(_pull(outs, xs, seed, True, strict, name))
+            values.append(run.values()[0])
+        found = pull(outs, [ones_of(outs[0])], run.run.inputs, run.run.scope)
+        on_record = any(nodes_in(x) for x in xs)  # else forward mode runs, after such a check
+        for i, g in enumerate(found):
+            if strict and (g is None or (on_record and not nodes_in(g))):
+                raise RuntimeError(
+                    f"The {'output' if g is None else 'gradient'} of the user-provided function "
+                    f"given to {name} is independent of input {i}. This is not allowed in strict "
+                    "mode."
+                )
+        return tuple([zeros_of(x) if g is None else g for g, x in zip(found, xs, strict=True)])
 
     return gradient
 
@@ -339,6 +359,13 @@ def hessian(
 ) -> Any:
     """The Hessian of a function with a single-entry result: shape (*input_i, *input_j).
 
+    Args:
+        func: takes tensors and returns one with a single entry.
+        inputs: a tensor or a tuple of them.
+        create_graph, strict, vectorize: see `jacobian`.
+        outer_jacobian_strategy: how the gradient is differentiated: "reverse-mode" or
+            "forward-mode".
+
     Raises:
         RuntimeError: if the result has more entries.
 
@@ -348,30 +375,11 @@ def hessian(
             [ 0., 12.]])
     """
     several, _ = _as_tuple(inputs, "inputs", "hessian")
-    gradient = _scalar_gradient(func, "hessian", strict)
-    found = jacobian(
+    gradient = _gradient(func, "hessian", strict)
+    return jacobian(
         gradient if several else lambda x: gradient(x)[0],
         inputs, create_graph, strict, vectorize, outer_jacobian_strategy,
     )  # fmt: skip
-    return found
-
-
-def _second(
-    func: Function, inputs: Any, v: Any, create_graph: bool, strict: bool, name: str
-) -> tuple[Any, Any]:
-    """The value of `func` and the product of its Hessian with `v`."""
-    several, xs = _inputs(inputs, name, create_graph)
-    vs = _vector(v, xs, "takes", name)
-    values: list[Tensor] = []
-    gradient = _scalar_gradient(func, name, strict, values)
-    with enable_grad():
-        gs = gradient(*xs)
-        found = (
-            _push(gs, xs, vs, create_graph)
-            if name == "hvp"
-            else _pull(gs, xs, vs, create_graph, strict, name)
-        )
-    return _result(False, values, create_graph), _result(several, found, create_graph)
 
 
 def hvp(
@@ -379,15 +387,34 @@ def hvp(
 ) -> tuple[Any, Any]:
     """The value of a function with a single-entry result, and H·v, forward over reverse.
 
+    Where forward mode meets a `Function` without a jvp, this is `vhp`: H is symmetric.
+
     Raises:
         RuntimeError: if the result has more entries, or `v` does not have the inputs' shapes.
+
+    Source: Pearlmutter, Fast exact multiplication by the Hessian, Neural Computation 6 (1994).
 
     >>> import chainrule as cr
     >>> x, v = cr.tensor([1.0, 2.0]), cr.tensor([1.0, 1.0])
     >>> cr.autograd.functional.hvp(lambda x: (x**3).sum(), x, v)
     (tensor(9.), tensor([ 6., 12.]))
     """
-    return _second(func, inputs, v, create_graph, strict, "hvp")
+    several, xs = _as_tuple(inputs, "inputs", "hvp")
+    vs = _vector(v, xs, "takes", "hvp")
+    values: list[Any] = []
+    gradient = _gradient(func, "hvp", strict, values)
+    if strict:  # on a record, where dependence can be seen
+        _Run(gradient, xs, "hvp", create_graph, strict)
+    try:
+        _, primals, tangents = _pushed(
+            lambda *ys: (*gradient(*ys), values[-1]), xs, vs, create_graph, "hvp"
+        )
+    except NoForwardRuleError:
+        return vhp(func, inputs, v, create_graph, strict)
+    value, found = primals[-1], tangents[:-1]
+    if not create_graph:
+        value, found = _off_tape(value), [_off_tape(t) for t in found]
+    return value, _result(several, found)
 
 
 def vhp(
@@ -403,4 +430,10 @@ def vhp(
     >>> cr.autograd.functional.vhp(lambda x: (x**3).sum(), x, v)
     (tensor(9.), tensor([ 6., 12.]))
     """
-    return _second(func, inputs, v, create_graph, strict, "vhp")
+    several, xs = _as_tuple(inputs, "inputs", "vhp")
+    vs = _vector(v, xs, "takes", "vhp")
+    values: list[Tensor] = []
+    run = _Run(_gradient(func, "vhp", strict, values), xs, "vhp", create_graph, strict)
+    with _recording(create_graph):
+        found = run.pull(vs)
+        return run.run.settled(values[0]), _result(several, found)

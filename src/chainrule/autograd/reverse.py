@@ -10,11 +10,19 @@ from weakref import ref
 import numpy as np
 
 from chainrule.autograd.graph import GradientEdge, node_of
+from chainrule.autograd.reverse_boxes import (
+    backward_of_boxes,
+    batched_grads,
+    grad_of_boxes,
+    seed,
+    unused,
+)
 from chainrule.core import engine
+from chainrule.core.boxes import any_box
 from chainrule.core.hooks import as_tensor
 from chainrule.core.node import Leaf, Node, extra_of
 from chainrule.core.ownership import held_once
-from chainrule.core.tensor import Tensor, as_array, wrap
+from chainrule.core.tensor import Tensor, wrap
 
 _accumulating = threading.Lock()
 _NOBODY: dict[Any, Tensor] = {}
@@ -28,6 +36,12 @@ def _as_tuple(x: Any) -> tuple[Any, ...]:
     return tuple(x) if isinstance(x, Iterable) and not hasattr(x, "shape") else (x,)
 
 
+def _any_box(outputs: Any, grads: Any) -> bool:
+    if type(outputs) is Tensor and (grads is None or type(grads) is Tensor):
+        return False
+    return any_box((*_as_tuple(outputs), *(() if grads is None else _as_tuple(grads))))
+
+
 def _seed(node: Node | None, g: Any, create_graph: bool, i: int) -> Any:
     """The cotangent of output `i` to start from: the given one, or 1 for a scalar."""
     if node is None:
@@ -36,38 +50,7 @@ def _seed(node: Node | None, g: Any, create_graph: bool, i: int) -> Any:
             "that it was computed from requires grad, or it was computed under no_grad or detached."
             " Call requires_grad_() on an input before computing."
         )
-    shape, dt = node.shape or (), node.dtype
-    if g is None:
-        if shape and node.size != 1:
-            raise RuntimeError(
-                "grad can be implicitly created only for scalar outputs, but this one has shape "
-                f"{list(shape)}; call .sum() first, or pass a gradient of that shape"
-            )
-        if dt.kind == "c":
-            raise RuntimeError(
-                f"grad can be implicitly created only for real scalar outputs but got {dt.name}; "
-                "take .real or .abs() first, or pass a gradient"
-            )
-        raw: Any = np.ones(shape, dt)
-    else:
-        raw = g.array if isinstance(g, Tensor) else as_array(g)
-        if not isinstance(raw, np.ndarray):
-            raise TypeError(
-                "gradients can be either Tensors or None, but got "
-                f"{type(g).__name__}; wrap it in chainrule.tensor()"
-            )
-        if raw.shape != shape:
-            raise RuntimeError(
-                f"Mismatch in shape: grad_output[{i}] has a shape of {list(raw.shape)} and "
-                f"output[{i}] has a shape of {list(shape)}; the gradient must have the shape of "
-                "the output"
-            )
-        if (raw.dtype.kind == "c") != (dt.kind == "c"):
-            raise RuntimeError(
-                "For complex Tensors, both grad_output and output are required to have the same "
-                f"dtype. Mismatch in dtype: grad_output[{i}] has a dtype of {raw.dtype.name} and "
-                f"output[{i}] has a dtype of {dt.name}."
-            )
+    raw = seed(node.shape or (), node.dtype, g, i)
     if create_graph:
         return g if isinstance(g, Tensor) else wrap(raw)
     return raw
@@ -159,6 +142,10 @@ def backward(
     >>> x.grad
     tensor([2., 4.])
     """
+    if _any_box(tensors, grad_tensors):
+        gs = None if grad_tensors is None else _as_tuple(grad_tensors)
+        backward_of_boxes(_as_tuple(tensors), gs, None if inputs is None else _as_tuple(inputs))
+        return
     seeds = _seeds(tensors, grad_tensors, create_graph)
     roots = [node for node, _ in seeds]
     if inputs is None:
@@ -239,7 +226,12 @@ def grad(
             "Expected allow_unused to be True or not passed when materialize_grads=True, "
             "but got: False."
         )
-    nodes = _nodes_of(_as_tuple(inputs))
+    several = _as_tuple(inputs)
+    if any_box(several) or _any_box(outputs, grad_outputs):
+        gs = None if grad_outputs is None else _as_tuple(grad_outputs)
+        return grad_of_boxes(_as_tuple(outputs), several, gs, create_graph, allow_unused,
+                             materialize_grads)  # fmt: skip
+    nodes = _nodes_of(several)
     seeds = _seeds(outputs, grad_outputs, create_graph)
     wanted = set(nodes)
     order, live = engine.between([node for node, _ in seeds], wanted)
@@ -247,10 +239,7 @@ def grad(
     found, retained = engine.pull(order, seeds, live, wanted, create_graph)
     missing = [i for i, n in enumerate(nodes) if n not in found]
     if missing and not (allow_unused or materialize_grads):
-        raise RuntimeError(
-            f"The differentiated Tensor at index {missing[0]} appears to not have been used in the "
-            "graph. Set allow_unused=True if this is the desired behavior."
-        )
+        raise unused(missing[0])
     _deposit(retained, create_graph)
     if not (create_graph if retain_graph is None else retain_graph):
         engine.free(order, engine.ends_of(wanted, live))
@@ -265,9 +254,7 @@ def _result(g: Any, node: Node, materialize: bool) -> Any:
 
 def _batched(outputs: Any, inputs: Any, grad_outputs: Any, retain_graph: Any, create_graph: bool,
              allow_unused: Any, materialize: bool) -> tuple[Any, ...]:  # fmt: skip
-    """One `grad` per leading index of the cotangents, stacked."""
-    from chainrule.ops.join import stack
-
+    """One sweep for all leading indices of the cotangents."""
     gs = _as_tuple(grad_outputs)
     sizes = {g.array.shape[0] if isinstance(g, Tensor) and g.array.ndim else -1 for g in gs}
     if len(sizes) != 1 or -1 in sizes:
@@ -276,9 +263,20 @@ def _batched(outputs: Any, inputs: Any, grad_outputs: Any, retain_graph: Any, cr
             f"{[list(getattr(g, 'shape', ())) for g in gs]}"
         )
     (size,) = sizes
-    rows = [
-        grad(outputs, inputs, tuple(g[i] for g in gs), True if i < size - 1 else retain_graph,
-             create_graph, allow_unused, False, materialize)
-        for i in range(size)
-    ]  # fmt: skip
-    return tuple(None if column[0] is None else stack(column) for column in zip(*rows, strict=True))
+    outs = _as_tuple(outputs)
+    if len(outs) != len(gs):
+        raise RuntimeError(f"got {len(outs)} tensors and {len(gs)} gradients")
+    roots = []
+    for i, (y, g) in enumerate(zip(outs, gs, strict=True)):
+        root = y.node if isinstance(y, Tensor) else node_of(y)
+        _seed(root, wrap(np.empty(g.array.shape[1:], g.array.dtype)), False, i)
+        roots.append(root)
+    nodes = _nodes_of(_as_tuple(inputs))
+    retain_graph = create_graph if retain_graph is None else retain_graph
+    found = batched_grads(roots, nodes, gs, size, retain_graph, create_graph)
+    for i, g in enumerate(found):
+        if g is None and not (allow_unused or materialize):
+            raise unused(i)
+        if g is None and materialize:
+            found[i] = wrap(np.zeros((size, *(nodes[i].shape or ())), nodes[i].dtype))
+    return tuple(found)

@@ -50,6 +50,9 @@ class Tag:
         """Apply a primitive whose newest boxes are this tag's."""
         raise NotImplementedError
 
+    def adopt(self, x: Tensor) -> None:
+        """Told of a tensor that has become a box of this tag."""
+
     def zeros_like(self, x: Tensor) -> Tensor:
         """What `x` becomes when it turns into a box of this tag without changing its value."""
         raise NotImplementedError
@@ -128,7 +131,7 @@ def values_of(x: Any) -> Any:
 
 def namespace_of(*values: Any) -> Any:
     """The namespace for values of which some may be tensors."""
-    return recorded if any([isinstance(x, Tensor) for x in values]) else raw
+    return recorded if any(isinstance(x, Tensor) for x in values) else raw
 
 
 def refuse_mapped(x: Any, name: str, instead: str) -> None:
@@ -138,11 +141,16 @@ def refuse_mapped(x: Any, name: str, instead: str) -> None:
         RuntimeError: with what to do `instead`.
     """
     if is_mapped(x):
-        raise RuntimeError(
-            "vmap: We do not support batching operators that can output dynamic shape. Attempted "
-            f"to vmap over {name}(), whose result's shape depends on the values, and every example "
-            f"has its own: {instead}"
-        )
+        raise dynamic_shape(f"{name}()", instead)
+
+
+def dynamic_shape(what: str, instead: str) -> RuntimeError:
+    """The error for a result whose shape would depend on what is mapped over."""
+    return RuntimeError(
+        "vmap: We do not support batching operators that can output dynamic shape. Attempted "
+        f"to vmap over {what}, whose result's shape depends on the values, and every example "
+        f"has its own: {instead}"
+    )
 
 
 def opened(x: Any) -> tuple[Tensor, list[Any]]:
@@ -306,6 +314,7 @@ def take_over(x: Any, value: Tensor) -> None:
     if isinstance(value, Box):
         x.__class__ = type(value)
         x.tag, x.inner = value.tag, value.inner
+        x.tag.adopt(x)
     elif x._box is not None:
         x.__class__ = Tensor
     x.array, x.node = value.array, value.node
@@ -329,6 +338,7 @@ __all__ = [
     "any_box",
     "become",
     "box_like",
+    "dynamic_shape",
     "entered",
     "escaped",
     "is_box",
@@ -336,8 +346,8 @@ __all__ = [
     "namespace_of",
     "newest",
     "note_view",
-    "outside",
     "opened",
+    "outside",
     "process",
     "put_view",
     "refuse_mapped",

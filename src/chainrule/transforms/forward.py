@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Any
+from weakref import WeakSet
 
 import numpy as np
 
@@ -58,13 +59,28 @@ def dual(tag: ForwardTag, primal: Tensor, tangent: Tensor) -> Dual:
     made.inner = (primal, tangent)
     made.array = primal.array
     made.node = None
+    if tag.living is not None:
+        tag.living.add(made)
     return made
 
 
 class ForwardTag(Tag):
-    """Forward mode, running."""
+    """Forward mode, running.
 
-    __slots__ = ()
+    Attributes:
+        living: the boxes of a level of `autograd.forward_ad`, which become their primals when it
+            ends; None for the others, which are not to be used after their transform.
+    """
+
+    __slots__ = ("living",)
+
+    def __init__(self, title: str, remembers: bool = False) -> None:
+        super().__init__(title)
+        self.living: WeakSet[Tensor] | None = WeakSet() if remembers else None
+
+    def adopt(self, x: Any) -> None:
+        if self.living is not None:
+            self.living.add(x)
 
     def split(self, x: Any) -> tuple[Any, Any]:
         """Primal and tangent of a value; the tangent of what is not ours is None, for zero."""

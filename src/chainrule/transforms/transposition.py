@@ -4,8 +4,8 @@ Recorded at zero, a linear program L: t ↦ L(t) is its own derivative, so a rev
 record computes c ↦ Lᵀc.  Transposing twice gives the map back: with M = Lᵀ as a program, a sweep
 over the record of M computes t ↦ Mᵀt = L(t).  So a jvp rule yields a vjp, and a vjp rule a jvp.
 
-That holds for linear programs only, and a sweep at zero would not notice: t² has derivative 0 there.
-So linearity is checked.  If no step of the record has a derivative that depends on its own varying
+That holds for linear programs only, and a sweep at zero would not notice: t² has derivative 0
+there.  So linearity is checked.  If no step of the record has a derivative that depends on its own varying
 operands, the program is affine, and then L(0) = 0 makes it linear.  Otherwise the program is run at
 two random points and at their sum.
 
@@ -110,8 +110,8 @@ def _check_sum(u: Any, v: Any, w: Any, what: str, suspect: Node) -> None:
 
 def _first_nonlinear(outs: Sequence[Tensor], inputs: Sequence[Tensor]) -> Node | None:
     """The first step of a record whose derivative may depend on what varies; None if none does."""
-    roots = [n for y in outs for n in _nodes_in(y)]
-    order, live = engine.between(roots, [n for x in inputs for n in _nodes_in(x)])
+    roots = [n for y in outs for n in nodes_in(y)]
+    order, live = engine.between(roots, [n for x in inputs for n in nodes_in(x)])
     for node in order:
         if node.prim is PICK or node.prim is ALIAS:
             continue
@@ -124,9 +124,10 @@ def _first_nonlinear(outs: Sequence[Tensor], inputs: Sequence[Tensor]) -> Node |
     return None
 
 
-def _nodes_in(x: Any) -> list[Node]:
+def nodes_in(x: Any) -> list[Node]:
+    """The nodes at the bottom of a tensor or box, one for each recorded component."""
     if isinstance(x, Box):
-        return [n for part in x.parts() if part is not None for n in _nodes_in(part)]
+        return [n for part in x.parts() if part is not None for n in nodes_in(part)]
     return [] if x.node is None else [x.node]
 
 
@@ -145,4 +146,4 @@ def _random_like(x: Any, values: np.random.Generator) -> Any:
     return wrap(np.asarray(made).astype(dt))
 
 
-__all__ = ["transposed"]
+__all__ = ["nodes_in", "transposed"]
