@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from tests.fuzz.builder import LARGEST, Builder, Memory, Scope, Var
+from tests.fuzz.containers import CONTAINERS, ONE, Packing
 from tests.fuzz.program import Block
 from tests.fuzz.statements import BINARY, SIMPLE, UNARY
 from tests.fuzz.writes import write
@@ -87,32 +88,6 @@ def loop(b: Builder, scope: Scope) -> None:
     mapped = any(v.mapped for v in [*operands, *inner.variables[first:]])
     carried.mapped = carried.mapped or mapped
     scope.body.append(Block(f"for {i} in range({turns}):", inner.body))
-
-
-@dataclass
-class Packing:
-    """How several values travel as one argument or result: how to make it and to take it apart."""
-
-    make: str
-    take: tuple[str, ...]
-
-    def pack(self, names: list[str]) -> str:
-        return self.make.format(*names)
-
-
-ONE = Packing("{0}", ("",))
-CONTAINERS = {
-    1: [
-        Packing('{{"p": {0}}}', ('["p"]',)),
-        Packing("[{0}]", ("[0]",)),
-    ],
-    2: [
-        Packing('{{"p": {0}, "q": {1}}}', ('["p"]', '["q"]')),
-        Packing("({0}, [{1}])", ("[0]", "[1][0]")),
-        Packing('{{"m": {{"w": {0}}}, "b": ({1},)}}', ('["m"]["w"]', '["b"][0]')),
-        Packing("Pair({0}, {1})", (".left", ".right")),
-    ],
-}
 
 
 @dataclass
