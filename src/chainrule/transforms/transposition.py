@@ -5,9 +5,9 @@ record computes c ↦ Lᵀc.  Transposing twice gives the map back: with M = L�
 over the record of M computes t ↦ Mᵀt = L(t).  So a jvp rule yields a vjp, and a vjp rule a jvp.
 
 That holds for linear programs only, and a sweep at zero would not notice: t² has derivative 0
-there.  So linearity is checked.  If no step of the record has a derivative that depends on its own varying
-operands, the program is affine, and then L(0) = 0 makes it linear.  Otherwise the program is run at
-two random points and at their sum.
+there.  So linearity is checked.  If no step of the record has a derivative that depends on its own
+varying operands, the program is affine, and then L(0) = 0 makes it linear.  Otherwise the program
+is run at two random points and at their sum.
 
 Source: Radul et al., You Only Linearize Once: Tangents Transpose to Gradients, POPL 2023, for
 transposition as the step from forward to reverse mode.
