@@ -307,7 +307,8 @@ def _bool(self: Tensor) -> bool:
 def _len(self: Tensor) -> int:
     if self.array.ndim == 0:
         raise TypeError("len() of a 0-d tensor")
-    return int(self.array.shape[0])
+    length: int = self.array.shape[0]
+    return length
 
 
 def _contains(self: Tensor, element: Any) -> bool:
@@ -360,8 +361,8 @@ def _rebuild(cls: Any, array: Any, requires_grad: bool, attributes: dict[str, An
 def _reduce(self: Tensor, protocol: Any) -> Any:
     if self._box is not None:
         raise RuntimeError(
-            f"Cannot pickle a tensor that belongs to a running transform ({self.tag.title}): "
-            "return it from the function, or pickle tensor.detach()"
+            "Cannot pickle (or copy.copy) a tensor that belongs to a running transform "
+            f"({self.tag.title}): return it from the function, or pickle tensor.detach()"
         )
     return _rebuild, (type(self), self.array, self.node is not None, dict(self.__dict__))
 

@@ -38,7 +38,9 @@ def examples(a, seed):
     """Examples of the kind of `a`: integers rolled, numbers moved a little."""
     if not is_float(a):
         return np.stack([np.roll(a, b) for b in range(SIZE)])
-    return np.stack([a * (1 + 0.01 * b) + 0.003 * b * rng(seed + b).random(a.shape) for b in range(SIZE)])
+    return np.stack(
+        [a * (1 + 0.01 * b) + 0.003 * b * rng(seed + b).random(a.shape) for b in range(SIZE)]
+    )
 
 
 def check_vmap(f, args):
@@ -79,9 +81,7 @@ def check_jvp(f, args, tol=1e-6):
     _, found = func.jvp(g, tuple(xs), tuple(ts))
 
     def central(h):
-        up, down = (
-            g(*[x + s * h * t for x, t in zip(xs, ts, strict=True)]) for s in (1, -1)
-        )
+        up, down = (g(*[x + s * h * t for x, t in zip(xs, ts, strict=True)]) for s in (1, -1))
         return [(a.numpy() - b.numpy()) / (2 * h) for a, b in zip(up, down, strict=True)]
 
     for got, one, half in zip(found, central(1e-4), central(5e-5), strict=True):
@@ -132,7 +132,9 @@ def check_mapped_choices(f, args):
         return func.jvp(g, xs, tuple(x * 0 + 1 for x in xs))[1]
 
     want = sum(x.reshape(SIZE, -1).sum(1) for x in found)
-    np.testing.assert_allclose(func.vmap(tangents)(*batches).numpy(), want.numpy(), rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(
+        func.vmap(tangents)(*batches).numpy(), want.numpy(), rtol=1e-9, atol=1e-9
+    )
 
 
 def same(a, b, tol=1e-9):
@@ -173,3 +175,45 @@ def check_empty(f, args):
     for got, want in zip(found, parts(f(*map(tensor, args))), strict=True):
         assert got.shape == (0, *want.shape)
         assert got.dtype == want.dtype
+
+
+def check_inside(f, args):
+    """vmap inside reverse and forward mode, and third derivatives by Taylor series."""
+    places = [i for i, a in enumerate(args) if is_float(a)]
+    batches = [tensor(examples(a, i)) for i, a in enumerate(args)]
+
+    def total(*xs):
+        full = list(batches)
+        for i, x in zip(places, xs, strict=True):
+            full[i] = x
+        return sum((y * y).sum() for y in floats(func.vmap(f)(*full)))
+
+    xs = tuple(batches[i] for i in places)
+    argnums = tuple(range(len(xs)))
+    found = func.grad(total, argnums)(*xs)
+    for b in range(SIZE):
+        g, ys = of_floats(f, [x[b].numpy() for x in batches])
+        want = func.grad(lambda *zs, g=g: sum((y * y).sum() for y in g(*zs)), argnums)(*ys)
+        same([[y[b] for y in found]], [want])
+    ts = tuple(tensor(rng(3 + i).standard_normal(x.shape)) for i, x in enumerate(xs))
+    along = func.jvp(total, xs, ts)[1]
+    np.testing.assert_allclose(
+        along.item(),
+        sum((y * t).sum() for y, t in zip(found, ts, strict=True)).item(),
+        rtol=1e-9,
+        atol=1e-12,
+    )
+
+    g, xs = of_floats(f, args)
+    ts = [tensor(rng(3 + i).standard_normal(x.shape)) for i, x in enumerate(xs)]
+
+    def line(s):
+        return g(*[x + s * t for x, t in zip(xs, ts, strict=True)])
+
+    def derivative(h):
+        return lambda s: func.jvp(h, (s,), (s * 0 + 1,))[1]
+
+    zero = tensor(np.array(0.0))
+    same(
+        [func.nth_derivative(line, 3)(zero)], [derivative(derivative(derivative(line)))(zero)], 1e-8
+    )

@@ -1,6 +1,7 @@
 """What must hold for every public function with a differentiable result, whatever its arguments."""
 
 import itertools
+import math
 
 import numpy as np
 
@@ -58,6 +59,24 @@ def check_vmap(f, args):
         ]
         dims = tuple(0 if m else None for m in mapped)
         close(func.vmap(lambda *xs: tuple(outputs(f(*xs))), dims)(*xs), looped(f, xs, mapped))
+
+
+def check_empty_batch(f, args):
+    """A batch without examples gives results of the right shapes."""
+    empty = [np.empty((0, *np.shape(a)), np.asarray(a).dtype) for a in args]
+    got = func.vmap(lambda *xs: tuple(outputs(f(*xs))))(*map(cr.tensor, empty))
+    want = outputs(f(*map(cr.tensor, args)))
+    assert [y.shape for y in got] == [(0, *y.shape) for y in want]
+
+
+def check_no_examples(f, args):
+    """A batch without examples gives results of the right shapes."""
+    first, *rest = [cr.tensor(a) for a in args]
+    empty = cr.zeros(0, *first.shape, dtype=first.dtype)
+    got = func.vmap(lambda x: tuple(outputs(f(x, *rest))))(empty)
+    for y, one in zip(got, outputs(f(first, *rest)), strict=True):
+        assert y.dtype == one.dtype
+        assert tuple(y.shape) == (0, *one.shape)
 
 
 def variables(args):
@@ -144,10 +163,52 @@ def check_nested(f, args):
     close(func.vmap(forward)(*batch), looped(forward, batch, one), rtol=1e-7, atol=1e-7)
 
 
-def check(f, *args, nested=True):
+def check_second_order(f, args):
+    """The Hessian is the same whichever modes it is made of, and per example that of a loop."""
+    g, (x, *rest) = differentiable(f, args)
+    if x.is_complex():
+        return
+
+    def scalar(x):
+        total = 0.0
+        for y in g(x, *rest):
+            total = total + ((y.abs() ** 2) if y.is_complex() else y * y).sum()
+        return total
+
+    hessian = func.hessian(scalar)
+    want = func.jacrev(func.jacrev(scalar))(x)
+    close(hessian(x), want, rtol=1e-6, atol=1e-6)
+    close(func.jacfwd(func.jacfwd(scalar))(x), want, rtol=1e-6, atol=1e-6)
+    batch = cr.tensor(examples(args, variables(args)[0]))
+    close(func.vmap(hessian)(batch), looped(hessian, [batch], (True,)), rtol=1e-6, atol=1e-6)
+
+
+def check_taylor(f, args):
+    """A Taylor series of third order has the coefficients that nested forward modes have."""
+    g, xs = differentiable(f, args)
+    ts = tangents(xs)
+    one = cr.ones((), dtype=cr.float64)
+
+    def line(s):
+        return g(*[x + s * t for x, t in zip(xs, ts, strict=True)])
+
+    derivative = line
+    for k, coefficient in enumerate(func.taylor(lambda xs: g(*xs), tuple(xs), tuple(ts), 3)):
+        want = [y * (1 / math.factorial(k)) for y in derivative(0 * one)]
+        close(coefficient, want, rtol=1e-6, atol=1e-6)
+        derivative = forward_of(derivative, one)
+
+
+def forward_of(f, one):
+    return lambda s: func.jvp(f, (s,), (one,))[1]
+
+
+def check(f, *args):
     """All of the above."""
     check_vmap(f, args)
+    check_no_examples(f, args)
     check_jvp(f, args)
     check_jacobians(f, args)
-    if nested:
-        check_nested(f, args)
+    check_nested(f, args)
+    check_second_order(f, args)
+    check_taylor(f, args)

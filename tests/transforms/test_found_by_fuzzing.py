@@ -52,3 +52,26 @@ def test_a_pullback_under_a_transform_older_and_one_newer_than_itself(later):
     difference = (f(x + 1e-6 * V) - f(x - 1e-6 * V)) / 2e-6
     found = func.jvp(f, (x,), (V,))[1]
     np.testing.assert_allclose(found.numpy(), difference.numpy(), rtol=1e-8, atol=1e-8)
+
+
+def test_linearize_keeps_what_rules_name_and_nothing_else():
+    """What no rule names may be overwritten; what one names may not, in either direction."""
+
+    def rows(x):
+        y = cr.zeros(3, dtype=cr.float64)
+        for i in range(3):
+            y[i] = x[i] * x[i]
+        return cr.sum(y)
+
+    _, push = func.linearize(func.grad(rows), V)
+    close(push(V), 2 * V)
+
+    def overwritten(x):
+        y = x.clone()
+        z = y * y
+        y += 1
+        return z
+
+    _, push = func.linearize(overwritten, V)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        push(V)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import chainrule as cr
+from chainrule import func
 from tests.transforms import public_checks as checks
 
 
@@ -108,3 +109,31 @@ FOURIER = {
 @pytest.mark.parametrize("name", FOURIER)
 def test_fourier(name):
     checks.check(*FOURIER[name])
+
+
+def test_sums_in_place():
+    """`addmm_` and its like on mapped tensors, and with mapped products into a plain tensor."""
+    x, a, b = (cr.tensor(uniform(3, 2, 2, seed=i)) for i in range(3))
+    want = x.numpy() + a.numpy() @ b.numpy()
+    np.testing.assert_allclose(func.vmap(lambda x, a, b: x.clone().addmm_(a, b))(x, a, b), want)
+    shared = func.vmap(lambda a, b: cr.zeros(2, 2, dtype=cr.float64).addmm_(a, b))(a, b)
+    np.testing.assert_allclose(shared, a.numpy() @ b.numpy())
+    t = func.jvp(lambda x: x.clone().addmv_(a[0], b[0][0]), (x[0, 0],), (x[1, 0],))[1]
+    np.testing.assert_allclose(t, x[1, 0])
+
+
+def test_a_shared_weight_is_one_product():
+    """Per-example gradients of layers, of one and of several rows per example, are a loop's."""
+    F = cr.nn.functional
+    w, v = cr.tensor(uniform(4, 3)), cr.tensor(uniform(4))
+    for shape in [(5, 3), (5, 2, 3), (5, 2, 1, 3)]:
+        xs = cr.tensor(uniform(*shape))
+        grads = func.grad(lambda w, v, x: (F.linear(x, w, v) ** 2).sum(), (0, 1, 2))
+        found = func.vmap(grads, (None, None, 0))(w, v, xs)
+        nested = func.vmap(func.vmap(grads, (None, 0, None)), (None, None, 0))(
+            w, cr.stack([v, 2 * v]), xs
+        )
+        for i in range(5):
+            for g, n, one in zip(found, nested, grads(w, v, xs[i]), strict=True):
+                np.testing.assert_allclose(g[i], one, rtol=1e-12, atol=1e-12)
+                np.testing.assert_allclose(n[i, 0], one, rtol=1e-12, atol=1e-12)

@@ -59,9 +59,9 @@ def test_writes(name):
 WEIGHTED = {
     "bincount": lambda w: cr.bincount(tensor([0, 2, 2]), w, minlength=4),
     "histogram": lambda w: cr.histogram(cr.tensor([0.1, 0.4, 0.9]).double(), 2, weight=w).hist,
-    "density": lambda w: cr.histogram(
-        cr.tensor([0.1, 0.4, 0.9]).double(), 2, weight=w * w, density=True
-    ).hist,
+    "density": lambda w: (
+        cr.histogram(cr.tensor([0.1, 0.4, 0.9]).double(), 2, weight=w * w, density=True).hist
+    ),
 }
 
 
@@ -94,7 +94,7 @@ def test_shapes_that_depend_on_values(name, f, x, instead):
     assert f"{name}()" in str(caught.value)
     assert instead in str(caught.value)
     with pytest.raises(RuntimeError, match="dynamic shape"):
-        func.vmap(lambda y: func.jvp(lambda z: (z + 0 * f((z * 1).to(x.dtype)).sum()), (y,), (y,)))(
+        func.vmap(lambda y: func.jvp(lambda z: z + 0 * f((z * 1).to(x.dtype)).sum(), (y,), (y,)))(
             x.double()
         )
 
@@ -120,9 +120,9 @@ BELOW = tensor([[0, 1], [2, -1], [1, 0]])
     ],
 )
 def test_positions_out_of_range(f, kind, index):
-    with pytest.raises(kind, match="out of (bounds|range)"):
+    with pytest.raises(kind, match=r"out of (bounds|range)"):
         func.vmap(f)(X, index)
-    with pytest.raises(kind, match="out of (bounds|range)"):
+    with pytest.raises(kind, match=r"out of (bounds|range)"):
         func.vmap(f, in_dims=(None, 0))(X[0], index)
 
 
@@ -183,7 +183,7 @@ def test_rows_are_not_shortened_inside_transforms():
         lambda: func.vmap(lambda i: F.embedding(i, table, max_norm=1.0))(index),
         lambda: func.jvp(lambda w: F.embedding(index, w, max_norm=1.0), (table,), (table,)),
     ):
-        with pytest.raises(RuntimeError, match="max_norm.*renorm"):
+        with pytest.raises(RuntimeError, match=r"max_norm.*renorm"):
             f()
 
 
@@ -221,3 +221,34 @@ def test_gradients_of_single_samples():
         v = w.clone().requires_grad_()
         loss(v, x[b], target[b]).backward()
         np.testing.assert_allclose(found[b].numpy(), v.grad.numpy(), rtol=1e-12)
+
+
+def test_gradients_of_single_samples_as_torch():
+    """Mapped targets, class weights, ignored targets and scatters: torch.func's numbers."""
+    torch = pytest.importorskip("torch")
+    x, y = real(5, 4, 3), real(5, 4, 3, seed=1)
+    classes, rows = integers(5, 4, high=3), integers(5, 4, 3, high=4)
+    classes[2, 1] = -100
+    weight = real(3, low=0.5, seed=2)
+
+    def entropy(functional, w):
+        return lambda a, t: functional.cross_entropy(a, t, w, label_smoothing=0.1)
+
+    def scattered(a, i, b):
+        return (a.scatter_reduce(0, i, b, "prod") ** 2).sum()
+
+    def gathered(a, i):
+        return (a.gather(0, i).cumprod(0).logsumexp(1)).sum()
+
+    cases = [
+        (entropy(F, tensor(weight)), entropy(torch.nn.functional, torch.tensor(weight)),
+         (x, classes)),
+        (scattered, scattered, (x, rows, y)),
+        (gathered, gathered, (x, rows)),
+    ]  # fmt: skip
+    for ours, theirs, arrays in cases:
+        found = func.vmap(func.grad(ours))(*map(tensor, arrays))
+        wanted = torch.stack(
+            [torch.func.grad(theirs)(*[torch.tensor(a[b]) for a in arrays]) for b in range(5)]
+        )
+        np.testing.assert_allclose(found.numpy(), wanted.numpy(), rtol=1e-10, atol=1e-12)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import chainrule as cr
+from chainrule import func
 from tests.transforms import public_checks as checks
 
 L = cr.linalg
@@ -122,3 +123,72 @@ CASES = {
 @pytest.mark.parametrize("name", CASES)
 def test_linear_algebra(name):
     checks.check(*CASES[name])
+
+
+SINGULAR = np.array([[1.0, 2.0], [2.0, 4.0]])
+MIXED = np.stack([np.eye(2), SINGULAR, np.array([[0.0, 1.0], [2.0, 3.0]])])
+
+
+def test_information_is_per_example():
+    x, b = cr.tensor(MIXED), cr.tensor(rows(3, 2))
+    found = func.vmap(L.inv_ex)(x)
+    assert found.info.tolist() == [0, 2, 0]
+    assert found.info.dtype == cr.int32
+    assert found.inverse.isnan().any((1, 2)).tolist() == [False, True, False]
+    np.testing.assert_allclose(found.inverse[2].numpy(), np.linalg.inv(MIXED[2]))
+    found = func.vmap(L.solve_ex)(x, b)
+    assert found.info.tolist() == [0, 2, 0]
+    np.testing.assert_allclose(found.result[2].numpy(), np.linalg.solve(MIXED[2], b.numpy()[2]))
+    assert found.result[1].isnan().all()
+    assert func.vmap(L.lu_factor_ex)(x).info.tolist() == [0, 2, 0]
+    definite = np.stack([np.eye(2), -np.eye(2), np.array([[1.0, 2.0], [2.0, 1.0]])])
+    assert func.vmap(L.cholesky_ex)(cr.tensor(definite)).info.tolist() == [0, 1, 2]
+
+
+def test_errors_name_the_example():
+    x = cr.tensor(MIXED)
+    with pytest.raises(L.LinAlgError, match=r"linalg.inv: \(Batch element 1\)"):
+        func.vmap(L.inv)(x)
+    with pytest.raises(RuntimeError, match=r"lu_factor: \(Batch element 1\)"):
+        func.vmap(L.lu_factor)(x)
+
+
+def test_rank():
+    x = cr.tensor(MIXED)
+    assert func.vmap(L.matrix_rank)(x).tolist() == [2, 1, 2]
+    assert func.vmap(lambda a: L.matrix_rank(a @ a.mT, hermitian=True))(x).tolist() == [2, 1, 2]
+    limits = cr.tensor([0.5, 1e-6, 1.0], dtype=cr.float64)
+    assert func.vmap(lambda a, t: L.matrix_rank(a, tol=t))(x, limits).tolist() == [2, 1, 1]
+    shared = func.vmap(lambda t: L.matrix_rank(cr.tensor(np.eye(2)), tol=t))(limits)
+    assert shared.tolist() == [2, 2, 0]
+    assert func.jvp(L.matrix_rank, (x,), (x,))[0].tolist() == [2, 1, 2]
+
+
+def test_least_squares_of_a_shape_that_depends_on_data():
+    A, B = cr.tensor(general(3, 4, 2)), cr.tensor(rows(3, 4, 1))
+    found = func.vmap(lambda a, b: L.lstsq(a, b)[0::2])(A, B)
+    assert found[1].tolist() == [2, 2, 2]
+    with pytest.raises(RuntimeError, match="the shape of the residuals depends on the rank"):
+        func.vmap(lambda a, b: L.lstsq(a, b, driver="gelsd").solution)(A, B)
+    values = func.jvp(lambda a: L.lstsq(a, B[0], driver="gelsd")[1], (A[0],), (A[1],))[1]
+    assert values.shape == (1,)
+
+
+def test_nan_of_one_example_stays_there():
+    x = MIXED.copy()
+    x[1] = np.nan
+    got = func.vmap(L.matrix_exp)(cr.tensor(x)).numpy()
+    assert np.isnan(got[1]).all()
+    np.testing.assert_allclose(got[0], np.e * np.eye(2))
+
+
+def test_one_matrix_for_all_examples_is_factorised_once():
+    A, b = cr.tensor(general(3, 3)), cr.tensor(rows(4, 3))
+
+    def loss(a, v):
+        return (L.solve(a, v) ** 2).sum()
+
+    got = func.vmap(func.grad(loss, (0, 1)), (None, 0))(A, b)
+    for i in range(4):
+        for g, w in zip(got, func.grad(loss, (0, 1))(A, b[i]), strict=True):
+            np.testing.assert_allclose(g[i].numpy(), w.numpy())

@@ -198,6 +198,11 @@ LAYERS = {
         lambda: cr.nn.MultiheadAttention(4, 2), "in_proj_weight",
         uniform(2, 1, 4), uniform(3, 1, 4), uniform(3, 1, 4, seed=1),
     ),
+    "attention_padded": (
+        lambda: cr.nn.MultiheadAttention(4, 2, batch_first=True), "out_proj.weight",
+        uniform(1, 2, 4), uniform(1, 3, 4), uniform(1, 3, 4, seed=1),
+        np.array([[False, False, True]]),
+    ),
     "conv2d": (
         lambda: cr.nn.Conv2d(1, 2, 2), "weight", uniform(1, 1, 3, 3)
     ),

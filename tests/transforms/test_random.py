@@ -415,6 +415,8 @@ def test_a_vmap_that_failed_leaves_randomness_as_it_was():
 def test_randomness_must_be_known():
     with pytest.raises(RuntimeError, match="Only allowed values for randomness"):
         vmap(lambda x: x, randomness="sometimes")
+    with pytest.raises(RuntimeError, match="Only allowed values for randomness"):
+        jacfwd(lambda x: x, randomness="sometimes")
 
 
 def test_parameters_that_outlived_their_vmap():

@@ -13,8 +13,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from chainrule.core.namespaces import recorded
-from chainrule.core.tensor import Tensor
+from chainrule.core.tensor import Tensor, wrap
 
 xp = recorded  # what batch rules compute with
 Rule = Callable[[Any, int, Sequence[Any], Sequence[bool], dict[str, Any]], Any]
@@ -68,10 +70,13 @@ def folded(x: Any, axis: int = 0) -> Any:
     )
 
 
-def unfolded(x: Any, size: int, axis: int = 0) -> Any:
-    """What `folded` undoes: the mapped axis taken out of `axis` and put in front."""
+def unfolded(x: Any, size: int, axis: int = 0, n: int = 0) -> Any:
+    """What `folded` undoes: the mapped axis taken out of `axis` and put in front.
+
+    `n` is the length of the axis in an example, which an empty batch does not tell.
+    """
     shape = shape_of(x)
-    n = shape[axis] // size if size else 0
+    n = shape[axis] // size if size else n
     x = xp.reshape(x, shape=(*shape[:axis], size, n, *shape[axis + 1 :]))
     return moved(x, axis, 0)
 
@@ -141,6 +146,14 @@ def leading_all(
     return prim.apply(all_mapped(size, args, mapped), params)
 
 
+def shaped_by_first(
+    prim: Any, size: int, args: Sequence[Any], mapped: Sequence[bool], params: dict[str, Any]
+) -> Any:
+    """An operation whose result is shaped like its first array, to which the others broadcast."""
+    args = [args[0] if mapped[0] else spread(args[0], size), *args[1:]]
+    return prim.apply(aligned(args, (True, *mapped[1:])), params)
+
+
 def prefixed(*names: str) -> Rule:
     """An operation of one array whose parameters of these names are whole shapes."""
 
@@ -169,11 +182,25 @@ def along_all(
     return prim.apply(args, {**params, "axis": shifted(params["axis"], rank(args[0]) - 1)})
 
 
+def no_examples(
+    prim: Any, args: Sequence[Any], mapped: Sequence[bool], params: dict[str, Any]
+) -> Any:
+    """The result of one array for a batch without examples, in the shape that any would have."""
+    one = [
+        wrap(np.zeros(shape_of(x)[1:], x.array.dtype if isinstance(x, Tensor) else x.dtype))
+        if m else x
+        for x, m in zip(args, mapped, strict=True)
+    ]  # fmt: skip
+    made = prim.apply(one, params)
+    return wrap(np.zeros((0, *made.array.shape), made.array.dtype))
+
+
 def by_rows(
     prim: Any, size: int, args: Sequence[Any], mapped: Sequence[bool], params: dict[str, Any]
 ) -> Any:
     """An operation of one array (N, ...) that treats the N alike: all examples are rows of one."""
-    return unfolded(prim.apply((folded(args[0]),), params), size)
+    n = shape_of(args[0])[1]
+    return unfolded(prim.apply((folded(args[0]),), params), size, 0, n)
 
 
 def one_by_one(

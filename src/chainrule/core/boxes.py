@@ -131,7 +131,7 @@ def values_of(x: Any) -> Any:
 
 def namespace_of(*values: Any) -> Any:
     """The namespace for values of which some may be tensors."""
-    return recorded if any([isinstance(x, Tensor) for x in values]) else raw
+    return recorded if any(isinstance(x, Tensor) for x in values) else raw
 
 
 def refuse_mapped(x: Any, name: str, instead: str) -> None:
@@ -141,11 +141,16 @@ def refuse_mapped(x: Any, name: str, instead: str) -> None:
         RuntimeError: with what to do `instead`.
     """
     if is_mapped(x):
-        raise RuntimeError(
-            "vmap: We do not support batching operators that can output dynamic shape. Attempted "
-            f"to vmap over {name}(), whose result's shape depends on the values, and every example "
-            f"has its own: {instead}"
-        )
+        raise dynamic_shape(f"{name}()", instead)
+
+
+def dynamic_shape(what: str, instead: str) -> RuntimeError:
+    """The error for a result whose shape would depend on what is mapped over."""
+    return RuntimeError(
+        "vmap: We do not support batching operators that can output dynamic shape. Attempted "
+        f"to vmap over {what}, whose result's shape depends on the values, and every example "
+        f"has its own: {instead}"
+    )
 
 
 def opened(x: Any) -> tuple[Tensor, list[Any]]:
@@ -333,6 +338,7 @@ __all__ = [
     "any_box",
     "become",
     "box_like",
+    "dynamic_shape",
     "entered",
     "escaped",
     "is_box",
@@ -340,8 +346,8 @@ __all__ = [
     "namespace_of",
     "newest",
     "note_view",
-    "outside",
     "opened",
+    "outside",
     "process",
     "put_view",
     "refuse_mapped",

@@ -191,8 +191,11 @@ def push(
     on_tensors = on_tensors or create_graph
     xp = recorded if on_tensors else raw
     tangents: dict[Node, Any] = dict(seeds)
+    last_write = mutation.last_seq()
     with quiet(create_graph):
         for node in order:
+            if node.seq < last_write and node not in seeds:
+                mutation.check_saved(node)
             incoming = [tangents.get(p) if p is not None else None for p in node.parents]
             if node in seeds or all(t is None for t in incoming):
                 continue

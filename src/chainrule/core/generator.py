@@ -160,12 +160,3 @@ def source_of(generator: Generator | None) -> Generator:
     if not isinstance(generator, Generator):
         raise TypeError(f"generator must be a Generator, not {type(generator).__name__}")
     return generator
-
-
-def rng_of(generator: Generator | None) -> np.random.Generator:
-    """NumPy's generator behind the one given, or behind the default one.
-
-    Raises:
-        TypeError: if it is not a `Generator`.
-    """
-    return source_of(generator).rng

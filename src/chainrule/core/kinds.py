@@ -83,6 +83,9 @@ class Elementwise(Primitive):
             for w, (case, d) in zip(wanted, self.partials, strict=True)
         )
 
+    def kept_for_push(self, wanted: tuple[bool, ...]) -> tuple[tuple[bool, ...], bool]:
+        return self.kept(wanted)
+
     def default_samples(self) -> list[Sample]:
         """Inputs inside the domain: same shapes, broadcasting shapes, zero dimensions."""
         shapes: list[list[tuple[int, ...]]] = [[(2, 3)] * self.arity, [()] * self.arity]
@@ -175,6 +178,18 @@ class General(Primitive):
 
     def keeps_out(self, wanted: Sequence[bool]) -> bool:
         return any(rule.keeps_out for rule in self._rules(wanted))
+
+    def kept_for_push(self, wanted: tuple[bool, ...]) -> tuple[tuple[bool, ...], bool]:
+        rules: list[Any] = [(i, r) for i, r in enumerate(self.jvps or ()) if r and wanted[i]]
+        if self.jvp is not None:
+            rules = [(0, self.jvp)]
+        named = [
+            any(i != p if r == "linear" else r.keeps(p) for i, r in rules)
+            for p in range(len(wanted))
+        ]
+        args, out = self.kept(wanted)
+        out = out or any(r.keeps_out for _, r in rules if r != "linear")
+        return tuple(a or n for a, n in zip(args, named, strict=True)), out
 
     def pull(
         self, node: Node, g: Any, xp: Any, args: Any, out: Any, live: Any, careful: bool

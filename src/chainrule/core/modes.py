@@ -26,7 +26,7 @@ class Mode:
     unpack: Callable[[Any], Any] | None = None
     hooks_forbidden: str | None = None
     allow_mutation: bool = False
-    keep_all: bool = False
+    forward: bool = False  # a forward walk over the record is to come: keep what it needs too
 
 
 current: ContextVar[bool | Mode] = ContextVar("chainrule_mode", default=True)

@@ -114,6 +114,10 @@ class Primitive:
             known = self._kept[wanted] = (args, self.keeps_out(wanted))
         return known
 
+    def kept_for_push(self, wanted: tuple[bool, ...]) -> tuple[tuple[bool, ...], bool]:
+        """As `kept`, when a forward walk over the record is to come as well: here, everything."""
+        return (True,) * len(wanted), True
+
     def apply(self, args: Sequence[Any], params: dict[str, Any]) -> Any:
         """Apply to tensors, boxes, arrays and numbers, recording where needed."""
         return bind(self, args, params)
@@ -246,23 +250,26 @@ def record(
     place: Any,
 ) -> Node | None:
     """The node of an operation, keeping what its rules name; None if the mode says not to."""
-    keep_all = False
+    wanted = tuple([p is not None for p in parents])
+    keeps = prim._kept.get(wanted) or prim.kept(wanted)
     if mode is not True:
         assert isinstance(mode, Mode)
         if not mode.grad or mode.inference:
             return None
-        keep_all = mode.keep_all
-    wanted = tuple([p is not None for p in parents])
-    keep_args, keep_out = prim._kept.get(wanted) or prim.kept(wanted)
+        if mode.forward:  # what is written in place later must not reach the walk
+            keeps = prim.kept_for_push(wanted)
+            values = [snapshot(v) if keep else v for v, keep in zip(values, keeps[0], strict=True)]
+            out = snapshot(out) if keeps[1] else out
+    keep_args, keep_out = keeps
     args = []
     for v, keep in zip(values, keep_args):  # noqa: B905 - hot
-        if not keep and not keep_all and hasattr(v, "dtype"):
+        if not keep and hasattr(v, "dtype"):
             aval = new(Aval)
             aval.shape = v.shape
             aval.dtype = v.dtype
             v = aval
         args.append(v)
-    kept_out = out if keep_out or keep_all else None
+    kept_out = out if keep_out else None
     n = make_node(prim, tuple(args), kept_out, params, tuple(parents), place)
     if type(out) is tuple:
         n.shape, n.dtype = None, out[0].dtype

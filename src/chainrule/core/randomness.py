@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.core.boxes import escaped, is_box, opened, running
-from chainrule.core.generator import Generator, rng_of, source_of
+from chainrule.core.generator import Generator, default_generator, source_of
 from chainrule.core.source import describe
 from chainrule.core.tensor import Tensor, wrap
 
@@ -33,11 +33,11 @@ class Drawing:
     def __init__(self, rng: np.random.Generator, tags: Sequence[Any] = ()) -> None:
         self.rng = rng
         self.tags = tags
-        self.sizes = tuple([t.size for t in tags])
+        self.sizes = tuple([t.size for t in tags]) if tags else ()
 
     def shape(self, shape: Any) -> tuple[int, ...]:
         """The shape to draw, for results that one example sees as having `shape`."""
-        return (*self.sizes, *shape) if self.sizes else tuple(shape)
+        return (*self.sizes, *shape)
 
     def values(self, x: Any, ndim: int = 0) -> Any:
         """The values of a parameter, as they broadcast against draws with `ndim` own dimensions."""
@@ -83,8 +83,9 @@ def drawing(
     """
     tags = running.get()
     if not tags:
-        _check_parameters(name, parameters)
-        return Drawing(rng_of(generator))
+        if parameters:
+            _check_parameters(name, parameters)
+        return Drawing(default_generator.rng if generator is None else source_of(generator).rng)
     mapping = [t for t in tags if t.randomness is not None]
     for tag in mapping:
         if tag.randomness == "error":

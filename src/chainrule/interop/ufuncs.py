@@ -109,7 +109,7 @@ def _call(ufunc: np.ufunc, *inputs: Any) -> Any:
     operation = operation_for(ufunc)
     if operation is not None:
         return operation(*inputs)
-    if any(isinstance(x, Tensor) and x.requires_grad for x in inputs):
+    if any(isinstance(x, Tensor) and (x.requires_grad or x._box) for x in inputs):
         raise TypeError(
             f"{_name(ufunc)} has no derivative rule in chainrule; call it on x.detach() if it "
             "needs none, or give it one with chainrule.autograd.Function"
@@ -166,7 +166,7 @@ def _store(out: tuple[Any, ...], result: Any, name: str) -> Any:
         if isinstance(target, Tensor):
             write_out(target, value, name)
         elif target is not None:
-            if value.requires_grad:
+            if value.requires_grad or value._box is not None:
                 raise TypeError(
                     f"{name} cannot write a tensor that requires grad into a NumPy array (out=, or "
                     "an operator such as array += tensor), where its gradient would be lost; write "

@@ -9,9 +9,13 @@ from typing import Any
 import numpy as np
 
 from chainrule import ops as ops
+from chainrule.autograd.grad_mode import no_grad
+from chainrule.core.boxes import any_box
 from chainrule.core.mutation import note_write
+from chainrule.core.randomness import drawing
 from chainrule.core.tensor import Tensor, wrap
 from chainrule.ops.api import FUNCTIONS
+from chainrule.ops.random import normal_array, uniform_array
 
 _GAINS = {
     "linear": 1.0, "conv1d": 1.0, "conv2d": 1.0, "conv3d": 1.0, "conv_transpose1d": 1.0,
@@ -22,16 +26,13 @@ _GAINS = {
 
 def _fill(tensor: Tensor, values: Any) -> Tensor:
     """Write values, outside the record even for a parameter."""
+    if any_box((tensor, values)):
+        with no_grad():
+            tensor[...] = values
+        return tensor
     tensor.array[...] = values.array if isinstance(values, Tensor) else values
     note_write(tensor.array)
     return tensor
-
-
-def _draw(name: str, like: Any, a: float, b: float, generator: Any) -> Any:
-    """An array like `like` of random numbers from the method `name` of tensors."""
-    drawn = wrap(np.empty(like.shape, like.dtype))
-    getattr(drawn, name)(a, b, generator=generator)
-    return drawn.array
 
 
 def calculate_gain(nonlinearity: str, param: Any = None) -> float:
@@ -66,7 +67,9 @@ def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Any = No
     >>> bool(((w >= 1) & (w < 2)).all())
     True
     """
-    return _fill(tensor, _draw("uniform_", tensor.array, a, b, generator))
+    with no_grad():
+        found: Tensor = tensor.uniform_(a, b, generator=generator)
+    return found
 
 
 def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Any = None) -> Tensor:
@@ -76,7 +79,9 @@ def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Any 
     >>> cr.nn.init.normal_(cr.empty(2, 3)).shape
     chainrule.Size([2, 3])
     """
-    return _fill(tensor, _draw("normal_", tensor.array, mean, std, generator))
+    with no_grad():
+        found: Tensor = tensor.normal_(mean, std, generator=generator)
+    return found
 
 
 def trunc_normal_(
@@ -101,9 +106,11 @@ def trunc_normal_(
 
     # The inverse of the distribution function at uniform numbers between its values at a and b.
     low, high = cdf((a - mean) / std), cdf((b - mean) / std)
-    u = _draw("uniform_", np.empty(tensor.array.shape), 2 * low - 1, 2 * high - 1, generator)
+    place = drawing("trunc_normal_", generator, (), tensor)
+    u = uniform_array(place.rng, place.shape(tensor.array.shape), np.dtype(np.float64))
+    u = u * (2 * high - 2 * low) + (2 * low - 1)
     values = mean + std * math.sqrt(2.0) * FUNCTIONS["erfinv"](wrap(u)).array
-    return _fill(tensor, np.clip(values, a, b))
+    return _fill(tensor, place.tensor(np.clip(values, a, b)))
 
 
 def constant_(tensor: Tensor, val: float) -> Tensor:
@@ -251,11 +258,13 @@ def orthogonal_(tensor: Tensor, gain: float = 1, generator: Any = None) -> Tenso
         raise ValueError("Only tensors with 2 or more dimensions are supported")
     rows = tensor.array.shape[0]
     shape = (rows, tensor.array.size // max(rows, 1))
-    a = _draw("normal_", np.empty(shape, tensor.array.dtype), 0.0, 1.0, generator)
-    q, r = np.linalg.qr(a.T if shape[0] < shape[1] else a)
-    q = q * np.sign(np.diag(r))  # makes the distribution uniform
-    q = q.T if shape[0] < shape[1] else q
-    return _fill(tensor, gain * q.reshape(tensor.array.shape))
+    place = drawing("orthogonal_", generator, (), tensor)
+    a = normal_array(place.rng, place.shape(shape), tensor.array.dtype)
+    q, r = np.linalg.qr(a.swapaxes(-1, -2) if shape[0] < shape[1] else a)
+    # The signs make the distribution uniform.
+    q = q * np.sign(np.diagonal(r, axis1=-2, axis2=-1))[..., None, :]
+    q = q.swapaxes(-1, -2) if shape[0] < shape[1] else q
+    return _fill(tensor, place.tensor(gain * q.reshape(place.shape(tensor.array.shape))))
 
 
 def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, generator: Any = None) -> Tensor:
@@ -267,7 +276,9 @@ def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, generator: Any =
     if tensor.ndim != 2:
         raise ValueError("Only tensors with 2 dimensions are supported")
     rows = tensor.array.shape[0]
-    values = _draw("normal_", tensor.array, 0.0, std, generator)
-    order = np.argsort(_draw("uniform_", np.empty(values.shape), 0.0, 1.0, generator), axis=0)
+    place = drawing("sparse_", generator, (), tensor)
+    shape = place.shape(tensor.array.shape)
+    values = normal_array(place.rng, shape, tensor.array.dtype) * std
+    order = np.argsort(uniform_array(place.rng, shape, np.dtype(np.float64)), axis=-2)
     values[order < math.ceil(sparsity * rows)] = 0
-    return _fill(tensor, values)
+    return _fill(tensor, place.tensor(values))

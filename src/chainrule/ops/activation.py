@@ -215,7 +215,7 @@ threshold = elementwise(
 
 def _softmax(x: Any, axis: int) -> Any:
     if x.size == 0 or x.ndim == 0:
-        return np.ones_like(x)
+        return np.exp(x - x)  # 1, but nan for what is not finite
     e = x - np.maximum.reduce(x, axis, keepdims=True)
     np.exp(e, out=e)
     e /= np.add.reduce(e, axis, keepdims=True)
@@ -243,7 +243,7 @@ softmax_prim = general(
 
 def _log_softmax(x: Any, axis: int) -> Any:
     if x.size == 0 or x.ndim == 0:
-        return np.zeros_like(x)
+        return x - x
     y = x - np.maximum.reduce(x, axis, keepdims=True)
     y -= np.log(np.add.reduce(np.exp(y), axis, keepdims=True))
     return y

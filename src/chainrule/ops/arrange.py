@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 
 from chainrule.core import batching
+from chainrule.core.boxes import refuse_mapped
 from chainrule.core.kinds import linear
 from chainrule.core.samples import Sample, uniform
 from chainrule.core.tensor import wrap
 from chainrule.ops.api import export
 from chainrule.ops.axes import normalize_dim, normalize_dims
 from chainrule.ops.gather import index_select
-from chainrule.ops.index_batch import dynamic, is_mapped
 from chainrule.ops.shape import (
     broadcast_to_prim,
     expand_dims,
@@ -219,8 +219,8 @@ def repeat_interleave(
     >>> cr.repeat_interleave(cr.tensor([1, 2]), 2)
     tensor([1, 1, 2, 2])
     """
-    if is_mapped(input if repeats is None else repeats):
-        raise dynamic("repeat_interleave", "the same number of repetitions for all examples")
+    by_tensor = input if repeats is None else repeats
+    refuse_mapped(by_tensor, "repeat_interleave", "repeat all examples by the same numbers")
     if repeats is None:
         return wrap(_repetitions(np.asarray(getattr(input, "array", input))))
     x = tensor_arg(input, "repeat_interleave")

@@ -15,6 +15,7 @@ from chainrule.core.batching import (
     aligned,
     folded,
     moved,
+    no_examples,
     shape_of,
     unfolded,
     xp,
@@ -57,6 +58,8 @@ def _split(x: Any, size: int, axis: int, groups: int) -> Any:
 
 def _places(places: Places) -> Rule:
     def rule(prim: Any, size: int, args: Any, mapped: Any, params: Any) -> Any:
+        if not size:
+            return no_examples(prim, args, mapped, params)
         x, y, *rest = args
         groups = params["groups"]
         if mapped[0] and mapped[1]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.core.boxes import is_mapped
 from chainrule.core.device import check_device, check_layout
 from chainrule.core.dtypes import as_numpy, category, default_dtype, python_dtype
 from chainrule.core.namespaces import publish
@@ -90,6 +91,11 @@ def number(name: str, argument: str, value: Any) -> Any:
     """
     if isinstance(value, (bool, int, float, complex)):
         return value.item() if isinstance(value, np.generic) else value
+    if isinstance(value, Tensor) and value._box is not None and not is_mapped(value):
+        raise TypeError(
+            f"{name}(): argument '{argument}' must be Number: the derivative that the tensor given "
+            "carries would be lost. Expand the tensor instead, or pass value.item()"
+        )
     if isinstance(value, (Tensor, np.ndarray, np.generic)) and math.prod(value.shape) == 1:
         return value.item()
     raise TypeError(f"{name}(): argument '{argument}' must be Number, not {type(value).__name__}")

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from chainrule.core.batching import aligned, spread
+from chainrule.core.batching import shaped_by_first
 from chainrule.core.device import check_device, check_layout
 from chainrule.core.dtypes import category
 from chainrule.core.generator import Generator
@@ -18,14 +17,6 @@ from chainrule.core.tensor import Tensor
 from chainrule.ops.api import export
 from chainrule.ops.create import checked, dtype_or_default, made, size_of
 from chainrule.ops.random import normal_array
-
-
-def _draw_batch(
-    prim: Any, size: int, args: Sequence[Any], mapped: Sequence[bool], params: dict[str, Any]
-) -> Any:
-    """The value has all axes of the result, so it gets the mapped one if it lacks it."""
-    args = [args[0] if mapped[0] else spread(args[0], size), *args[1:]]
-    return prim.apply(aligned(args, (True, *mapped[1:])), params)
 
 
 def _drawn(name: str, grad_name: str) -> Any:
@@ -42,7 +33,7 @@ def _drawn(name: str, grad_name: str) -> Any:
         jvp=lambda t: t[0],
         grad_name=grad_name,
         samples=lambda: [Sample(uniform(3, seed=2), uniform(3), uniform(3, seed=1))],
-        batch=_draw_batch,
+        batch=shaped_by_first,
     )  # fmt: skip
 
 

@@ -7,12 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.core.batching import folded, moved, rank, shape_of, spread, xp
+from chainrule.core.batching import folded, moved, rank, shape_of, shaped_by_first, spread, xp
 from chainrule.core.kinds import general
 from chainrule.core.samples import Sample, uniform
 from chainrule.core.tensor import Tensor
 from chainrule.ops import gather  # noqa: F401 - declares positions_in_range
-
 
 _Padding = int | tuple[int, int] | None  # a row, or (row, rows of a table) in each of many tables
 
@@ -67,6 +66,7 @@ def _embedding_rows(g: Any, index: Any, rows: int, padding_idx: _Padding) -> Any
 
 _INDEX = np.array([[1, 3, 1], [0, 2, 1]])
 
+
 def own_rows(index: Any, mapped: bool, size: int, rows: int) -> Any:
     """Rows of each example's own table as rows of all tables, one after the other."""
     index = xp.positions_in_range(index, d=0, size=rows, kind=IndexError, low=0)
@@ -113,9 +113,7 @@ def _masked_rows(xp: Any, g: Any, y: Any, padding_idx: _Padding) -> Any:
     rows = xp.embedding(g, y, padding_idx=None)
     if padding_idx is None:
         return rows
-    keep = xp.reshape(
-        _is_not_padding(y, padding_idx), shape=(*y.shape, *(1,) * (len(g.shape) - 1))
-    )
+    keep = xp.reshape(_is_not_padding(y, padding_idx), shape=(*y.shape, *(1,) * (len(g.shape) - 1)))
     return xp.where(keep, rows, 0)
 
 
@@ -223,7 +221,13 @@ def _one_batch(size: int, args: Any, mapped: Any, params: Any) -> tuple[Any, ...
         if params["reduction"] == "mean":
             divisors = xp.sum(factors, axis=(rank(factors) - 2, rank(factors) - 1), keepdims=False)
     x, target = (v if m else spread(v, size) for v, m in zip((x, target), mapped[:2], strict=True))
-    return x, folded(target), None if own_weight else weight, factors if own_weight else None, divisors
+    return (
+        x,
+        folded(target),
+        None if own_weight else weight,
+        factors if own_weight else None,
+        divisors,
+    )
 
 
 def _nll_batch(prim: Any, size: int, args: Any, mapped: Any, params: Any) -> Any:
@@ -293,4 +297,12 @@ nll_spread = general(
         None, None,
     ),
     jvps=("linear", None, None), samples=_spread_samples,
+)  # fmt: skip
+
+
+# x itself, whose gradient is multiplied by y.  That is a convention for training, no derivative:
+# tangents pass unchanged.
+scaled_gradient = general(
+    "scaled_gradient", lambda x, y: x, vjps=(lambda g, y: g * y, None), jvps=(lambda t: t, None),
+    batch=shaped_by_first,
 )  # fmt: skip

@@ -21,7 +21,8 @@ from chainrule.ops.axes import normalize_dim
 from chainrule.ops.convert import astype
 from chainrule.ops.direct import along_axis, aval_of, recorded_result
 from chainrule.ops.expand import common_shape
-from chainrule.ops.index import ARRAY, FULL, Spec, getitem
+from chainrule.ops.index import Spec, getitem
+from chainrule.ops.index_batch import ARRAY, FULL
 from chainrule.ops.shape import broadcast_to_prim, reshape_prim, tensor_arg
 from chainrule.ops.viewing import is_plain
 

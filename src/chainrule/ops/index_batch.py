@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.core.tensor import Tensor
 from chainrule.core.batching import rank, shape_of, spread, with_rank, xp
+from chainrule.core.boxes import dynamic_shape
 
 ARRAY = "array"
 FULL = ("slice", None, None, None)
@@ -81,7 +81,7 @@ class Batch:
             return
         for a, m in zip(arrays, mapped, strict=True):
             if m and is_mask(a):
-                raise dynamic(name)
+                raise dynamic_shape(name, KEEP_SHAPE)
         self.arrays = [
             with_rank(a, layout.arrays) if m else a for a, m in zip(arrays, mapped, strict=True)
         ]
@@ -125,20 +125,9 @@ class Batch:
         return _brought(y, axes)
 
 
-KEEP_SHAPE = "where(mask, x, other), masked_fill, or a product with the mask, which keep the shape"
-
-
-def dynamic(name: str, instead: str = KEEP_SHAPE) -> RuntimeError:
-    """The error for a result whose shape would depend on values that every example has for itself."""
-    return RuntimeError(
-        "vmap: We do not support batching operators that can output dynamic shape. Attempted to "
-        f"vmap over {name}: every example would have a result of another size. Use {instead}."
-    )
-
-
-def is_mapped(x: Any) -> bool:
-    """Whether a value differs between the examples of a vmap, so that its entries are not known."""
-    return isinstance(x, Tensor) and x._box is not None and not isinstance(x.array, np.ndarray)
+KEEP_SHAPE = (
+    "use where(mask, x, other), masked_fill, or a product with the mask, which keep the shape"
+)
 
 
 def read(
@@ -185,12 +174,12 @@ def _write_where(
     at = spec.index(ARRAY)
     plain = all(item == FULL for i, item in enumerate(spec) if i != at and item is not Ellipsis)
     if mask is None or not plain or Ellipsis in spec[:at]:
-        raise dynamic(prim.name)
+        raise dynamic_shape(prim.name, KEEP_SHAPE)
     masked = rank(mask) - 1
     after = ndim - at - masked
     shape = shape_of(y)[1:] if mapped[1] else shape_of(y)
     if len(shape) > after and (len(shape) > after + 1 + at or shape[-after - 1] != 1):
-        raise dynamic(f"{prim.name} with a value for each entry")
+        raise dynamic_shape(f"{prim.name} with a value for each entry", KEEP_SHAPE)
     # One value along the mask: its dimension becomes those that the mask covers.
     fitted = (*shape[: len(shape) - after - 1], *[1] * masked, *shape[len(shape) - after :])
     if len(shape) <= after:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.core.boxes import is_mapped, refuse_mapped
 from chainrule.core.namespaces import recorded
 from chainrule.core.primitive import bind, titled, unbox
 from chainrule.core.tensor import wrap
@@ -15,7 +16,7 @@ from chainrule.ops.compare import select, where_prim
 from chainrule.ops.expand import common_shape
 from chainrule.ops.index import ARRAY, getitem
 from chainrule.ops.index import index_put as put_at
-from chainrule.ops.index_batch import dynamic, is_mapped
+from chainrule.ops.index_batch import KEEP_SHAPE
 from chainrule.ops.scatter import cast_like
 from chainrule.ops.shape import broadcast_to_prim, reshape_prim, tensor_arg
 
@@ -68,8 +69,7 @@ def masked_select(input: Any, mask: Any) -> Any:
     tensor([1.])
     """
     x = tensor_arg(input, "masked_select")
-    if is_mapped(mask):
-        raise dynamic("masked_select")
+    refuse_mapped(mask, "masked_select", KEEP_SHAPE)
     chosen = _mask(mask, "masked_select")
     shape = common_shape(tuple(x.shape), chosen.shape)
     x = broadcast_to_prim(x, shape=shape)
@@ -128,8 +128,7 @@ def nonzero(input: Any, *, as_tuple: bool = False) -> Any:
     tensor([[1],
             [2]])
     """
-    if is_mapped(input):
-        raise dynamic("nonzero, argwhere or where(condition)")
+    refuse_mapped(input, "nonzero", KEEP_SHAPE)
     array = getattr(tensor_arg(input, "nonzero"), "array", input)
     if as_tuple:
         return tuple(wrap(i) for i in np.nonzero(np.atleast_1d(array)))

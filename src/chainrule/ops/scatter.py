@@ -16,9 +16,10 @@ from chainrule.ops.api import export
 from chainrule.ops.axes import normalize_dim
 from chainrule.ops.convert import astype
 from chainrule.ops.gather import along, check_range, index_array
-from chainrule.ops.index import ARRAY, FULL, Spec, getitem, split_index
+from chainrule.ops.index import Spec, getitem, split_index
 from chainrule.ops.index import index_add as add_at
 from chainrule.ops.index import index_put as put_at
+from chainrule.ops.index_batch import ARRAY, FULL
 from chainrule.ops.scatter_reduce import reduce_at
 from chainrule.ops.shape import reshape_prim, tensor_arg
 
@@ -149,8 +150,7 @@ def _sliced(source: Any, x: Any, spec: Spec, positions: Any, name: str) -> Any:
         )
     if given != wanted:
         raise IndexError(
-            f"{name}(): Number of indices ({n}) should be equal to source.size(dim): "
-            f"({given[d]})"
+            f"{name}(): Number of indices ({n}) should be equal to source.size(dim): ({given[d]})"
         )
     return source
 

@@ -13,9 +13,10 @@ from chainrule.core.kinds import general
 from chainrule.core.namespaces import raw, recorded
 from chainrule.core.samples import Sample, uniform
 from chainrule.ops.arithmetic import divide
-from chainrule.ops.index import ARRAY, Spec, join_index
+from chainrule.ops.index import Spec, join_index
 from chainrule.ops.index import index_add as add_at
 from chainrule.ops.index import index_put as put_at
+from chainrule.ops.index_batch import ARRAY
 
 _AT = {"amax": np.maximum, "amin": np.minimum, "prod": np.multiply}
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.core import batching
+from chainrule.core.boxes import is_mapped
 from chainrule.core.inplace import write_view
 from chainrule.core.kinds import linear
 from chainrule.core.namespaces import recorded
@@ -16,7 +17,6 @@ from chainrule.ops.api import export
 from chainrule.ops.axes import normalize_dim
 from chainrule.ops.diagonal import diagonal
 from chainrule.ops.index import ARRAY, FULL, getitem, index_of, index_put
-from chainrule.ops.index_batch import is_mapped
 from chainrule.ops.shape import tensor_arg
 
 

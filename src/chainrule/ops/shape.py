@@ -194,7 +194,14 @@ def view(input: Any, *sizes: Any, shape: Any = None) -> Any:
     """
     if sizes and isinstance(sizes[0], (dtype, np.dtype, type)):
         dt = as_numpy(sizes[0])
-        return input if input.array.dtype == dt else wrap(input.array.view(dt))
+        if input.array.dtype == dt:
+            return input
+        if input._box is not None:
+            raise RuntimeError(
+                "view(dtype) reads the bits of numbers as other numbers, which has no derivative "
+                "and is not available inside transforms; convert with x.to(dtype)"
+            )
+        return wrap(input.array.view(dt))
     wanted = integers(sizes if shape is None else (shape,), "view")
     made = reshape_prim(input, shape=complete(wanted, prod(input.shape)))
     if made._view is None and made._box is None and made.array.size:

@@ -16,7 +16,7 @@ from chainrule.core.kinds import general
 from chainrule.core.namespaces import publish
 from chainrule.core.samples import Sample, uniform
 from chainrule.ops.embedding import class_places, class_weights
-from chainrule.ops.index import ARRAY
+from chainrule.ops.index_batch import ARRAY
 
 
 def places_of(

@@ -141,7 +141,7 @@ def is_contiguous(input: Any, *, memory_format: Any = None) -> bool:
     expected = input.array.itemsize
     for n, step in zip(input.array.shape[::-1], strides_of(input)[::-1], strict=True):
         if n > 1 and step != expected:
-            return input.array.size == 0
+            return bool(bottom(input).array.size == 0)
         expected *= n
     return True
 

@@ -99,6 +99,18 @@ def batched(tag: BatchTag, inner: Tensor) -> Batched:
     return made
 
 
+RANDOMNESS = ("error", "different", "same")
+
+
+def check_randomness(randomness: str) -> None:
+    """Raise RuntimeError unless this says what random functions may do."""
+    if randomness not in RANDOMNESS:
+        raise RuntimeError(
+            "Only allowed values for randomness are 'error', 'different', or 'same'. Got "
+            f"{randomness!r}"
+        )
+
+
 class BatchTag(Tag):
     """vmap, running.
 

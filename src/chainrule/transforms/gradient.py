@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule import tree
 from chainrule.core.tensor import Tensor, wrap
 from chainrule.transforms.inputs import (
     Arguments,
@@ -19,6 +20,7 @@ from chainrule.transforms.inputs import (
     with_aux,
 )
 from chainrule.transforms.reverse import Pullback
+from chainrule.tree import Spec
 
 Function = Callable[..., Any]
 
@@ -84,8 +86,6 @@ def _grad(func: Function, argnums: Any, has_aux: bool, value: bool, title: str) 
 
 
 def _settled(aux: Any, run: Pullback, arrays: bool) -> Any:
-    from chainrule import tree
-
     found = tree.map(lambda x: run.settled(x) if isinstance(x, Tensor) else x, aux)
     return all_given(found, arrays)
 
@@ -143,10 +143,9 @@ def vjp(func: Function, *primals: Any, has_aux: bool = False) -> Any:
     outs, spec = outputs(result, "vjp")
 
     def vjp_fn(*cotangents: Any, retain_graph: Any = None, create_graph: Any = None) -> Any:
-        value = cotangents[0] if len(cotangents) == 1 and not _is_tuple(result) else cotangents
-        if len(cotangents) == 1 and _is_tuple(result) and isinstance(cotangents[0], tuple):
-            value = cotangents[0]
-        leaves = matching(spec, value, "the cotangents", "the output", "vjp_fn")
+        leaves = matching(
+            spec, _as_output(cotangents, spec), "the cotangents", "the output", "vjp_fn"
+        )
         cs = fitting(leaves, outs, "cotangents", "the outputs", "vjp_fn")
         return given.result(run.pull(outs, cs))
 
@@ -156,8 +155,25 @@ def vjp(func: Function, *primals: Any, has_aux: bool = False) -> Any:
     return out, vjp_fn
 
 
-def _is_tuple(result: Any) -> bool:
-    return isinstance(result, tuple)
+def _as_output(cotangents: tuple[Any, ...], spec: Spec) -> Any:
+    """What a pullback was called with, as one tree like the output.
+
+    Raises:
+        RuntimeError: for several arguments, or none, if the output is not a tuple.
+    """
+    if spec.type is tuple and (len(cotangents) != 1 or not _is_container(cotangents[0])):
+        return cotangents
+    if len(cotangents) != 1:
+        kind = "a tensor" if spec.type is None else f"one {spec.type.__name__}"
+        raise RuntimeError(
+            f"vjp_fn: Expected one cotangent, of the structure of the output, which is {kind}; got "
+            f"{len(cotangents)} arguments"
+        )
+    return cotangents[0]
+
+
+def _is_container(x: Any) -> bool:
+    return tree.structure(x).type is not None
 
 
 __all__ = ["grad", "grad_and_value", "ones_of", "vjp"]

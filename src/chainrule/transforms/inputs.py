@@ -173,6 +173,21 @@ def outputs(result: Any, title: str) -> tuple[list[Tensor], Spec]:
     return found, spec
 
 
+def check_real(tensors: Sequence[Tensor], what: str, title: str) -> None:
+    """Raise if a tensor is complex, for transforms whose result is a matrix of real derivatives.
+
+    Raises:
+        RuntimeError: in PyTorch's words.
+    """
+    for i, x in enumerate(tensors):
+        if x.array.dtype.kind == "c":
+            raise RuntimeError(
+                f"{title}: Expected all {what} to be real but received complex tensor at flattened "
+                f"input idx: {i}. Differentiate with respect to, or return, .real and .imag "
+                "(view_as_real), or use vjp or jvp"
+            )
+
+
 def with_aux(result: Any, title: str) -> tuple[Any, Any]:
     """Output and auxiliary output of a function called with `has_aux`.
 
@@ -198,17 +213,29 @@ def matching(like: Spec, values: Any, what: str, than: str, title: str) -> list[
         raise RuntimeError(f"{title}: {error}") from None
 
 
-def fitting(values: Sequence[Any], like: Sequence[Tensor], what: str, than: str, title: str) -> list[Tensor]:
+def fitting(
+    values: Sequence[Any], like: Sequence[Tensor], what: str, than: str, title: str
+) -> list[Tensor]:
     """Tangents or cotangents as tensors of the dtypes of what they belong to.
 
     Raises:
-        RuntimeError: if a shape differs.
+        RuntimeError: if one is not a tensor or number, if a shape differs, or if one is complex
+            and what it belongs to is real.
     """
     made = []
     for i, (v, x) in enumerate(zip(values, like, strict=True)):
         t = as_tensor(v)
         if not isinstance(t, Tensor):
-            t = wrap(np.asarray(v, x.array.dtype))
+            if not isinstance(t, (bool, int, float, complex)):
+                raise RuntimeError(
+                    f"{title}: Expected {what} to only contain Tensors, got {type(v).__name__}"
+                )
+            t = wrap(np.asarray(t))
+        if t.array.dtype.kind == "c" and x.array.dtype.kind != "c":
+            raise RuntimeError(
+                f"{title}: Mismatch in dtype: number {i} of {what} is {t.dtype}, but {than} "
+                f"are {x.dtype} there, and its imaginary part would be lost; pass its .real"
+            )
         if tuple(t.array.shape) != tuple(x.array.shape):
             raise RuntimeError(
                 f"{title}: expected {what} to have the shapes of {than}, but number {i} has shape "

@@ -10,12 +10,13 @@ import numpy as np
 
 from chainrule import tree
 from chainrule.core.boxes import entered
+from chainrule.core.dtypes import is_inexact
 from chainrule.core.namespaces import recorded
 from chainrule.core.tensor import Tensor, wrap
-from chainrule.transforms.batch import BatchTag, batched
+from chainrule.transforms.batch import BatchTag, batched, check_randomness
 from chainrule.transforms.forward import ForwardTag
 from chainrule.transforms.gradient import ones_of
-from chainrule.transforms.inputs import Arguments, all_given, outputs, with_aux
+from chainrule.transforms.inputs import Arguments, all_given, check_real, outputs, with_aux
 from chainrule.transforms.reverse import Pullback, zeros_of
 from chainrule.transforms.tangents import run_forward
 from chainrule.tree import Spec
@@ -52,10 +53,12 @@ def chunks(total: int, chunk_size: int | None, title: str) -> list[tuple[int, in
     """Ranges that cover `total` rows.
 
     Raises:
-        ValueError: for a chunk size that is not positive.
+        ValueError: for a chunk size that is not a positive integer.
     """
-    if chunk_size is not None and chunk_size <= 0:
-        raise ValueError(f"{title}: `chunk_size` should be greater than 0, got {chunk_size}")
+    if chunk_size is not None and not (isinstance(chunk_size, int) and chunk_size > 0):
+        raise ValueError(
+            f"{title}: `chunk_size` should be None or an integer greater than 0, got {chunk_size!r}"
+        )
     step = max(total if chunk_size is None else chunk_size, 1)
     return [(i, min(i + step, total)) for i in range(0, total, step)]
 
@@ -79,7 +82,8 @@ def jacrev(
         a tensor of shape S + R: a tree of trees.
 
     Raises:
-        RuntimeError: if outputs are not tensors, or an input is not differentiable.
+        RuntimeError: if outputs are not tensors of floating point, or an input is not
+            differentiable, or something is complex.
 
     >>> import chainrule as cr
     >>> cr.func.jacrev(lambda x: cr.stack([x[0] * x[1], x[0] + x[1] ** 2]))(cr.tensor([2.0, 3.0]))
@@ -90,9 +94,18 @@ def jacrev(
     @functools.wraps(func)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         given = Arguments(args, kwargs, argnums, "jacrev")
+        check_real(given.leaves, "inputs", "jacrev")
         run = Pullback(lambda *xs: given.call(func, xs), given.leaves, "jacrev")
         result, aux = with_aux(run.result, "jacrev") if has_aux else (run.result, None)
         outs, spec = outputs(result, "jacrev")
+        check_real(outs, "outputs", "jacrev")
+        for y in outs:
+            if not is_inexact(y.array.dtype):
+                raise RuntimeError(
+                    "jacrev: All outputs of f must be floating-point or complex Tensors, got "
+                    f"Tensor with dtype {y.dtype}; what has no derivative goes into aux "
+                    "(has_aux=True)"
+                )
         rows = rows_of(run, outs, chunk_size)
         found = _arranged(rows, outs, given.leaves, spec, given)
         if not has_aux:
@@ -162,17 +175,20 @@ def jacfwd(
         As `jacrev`.
 
     Raises:
-        RuntimeError: if outputs are not tensors, or an input is not differentiable.
+        RuntimeError: if outputs are not tensors, or an input is not differentiable, or something
+            is complex.
 
     >>> import chainrule as cr
     >>> cr.func.jacfwd(lambda x: cr.stack([x[0] * x[1], x[0] + x[1] ** 2]))(cr.tensor([2.0, 3.0]))
     tensor([[3., 2.],
             [1., 6.]])
     """
+    check_randomness(randomness)
 
     @functools.wraps(func)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         given = Arguments(args, kwargs, argnums, "jacfwd")
+        check_real(given.leaves, "inputs", "jacfwd")
         total = sum(sizes(given.leaves))
         parts = []
         replayed: dict[Any, Tensor] = {}
@@ -184,6 +200,7 @@ def jacfwd(
                 ts = [batched(many, t) for t in basis(given.leaves, start, stop)]
                 result, aux = run_forward(tag, func, given, ts, has_aux)
                 outs, spec = outputs(result, "jacfwd")
+                check_real(outs, "outputs", "jacfwd")
                 pairs = [tag.split(y) for y in outs]
                 aux = tree.map(lambda x, tag=tag: tag.split(x)[0], aux)
                 parts.append([many.inner(zeros_of(p) if t is None else t) for p, t in pairs])

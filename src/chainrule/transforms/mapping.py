@@ -13,12 +13,11 @@ from chainrule.core.batching import moved
 from chainrule.core.boxes import entered
 from chainrule.core.namespaces import recorded
 from chainrule.core.tensor import Tensor, wrap
-from chainrule.transforms.batch import BatchTag, batched
+from chainrule.transforms.batch import RANDOMNESS, BatchTag, batched, check_randomness
 from chainrule.transforms.inputs import as_given, as_tensor, gives_arrays
 from chainrule.tree import Spec
 
 Function = Callable[..., Any]
-RANDOMNESS = ("error", "different", "same")
 
 
 def vmap(
@@ -50,11 +49,7 @@ def vmap(
     >>> cr.func.vmap(cr.dot, in_dims=(0, None))(x, y)
     tensor([12., 34.])
     """
-    if randomness not in RANDOMNESS:
-        raise RuntimeError(
-            f"Only allowed values for randomness are 'error', 'different', or 'same'. Got "
-            f"{randomness!r}"
-        )
+    check_randomness(randomness)
     if not (chunk_size is None or (isinstance(chunk_size, int) and chunk_size > 0)):
         raise ValueError(f"vmap: chunk_size should be None or greater than 0. (got {chunk_size})")
 
@@ -128,7 +123,7 @@ def mapped_leaves(
     Raises:
         ValueError: if `in_dims` does not fit the arguments.
     """
-    what = f"vmap({name}, in_dims={in_dims}, ...)(<inputs>)"
+    what = f"vmap({name}, in_dims={in_dims!r}, ...)(<inputs>)"
     if not isinstance(in_dims, (int, tuple, list)) or isinstance(in_dims, bool):
         raise ValueError(
             f"{what}: expected `in_dims` to be int or a (potentially nested) tuple matching the "
@@ -162,8 +157,8 @@ def _checked_dim(x: Any, d: Any, what: str) -> int | None:
         return None
     if isinstance(d, bool) or not isinstance(d, int):
         raise ValueError(
-            f"{what}: Got in_dim={d} for an input but in_dim must be either an integer dimension or"
-            " None."
+            f"{what}: Got in_dim={d!r} for an input but in_dim must be either an integer dimension "
+            "or None."
         )
     t = as_tensor(x)
     if not isinstance(t, Tensor):
@@ -209,8 +204,9 @@ def out_places(out_dims: Any, outs: Sequence[Tensor], spec: Spec, name: str) -> 
     Raises:
         ValueError: if `out_dims` does not fit the outputs.
     """
-    what = f"vmap({name}, ..., out_dims={out_dims})"
-    if isinstance(out_dims, tuple) and len(out_dims) == 1 and not isinstance(spec.unflatten(list(outs)), tuple):
+    what = f"vmap({name}, ..., out_dims={out_dims!r})"
+    is_tuple = spec.type is not None and issubclass(spec.type, tuple)
+    if isinstance(out_dims, tuple) and len(out_dims) == 1 and not is_tuple:
         out_dims = out_dims[0]
     try:
         dims = tree.broadcast_prefix(

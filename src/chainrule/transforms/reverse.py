@@ -23,7 +23,7 @@ import numpy as np
 
 from chainrule.core import engine, modes
 from chainrule.core.batching import leading, moved, spread
-from chainrule.core.boxes import Box, Tag, bottom, newest, next_level, outside, running
+from chainrule.core.boxes import Box, Tag, bottom, escaped, newest, next_level, outside, running
 from chainrule.core.dtypes import is_inexact
 from chainrule.core.kinds import linear
 from chainrule.core.node import Aval, Node
@@ -34,6 +34,7 @@ from chainrule.core.tensor import Tensor, wrap
 from chainrule.transforms.batch import Batched, BatchTag, batched
 from chainrule.transforms.forward import ForwardTag
 from chainrule.transforms.taylor import TaylorTag
+
 
 class Scope:
     """A reverse transform: alive while its function runs."""
@@ -100,6 +101,8 @@ def pull(
     ys = [y for y, _ in pairs]
     tag = newest([*ys, *inputs, *[below_batches(c) for _, c in pairs]])
     if tag is not None:
+        if not tag.alive:
+            raise escaped(tag, "vjp_fn")
         newer = newest([c for _, c in pairs])
         if newer is not None and newer.level > tag.level and not isinstance(newer, BatchTag):
             return _pull_apart(newer, pairs, inputs, scope, create_graph)

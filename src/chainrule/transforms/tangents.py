@@ -111,7 +111,7 @@ def linearize(func: Function, *primals: Any) -> tuple[Any, Function]:
     tensor(2.)
     """
     given = Arguments(primals, {}, tuple(range(len(primals))), "linearize")
-    token = modes.enter(modes.changed(keep_all=True))
+    token = modes.enter(modes.changed(forward=True))
     try:
         run = Pullback(lambda *xs: given.call(func, xs), given.leaves, "linearize")
     finally:

@@ -157,7 +157,8 @@ class TaylorTag(Tag):
             self.lazy = False
             self.made.clear()
             self.created.clear()
-        if prim.view and self.holds(out) and isinstance(args[0], Tensor):
+        shares = prim.view and len(args) == 1 and self.holds(out)  # indexing by arrays copies
+        if shares and out.inner.known[0]._view is not None:
             note_view(out, args[0], prim, params)
         return out
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from chainrule.core.namespaces import recorded as xp
 from chainrule.core.tensor import wrap
-from chainrule.nn.functional.common import raw_dtype, require_tensor
+from chainrule.nn.functional.common import as_tensor, off_tape, raw_dtype, require_tensor
 from chainrule.nn.functional.pooling import avg_pool1d, avg_pool2d, avg_pool3d
 from chainrule.ops.api import export
 from chainrule.ops.window import Ints
@@ -88,8 +88,9 @@ def _adaptive_max(n: int, input: Any, output_size: Any, return_indices: bool) ->
     shape = tuple(windows.shape)
     lead, entries = shape[: len(shape) - n], prod(shape[len(shape) - n :])
     last = len(lead)
-    values = xp.where(wrap(mask), windows.detach(), -np.inf)
-    place = xp.argmax(xp.reshape(values, shape=(*lead, entries)), axis=last, keepdims=True)
+    on, values = off_tape(windows)
+    values = on.reshape(on.where(mask, values, -np.inf), shape=(*lead, entries))
+    place = as_tensor(on.argmax(values, axis=last, keepdims=True))
     rows = xp.reshape(windows, shape=(*lead, entries))
     best = xp.select_along(rows, place, axis=last, keepdims=False)
     if not return_indices:

@@ -6,9 +6,12 @@ import warnings
 from math import prod
 from typing import Any
 
+import numpy as np
+
 from chainrule.core.kinds import promote
+from chainrule.core.namespaces import raw
 from chainrule.core.namespaces import recorded as xp
-from chainrule.core.tensor import Tensor
+from chainrule.core.tensor import Tensor, wrap
 
 
 def raw_dtype(x: Any) -> Any:
@@ -23,6 +26,19 @@ def require_tensor(x: Any, function: str, argument: str = "input", position: int
             f"{function}(): argument '{argument}' (position {position}) must be Tensor, not "
             f"{type(x).__name__}"
         )
+
+
+def off_tape(x: Any) -> tuple[Any, Any]:
+    """What computes on the values of a tensor without derivatives, and those values.
+
+    They are an array where there is one; where every example has its own, a tensor off the tape.
+    """
+    return (raw, x.array) if isinstance(x.array, np.ndarray) else (xp, x.detach())
+
+
+def as_tensor(x: Any) -> Any:
+    """What was computed `off_tape`, as a tensor."""
+    return x if isinstance(x, Tensor) else wrap(x)
 
 
 def check_reduction(reduction: str) -> None:

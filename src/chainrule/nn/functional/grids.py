@@ -10,7 +10,7 @@ import numpy as np
 from chainrule.core.namespaces import raw
 from chainrule.core.namespaces import recorded as xp
 from chainrule.core.tensor import Tensor, wrap
-from chainrule.nn.functional.common import raw_dtype, require_tensor
+from chainrule.nn.functional.common import as_tensor, off_tape, raw_dtype, require_tensor
 from chainrule.ops.contract import matmul
 
 
@@ -131,23 +131,11 @@ def _reflected_or_clipped(x: Any, n: int, padding_mode: str, align_corners: bool
             return x * 0
         # Folded: the distance from `low` runs up and down with period 2·(high - low).
         away = xp.abs(x - low)
-        on, places = _values(away)
+        on, places = off_tape(away)
         turns = on.floor(places / (high - low))
         rest = away - turns * (high - low)
-        x = xp.where(_tensor(turns % 2 == 0), rest, (high - low) - rest) + low
+        x = xp.where(as_tensor(turns % 2 == 0), rest, (high - low) - rest) + low
     return xp.minimum(xp.maximum(x, 0.0), float(n - 1))
-
-
-def _values(x: Any) -> tuple[Any, Any]:
-    """What computes on the values of a tensor that have no derivative, and the values.
-
-    Arrays where there are some, and where every example has its own, tensors off the tape.
-    """
-    return (raw, x.array) if isinstance(x.array, np.ndarray) else (xp, x.detach())
-
-
-def _tensor(x: Any) -> Any:
-    return x if isinstance(x, Tensor) else wrap(x)
 
 
 def _at(input: Any, index: list[Any], size: tuple[int, ...]) -> Any:
@@ -158,15 +146,15 @@ def _at(input: Any, index: list[Any], size: tuple[int, ...]) -> Any:
     clipped = []
     for i, extent in zip(index, size, strict=True):
         inside = inside & ((i >= 0) & (i < extent))
-        clipped.append(_tensor(on.minimum(on.maximum(i, 0), extent - 1)[:, None]))
+        clipped.append(as_tensor(on.minimum(on.maximum(i, 0), extent - 1)[:, None]))
     ones = (1,) * (index[0].ndim - 1)
     sample = wrap(np.arange(n).reshape(n, 1, *ones))
     channel = wrap(np.arange(c).reshape(1, c, *ones))
-    return xp.where(_tensor(inside[:, None]), input[(sample, channel, *clipped)], 0.0)
+    return xp.where(as_tensor(inside[:, None]), input[(sample, channel, *clipped)], 0.0)
 
 
 def _nearest(input: Any, at: list[Any], size: tuple[int, ...]) -> Any:
-    pixels = [_values(x) for x in at]
+    pixels = [off_tape(x) for x in at]
     return _at(
         input, [on.astype(on.round(x, decimals=0), dtype=np.int64) for on, x in pixels], size
     )
@@ -174,8 +162,8 @@ def _nearest(input: Any, at: list[Any], size: tuple[int, ...]) -> Any:
 
 def _mixed(input: Any, at: list[Any], size: tuple[int, ...]) -> Any:
     """The neighbours of each place, weighted by how near they are."""
-    low = [on.floor(x) for on, x in map(_values, at)]
-    part = [x - _tensor(f) for x, f in zip(at, low, strict=True)]
+    low = [on.floor(x) for on, x in map(off_tape, at)]
+    part = [x - as_tensor(f) for x, f in zip(at, low, strict=True)]
     low = [(xp if isinstance(f, Tensor) else raw).astype(f, dtype=np.int64) for f in low]
     total = None
     for corner in product((0, 1), repeat=len(at)):

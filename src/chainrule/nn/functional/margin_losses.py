@@ -22,7 +22,7 @@ from chainrule.nn.functional.distances import pairwise_distance
 from chainrule.ops.activation import log_sigmoid, relu
 from chainrule.ops.bounds import clamp
 from chainrule.ops.gather import check_range
-from chainrule.ops.index import ARRAY
+from chainrule.ops.index_batch import ARRAY
 
 
 def kl_div(

@@ -12,7 +12,7 @@ from chainrule.core.namespaces import recorded as xp
 from chainrule.core.tensor import Tensor, wrap
 from chainrule.nn.functional.common import check_reduction, raw_dtype, reduced, require_tensor
 from chainrule.ops.api import export
-from chainrule.ops.index import ARRAY
+from chainrule.ops.index_batch import ARRAY
 from chainrule.ops.pad import pad
 
 

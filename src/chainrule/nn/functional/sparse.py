@@ -15,7 +15,7 @@ from chainrule.core.tensor import wrap
 from chainrule.nn.functional.common import raw_dtype, require_tensor
 from chainrule.ops.api import export
 from chainrule.ops.gather import check_range
-from chainrule.ops.index import ARRAY
+from chainrule.ops.index_batch import ARRAY
 
 
 def one_hot(tensor: Any, num_classes: int = -1) -> Any:
@@ -102,12 +102,11 @@ def embedding(
     found = xp.embedding(weight, input, padding_idx=padding_idx)
     if not scale_grad_by_freq:
         return found
-    # The value of the row itself, the gradient of `share` times the row.
     index = values_of(input)
     ix = namespace_of(index)
     counts = ix.getitem(_uses(index, rows), index, index=(ARRAY,))
     share = 1 / ix.reshape(ix.astype(counts, dtype=raw_dtype(weight)), shape=(*input.shape, 1))
-    return found * share + found.detach() * (1 - share)
+    return xp.scaled_gradient(found, share)
 
 
 def _uses(index: Any, rows: int) -> Any:

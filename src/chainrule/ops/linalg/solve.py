@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.core.batching import folded, leading, rank, unfolded
+from chainrule.core.batching import folded, leading, rank, shape_of, unfolded
 from chainrule.core.kinds import general
 from chainrule.core.samples import Sample, uniform
 from chainrule.core.tensor import wrap
@@ -87,7 +87,8 @@ def _system_batch(prim: Any, size: int, args: Any, mapped: Any, params: Any) -> 
     x, y = args
     if mapped[0] or rank(x) > 2 or rank(y) > 3:
         return leading(prim, size, args, mapped, params)
-    return unfolded(prim.apply((x, folded(y, 1)), params), size, 1)
+    columns = shape_of(y)[-1]
+    return unfolded(prim.apply((x, folded(y, 1)), params), size, 1, columns)
 
 
 def _as_columns(a: Any, y: Any) -> Any:
@@ -97,7 +98,7 @@ def _as_columns(a: Any, y: Any) -> Any:
     """
     if a.ndim != 3 or y.ndim != 3 or a.strides[0] or a.shape[0] != y.shape[0] or not a.shape[0]:
         return None
-    return y.transpose(1, 0, 2).reshape(y.shape[1], -1)
+    return y.transpose(1, 0, 2).reshape(y.shape[1], y.shape[0] * y.shape[2])
 
 
 def _from_columns(x: Any, y: Any) -> Any:
