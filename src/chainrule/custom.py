@@ -415,8 +415,8 @@ def custom_rule(
     ... def rule(primals, tangents):
     ...     (x,), (t,) = primals, tangents
     ...     return log1pexp(x), (1 - 1 / (1 + x.exp())) * t
-    >>> cr.func.grad(log1pexp)(cr.tensor(100.0))
-    tensor(1.)
+    >>> cr.func.grad(log1pexp)(cr.tensor(0.0))
+    tensor(0.5000)
     >>> log1pexp.covers["vjp"]
     'derived from jvp by transposition'
     """

@@ -107,8 +107,8 @@ def test_taylor(make):
 @pytest.mark.parametrize("make", MAKERS)
 def test_composed_with_ordinary_operations(make):
     f = make()
-    got = lambda x: (f(x * x) * f(x)).sum() + f(f(x.sum() / 5))  # noqa: E731
-    want = lambda x: ((x * x).exp() * x.exp()).sum() + (x.sum() / 5).exp().exp()  # noqa: E731
+    got = lambda x: (f(x * x) * f(x)).sum() + f(f(x.sum() / 5))
+    want = lambda x: ((x * x).exp() * x.exp()).sum() + (x.sum() / 5).exp().exp()
     x = real(*X)
     for transform in (func.grad, func.jacfwd, func.hessian, lambda f: func.jacfwd(func.jacfwd(f))):
         close(transform(got)(x), transform(want)(x), 1e-9)
@@ -179,7 +179,7 @@ def test_trees(make):
     f = make()
     p = Point(real(1, 2), real(3, -1))
     t = Point(real(-1, 0.5), real(2, 1))
-    loss = lambda f: lambda p: (lambda o: (o["sum"] ** 2 * o["product"][0]).sum())(f(p))  # noqa: E731
+    loss = lambda f: lambda p: (lambda o: (o["sum"] ** 2 * o["product"][0]).sum())(f(p))
     for transform in (func.grad, func.jacfwd, func.jacrev, func.hessian):
         got, want = transform(loss(f))(p), transform(loss(plain_product))(p)
         cr.tree.map(close, got, want)
@@ -188,7 +188,7 @@ def test_trees(make):
     axes = (Point(0, None),)
     got = func.vmap(func.grad(loss(f)), in_dims=axes)(many)
     cr.tree.map(close, got, func.vmap(func.grad(loss(plain_product)), in_dims=axes)(many))
-    total = lambda f: lambda p: func.vmap(loss(f), in_dims=axes)(p).sum()  # noqa: E731
+    total = lambda f: lambda p: func.vmap(loss(f), in_dims=axes)(p).sum()
     cr.tree.map(close, func.grad(total(f))(many), func.grad(total(plain_product))(many))
     cr.tree.map(close, func.hessian(total(f))(many), func.hessian(total(plain_product))(many))
     cr.tree.map(close, f(p, scale=3.0), plain_product(p, 3.0))
@@ -453,6 +453,6 @@ def test_complex():
     z = cr.tensor([1 + 2j, -0.5 + 1j])
     v = cr.tensor([1 - 1j, 2j])
     for h in (f, g):
-        loss = lambda z, h=h: h(z).abs().sum()  # noqa: E731
+        loss = lambda z, h=h: h(z).abs().sum()
         close(func.grad(loss)(z), func.grad(lambda z: (z * z).abs().sum())(z), 1e-5)
         close(func.jvp(h, (z,), (v,))[1], 2 * z * v, 1e-6)

@@ -266,7 +266,7 @@ def _batched(outputs: Any, inputs: Any, grad_outputs: Any, retain_graph: Any, cr
     outs = _as_tuple(outputs)
     if len(outs) != len(gs):
         raise RuntimeError(f"got {len(outs)} tensors and {len(gs)} gradients")
-    roots = []
+    roots: list[Any] = []
     for i, (y, g) in enumerate(zip(outs, gs, strict=True)):
         root = y.node if isinstance(y, Tensor) else node_of(y)
         _seed(root, wrap(np.empty(g.array.shape[1:], g.array.dtype)), False, i)

@@ -5,9 +5,9 @@ record computes c ↦ Lᵀc.  Transposing twice gives the map back: with M = L�
 over the record of M computes t ↦ Mᵀt = L(t).  So a jvp rule yields a vjp, and a vjp rule a jvp.
 
 That holds for linear programs only, and a sweep at zero would not notice: t² has derivative 0
-there.  So linearity is checked.  If no step of the record has a derivative that depends on its own varying
-operands, the program is affine, and then L(0) = 0 makes it linear.  Otherwise the program is run at
-two random points and at their sum.
+there.  So linearity is checked.  If no step of the record has a derivative that depends on its own
+varying operands, the program is affine, and then L(0) = 0 makes it linear.  Otherwise the program
+is run at two random points and at their sum.
 
 Source: Radul et al., You Only Linearize Once: Tangents Transpose to Gradients, POPL 2023, for
 transposition as the step from forward to reverse mode.
@@ -73,8 +73,8 @@ def _check_linear(linear: Linear, run: Pullback, like: Sequence[Any], what: str)
         return
     values = np.random.default_rng(0)
     first = [_random_like(x, values) for x in like]
-    # Of the other sign everywhere, so that no piecewise linear map passes.
-    second = [wrap(-2 * t.array + 0.1 * _random_like(t, values).array) for t in first]
+    # Larger, and of the other sign everywhere, so that piecewise linear maps are found, too.
+    second = [wrap((-8 * t.array).astype(t.array.dtype)) for t in first]
     total = [
         wrap((a.array + b.array).astype(a.array.dtype)) for a, b in zip(first, second, strict=True)
     ]
@@ -140,10 +140,15 @@ def _arrays_in(x: Any) -> list[Any]:
 
 def _random_like(x: Any, values: np.random.Generator) -> Any:
     shape, dt = tuple(x.array.shape), x.array.dtype
-    made = values.standard_normal(shape)
+    made = _away_from_zero(values, shape)
     if dt.kind == "c":
-        made = made + 1j * values.standard_normal(shape)
+        made = made + 1j * _away_from_zero(values, shape)
     return wrap(np.asarray(made).astype(dt))
+
+
+def _away_from_zero(values: np.random.Generator, shape: tuple[int, ...]) -> Any:
+    drawn = values.standard_normal(shape)
+    return drawn + np.where(drawn < 0, -1.0, 1.0)
 
 
 __all__ = ["nodes_in", "transposed"]
