@@ -255,12 +255,13 @@ class Call:
             self.bwd if vjp or custom._transpose else None,
             custom._vmap,
             owner=self,
-            key=self._key(),
+            key=self._key,
         )
 
     def _key(self) -> Any:
         """What two calls with the same tensors have in common; None if that has no hash."""
-        key = (self.spec, tuple(self.positions), tuple(self.values), tuple(self.static))
+        fixed = (*self.values, *self.static)
+        key = (self.spec, tuple(self.positions), fixed, tuple(map(type, fixed)))
         try:
             hash(key)
         except TypeError:

@@ -56,7 +56,8 @@ class Rules:
     vmap: str = "derived"
     recording: bool = True
     owner: Any = None  # what knows the structure of the outputs
-    key: Any = None  # what the rules depend on besides tensors
+    key: Callable[[], Any] = lambda: None  # what they depend on besides tensors, if it has a hash
+    parent: Rules | None = None  # those of one example, of which these are the batched form
     twin: Rules | None = None  # those of an equal call, which were used instead
 
     def push(self, xs: Leaves, tangents: Leaves) -> tuple[list[Any], list[Any]]:
@@ -115,6 +116,10 @@ class Rules:
         def batch() -> Any:
             return entered(BatchTag("vmap", size, randomness))
 
+        def key() -> Any:
+            inner = self.key()
+            return None if inner is None else (inner, size, randomness, tuple(flags))
+
         def boxes(tag: BatchTag, xs: Leaves) -> list[Any]:
             return [batched(tag, x) if m else x for x, m in zip(xs, flags, strict=True)]
 
@@ -165,6 +170,8 @@ class Rules:
             None if self.fwd is None else fwd,
             None if self.bwd is None else bwd,
             self.vmap,
+            key=key,
+            parent=self,
         )
 
 
@@ -206,12 +213,15 @@ class CustomPrimitive(FunctionPrimitive):
 
     def _shared(self, tag: TaylorTag, args: Sequence[Any]) -> Sequence[Any]:
         """The arguments with the rules of an equal call, so that a rule's call finds its series."""
-        rules = args[0]
-        if rules.key is None:
+        rules: Rules | None = args[0]
+        key = args[0].key()
+        if key is None:
             return args
-        known = tag.made.setdefault(("rules", self, rules.key), (args, rules))[1]
-        if known is not rules:
-            rules.twin = known
+        known = tag.made.setdefault(("rules", self, key), (args, rules))[1]
+        twin: Rules | None = known
+        while rules is not None and twin is not None and rules is not twin:
+            rules.twin = twin
+            rules, twin = rules.parent, twin.parent
         return (known, *args[1:])
 
     def _series_by_vjp(self, tag: TaylorTag, args: Sequence[Any]) -> Any:
