@@ -10,7 +10,7 @@ parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc_
 parser.add_argument("count", type=int, nargs="?", default=300, help="how many programs")
 parser.add_argument("--seed", type=int, help="which programs; random if not given")
 parser.add_argument("--first", type=int, default=0, help="the number of the first program")
-parser.add_argument("--oracle", type=int, default=8, help="compare every n-th with JAX; 0: none")
+parser.add_argument("--oracle", type=int, default=10, help="compare every n-th with JAX; 0: none")
 options = parser.parse_args()
 
 warnings.simplefilter("error")

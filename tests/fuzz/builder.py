@@ -157,10 +157,7 @@ class Builder:
     ) -> Var:
         """A new variable `= text`; `writable` if its memory is fresh and no rule keeps it."""
         mapped = any(v.mapped for v in operands)
-        if view is None:
-            memory = Memory(scope.home, held=not writable)
-        else:
-            memory = view.parent.memory
+        memory = view.parent.memory if view else Memory(scope.home, held=not writable)
         made = Var(self.name("v"), tuple(shape), mapped, memory, view)
         memory.views.append(made)
         scope.line(f"{made.name} = {text}")

@@ -197,7 +197,12 @@ def trees(c: Case) -> Iterator[Compared]:
     x = {"head": (cr.tensor(c.x[:n]),), "tail": cr.tensor(c.x[n])}
     v = {"head": (cr.tensor(c.v[:n]),), "tail": cr.tensor(c.v[n])}
     g = func.grad(f)(x)
-    yield "grad of a tree", np.append(numbers(g["head"][0]), numbers(g["tail"])), c.gradient(), FIRST
+    yield (
+        "grad of a tree",
+        np.append(numbers(g["head"][0]), numbers(g["tail"])),
+        c.gradient(),
+        FIRST,
+    )
     yield "jvp of a tree", func.jvp(f, (x,), (v,))[1], c.gradient() @ c.v, FIRST
 
 

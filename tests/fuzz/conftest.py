@@ -15,7 +15,7 @@ def pytest_addoption(parser):
 
 @pytest.fixture
 def campaign(request):
-    """A campaign of the seed asked for; of a fixed one in a quick run, of a new one in a full run."""
+    """A campaign of the seed asked for, or of a fixed one; in a slow test of a new one."""
     seed = request.config.getoption("--fuzz-seed", default=None)
     if seed is None:
         slow = request.node.get_closest_marker("slow") is not None

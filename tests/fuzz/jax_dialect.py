@@ -77,7 +77,7 @@ def derivative(f):
     return lambda t: jax.jvp(f, (t,), (1.0,))[1]
 
 
-NAMES = dict(
+NAMES = SimpleNamespace(
     float64=float64,
     tensor=tensor,
     zeros=zeros,
@@ -161,6 +161,7 @@ NAMES = dict(
     ),
 )
 
+
 def examine(program, x, v, w):
     """Value, gradient and Hessian-vector product of a program's weighted outputs, in float64."""
     f = program.load(NAMESPACE, "jax")
@@ -176,4 +177,4 @@ def examine(program, x, v, w):
     return jax.jit(everything)(x, v)
 
 
-NAMESPACE = {"cr": SimpleNamespace(**NAMES), "Pair": Pair}
+NAMESPACE = {"cr": NAMES, "Pair": Pair}

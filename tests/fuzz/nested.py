@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from tests.fuzz.builder import LARGEST, Builder, Memory, Scope, Var
+from tests.fuzz.containers import CONTAINERS, ONE, Packing
 from tests.fuzz.program import Block
 from tests.fuzz.statements import BINARY, SIMPLE, UNARY
 from tests.fuzz.writes import write
@@ -29,15 +30,27 @@ def statement(b: Builder, scope: Scope) -> None:
     kinds = [flat] * 5
     if scope.level < DEEPEST and b.left > 0:
         kinds += [transform] * 4
-    kinds += [branch, loop]
+    kinds += [branch, loop, container]
     b.pick(kinds)(b, scope)
+
+
+def container(b: Builder, scope: Scope) -> None:
+    """A tree as an intermediate value: made, and read in part."""
+    b.features.add("tree")
+    first, second = b.any(scope), b.any(scope)
+    packing = b.pick(CONTAINERS[2])
+    t = b.name("t")
+    scope.line(f"{t} = {packing.pack([b.read(scope, first), b.read(scope, second)])}")
+    take = b.below(2)
+    v = (first, second)[take]
+    b.define(scope, f"cr.sin({t}{packing.take[take]})", v.shape, [v])
 
 
 def branch(b: Builder, scope: Scope) -> None:
     """An `if` on a value that no enclosing vmap maps."""
     b.features.add("if")
     seen = b.find(scope, lambda v: not v.mapped and v.size <= 9)
-    if seen is None or b.chance(3):
+    if seen is None or not b.chance(3):
         condition = f"{b.number()} > {b.number()}"
     else:
         b.branches = True
@@ -64,7 +77,7 @@ def loop(b: Builder, scope: Scope) -> None:
     carried = b.define(scope, f"0.5 * {b.read(scope, start)}", start.shape, [start])
     inner = scope.loop(i, turns)
     first = len(inner.variables)
-    if not (scope.in_vmap or carried.mapped) and carried.size <= 9 and b.chance(3):
+    if not (scope.in_vmap or carried.mapped) and carried.size <= 9 and b.chance(6):
         b.branches = True
         inner.line(f"if cr.sum({carried.name} * {carried.name}) > 2.0: break")
     simple(b, inner)
@@ -75,32 +88,6 @@ def loop(b: Builder, scope: Scope) -> None:
     mapped = any(v.mapped for v in [*operands, *inner.variables[first:]])
     carried.mapped = carried.mapped or mapped
     scope.body.append(Block(f"for {i} in range({turns}):", inner.body))
-
-
-@dataclass
-class Packing:
-    """How several values travel as one argument or result: how to make it and to take it apart."""
-
-    make: str
-    take: tuple[str, ...]
-
-    def pack(self, names: list[str]) -> str:
-        return self.make.format(*names)
-
-
-ONE = Packing("{0}", ("",))
-CONTAINERS = {
-    1: [
-        Packing('{{"p": {0}}}', ('["p"]',)),
-        Packing("[{0}]", ("[0]",)),
-    ],
-    2: [
-        Packing('{{"p": {0}, "q": {1}}}', ('["p"]', '["q"]')),
-        Packing("({0}, [{1}])", ("[0]", "[1][0]")),
-        Packing('{{"m": {{"w": {0}}}, "b": ({1},)}}', ('["m"]["w"]', '["b"][0]')),
-        Packing("Pair({0}, {1})", (".left", ".right")),
-    ],
-}
 
 
 @dataclass
@@ -419,9 +406,7 @@ def second(b: Builder, scope: Scope) -> None:
     v = b.find(scope, lambda v: v.size <= 6 and v.ndim < 3)
     if v is None:
         return flat(b, scope)
-    inner = define_inner(
-        b, scope, [v], [v.shape], lambda s: scalar(b, s), [True], positional=True
-    )
+    inner = define_inner(b, scope, [v], [v.shape], lambda s: scalar(b, s), [True], positional=True)
     form = b.pick(
         [
             "cr.func.hessian({0})",

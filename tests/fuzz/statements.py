@@ -174,7 +174,7 @@ def shape_change(b: Builder, scope: Scope) -> None:
         b.define(scope, f"cr.reshape({name}, {shape})", shape, [v])
     elif kind == "unsqueeze":
         dim = b.below(v.ndim + 1)
-        shape = v.shape[:dim] + (1,) + v.shape[dim:]
+        shape = (*v.shape[:dim], 1, *v.shape[dim:])
         b.define(scope, f"cr.unsqueeze({name}, {dim})", shape, [v])
     elif kind == "expand":
         shape = (2, *v.shape)
@@ -210,11 +210,11 @@ def join(b: Builder, scope: Scope, v: Var) -> None:
         return unary(b, scope)
     if v.ndim == 0 or b.chance(2):
         dim = b.below(v.ndim + 1)
-        shape = v.shape[:dim] + (2,) + v.shape[dim:]
+        shape = (*v.shape[:dim], 2, *v.shape[dim:])
         b.define(scope, f"cr.stack([{name}, {other}], dim={dim})", shape, [v, *operands])
     else:
         dim = b.below(v.ndim)
-        shape = v.shape[:dim] + (2 * v.shape[dim],) + v.shape[dim + 1 :]
+        shape = (*v.shape[:dim], 2 * v.shape[dim], *v.shape[dim + 1 :])
         b.define(scope, f"cr.cat([{name}, {other}], dim={dim})", shape, [v, *operands])
 
 

@@ -98,10 +98,7 @@ def fill(b: Builder, scope: Scope, y: Var) -> None:
             row = f"[{i}]" if v.shape == y.shape else ""
             names.append(b.read(scope, v) + row)
             operands.append(v)
-    if len(names) == 2:
-        text = b.pick(BINARY).format(*names)
-    else:
-        text = f"0.5 * {i} + {b.number()}"
+    text = b.pick(BINARY).format(*names) if len(names) == 2 else f"0.5 * {i} + {b.number()}"
     op = b.pick(["", "+"])
     method = "add" if op else "set"
     turns = y.shape[0]

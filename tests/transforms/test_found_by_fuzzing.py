@@ -75,3 +75,42 @@ def test_linearize_keeps_what_rules_name_and_nothing_else():
     _, push = func.linearize(overwritten, V)
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         push(V)
+
+
+def test_indexing_by_arrays_gives_no_view_in_taylor_mode():
+    def f(x):
+        y = cr.zeros(3, dtype=cr.float64)
+        y[:] = x * x
+        taken = y[cr.tensor([0, 2])]
+        y[cr.tensor([0])] += cr.sum(x)
+        return cr.sum(y) + cr.sum(taken)
+
+    found = cr.taylor(f, points()[0], V, 1)[1]
+    close(found, func.jvp(f, (points()[0],), (V,))[1])
+
+
+TRANSFORMS = {
+    "grad": lambda f, x: func.grad(lambda u: cr.sum(f(u)))(x),
+    "jvp": lambda f, x: func.jvp(f, (x,), (V,))[1],
+    "vmap": lambda f, x: func.vmap(f)(cr.stack([x, x])),
+    "jacrev of grad": lambda f, x: func.jacrev(func.grad(lambda u: cr.sum(f(u))))(x),
+    "taylor": lambda f, x: cr.taylor(f, x, V, 2)[2],
+}
+
+
+@pytest.mark.parametrize("transform", TRANSFORMS)
+def test_what_was_copied_from_an_input_may_be_written(transform):
+    def written(x):
+        y = cr.zeros(3, dtype=cr.float64)
+        y.copy_(x)
+        y[0] = x[1] * x[2]
+        return y * y
+
+    def joined(x):
+        y = cr.stack([x[1] * x[2], x[1], x[2]])
+        return y * y
+
+    x = points()[0]
+    kept = x.clone()
+    close(TRANSFORMS[transform](written, x), TRANSFORMS[transform](joined, x))
+    close(x, kept)

@@ -316,6 +316,6 @@ def test_empty(f, args):
     check_empty(f, args)
 
 
-@pytest.mark.parametrize(("f", "args"), PARAMETERS)
+@pytest.mark.parametrize(("f", "args"), BOTH_WAYS)
 def test_inside(f, args):
     check_inside(f, args)

@@ -260,7 +260,7 @@ class Function:
         """
         if not cls._defines("setup_context"):
             raise RuntimeError(
-                "In order to use an autograd.Function with functorch transforms (vmap, grad, jvp, "
+                "In order to use an autograd.Function with function transforms (vmap, grad, jvp, "
                 f"jacrev, ...), it must override the setup_context staticmethod: {cls.__name__} "
                 "has a forward(ctx, ...) that computes and saves at once, and under nested transforms"
                 " every level saves its own values. Split it into forward(...) and "

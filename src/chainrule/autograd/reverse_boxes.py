@@ -60,10 +60,9 @@ def backward_of_boxes(tensors: Sequence[Any], grads: Sequence[Any] | None, input
     for tag in tags_in([*tensors, *(grads or ())]):
         if not (isinstance(tag, ForwardTag) and tag.living is not None):
             raise RuntimeError(
-                "backward() called inside a functorch transform. This is not supported, please use "
-                "functorch.grad or functorch.vjp instead or call backward() outside of functorch "
-                f"transforms (here inside {tag.title}; in chainrule these are func.grad and "
-                "func.vjp)."
+                f"backward() called inside a function given to {tag.title}, on a value that belongs "
+                "to it. This is not supported, please use func.grad or func.vjp instead, or call "
+                f"backward() on what {tag.title} returns."
             )
     if inputs is None:
         roots = [n for y in tensors for n in nodes_in(y)]

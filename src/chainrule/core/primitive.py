@@ -256,10 +256,8 @@ def record(
         assert isinstance(mode, Mode)
         if not mode.grad or mode.inference:
             return None
-        if mode.forward:  # what is written in place later must not reach the walk
+        if mode.forward:
             keeps = prim.kept_for_push(wanted)
-            values = [snapshot(v) if keep else v for v, keep in zip(values, keeps[0], strict=True)]
-            out = snapshot(out) if keeps[1] else out
     keep_args, keep_out = keeps
     args = []
     for v, keep in zip(values, keep_args):  # noqa: B905 - hot
