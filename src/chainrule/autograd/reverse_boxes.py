@@ -61,7 +61,7 @@ def backward_of_boxes(tensors: Sequence[Any], grads: Sequence[Any] | None, input
         if not (isinstance(tag, ForwardTag) and tag.living is not None):
             raise RuntimeError(
                 f"backward() called inside a function given to {tag.title}, on a value that "
-                "belongs to it. This is not supported, please use func.grad or func.vjp instead, or "
+                "belongs to it. This is not supported, please use func.grad or func.vjp, or "
                 f"call backward() on what {tag.title} returns."
             )
     if inputs is None:
