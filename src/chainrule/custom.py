@@ -176,8 +176,11 @@ class CustomRule:
                 f"{self._name}.deflinear()"
             )
         call = Call(self, self._positional(args, kwargs))
-        outs = self._function.apply(call.rules(), *call.take_tensors())
-        return call.out_spec.unflatten([as_given(y, call.arrays) for y in outs])
+        tensors = call.take_tensors()
+        rules = call.rules()
+        outs = self._function.apply(rules, *tensors)
+        used = call if rules.twin is None else rules.twin.owner
+        return used.out_spec.unflatten([as_given(y, call.arrays) for y in outs])
 
     def _positional(self, args: Sequence[Any], kwargs: dict[str, Any]) -> tuple[Any, ...]:
         """All arguments by position, defaults filled in."""
@@ -251,7 +254,19 @@ class Call:
             self.fwd if vjp else self.linear_fwd if custom._transpose else None,
             self.bwd if vjp or custom._transpose else None,
             custom._vmap,
+            owner=self,
+            key=self._key,
         )
+
+    def _key(self) -> Any:
+        """What two calls with the same tensors have in common; None if that has no hash."""
+        fixed = (*self.values, *self.static)
+        key = (self.spec, tuple(self.positions), fixed, tuple(map(type, fixed)))
+        try:
+            hash(key)
+        except TypeError:
+            return None
+        return key
 
     def arguments(self, xs: Leaves) -> Any:
         """The differentiated arguments, with these tensors in them."""

@@ -105,6 +105,20 @@ def test_taylor(make):
 
 
 @pytest.mark.parametrize("make", MAKERS)
+def test_taylor_where_coefficients_come_one_by_one(make):
+    f = make()
+    found = func.ode_series(lambda y: f(y), cr.tensor(0.0, dtype=cr.float64), 4)
+    for k, c in enumerate(found[1:], 1):  # y' = exp(y), y(0) = 0: y = -log(1 - t)
+        close(c, 1 / k)
+    found = func.ode_series(lambda y: func.vmap(f)(y), cr.zeros(2, dtype=cr.float64), 3)
+    close(found[3], [1 / 3, 1 / 3])
+    outer = cr.custom_rule(lambda x: x * 1)
+    outer.defjvp(lambda p, t: (outer(*p), t[0] * f(p[0])))
+    for k, c in enumerate(func.taylor(outer, cr.tensor(0.0, dtype=cr.float64), order=4)[1:], 1):
+        close(c, 1 / math.factorial(k))
+
+
+@pytest.mark.parametrize("make", MAKERS)
 def test_composed_with_ordinary_operations(make):
     f = make()
     got = lambda x: (f(x * x) * f(x)).sum() + f(f(x.sum() / 5))

@@ -55,6 +55,10 @@ class Rules:
     bwd: Callable[[Any, Leaves], list[Any]] | None
     vmap: str = "derived"
     recording: bool = True
+    owner: Any = None  # what knows the structure of the outputs
+    key: Callable[[], Any] = lambda: None  # what they depend on besides tensors, if it has a hash
+    parent: Rules | None = None  # those of one example, of which these are the batched form
+    twin: Rules | None = None  # those of an equal call, which were used instead
 
     def push(self, xs: Leaves, tangents: Leaves) -> tuple[list[Any], list[Any]]:
         """Outputs, and their tangents; None stands for zero."""
@@ -112,6 +116,10 @@ class Rules:
         def batch() -> Any:
             return entered(BatchTag("vmap", size, randomness))
 
+        def key() -> Any:
+            inner = self.key()
+            return None if inner is None else (inner, size, randomness, tuple(flags))
+
         def boxes(tag: BatchTag, xs: Leaves) -> list[Any]:
             return [batched(tag, x) if m else x for x, m in zip(xs, flags, strict=True)]
 
@@ -162,6 +170,8 @@ class Rules:
             None if self.fwd is None else fwd,
             None if self.bwd is None else bwd,
             self.vmap,
+            key=key,
+            parent=self,
         )
 
 
@@ -190,8 +200,10 @@ class CustomPrimitive(FunctionPrimitive):
 
     def apply(self, args: Sequence[Any], params: dict[str, Any]) -> Any:
         tag = newest(args)
-        if isinstance(tag, TaylorTag) and tag.alive and args[0].jvp is None:
-            return self._series_by_vjp(tag, args)
+        if isinstance(tag, TaylorTag) and tag.alive:
+            args = self._shared(tag, args)
+            if args[0].jvp is None:
+                return self._series_by_vjp(tag, args)
         return super().apply(args, params)
 
     def push(self, node: Any, tangents: Sequence[Any], xp: Any, args: Any, out: Any) -> Any:
@@ -199,31 +211,58 @@ class CustomPrimitive(FunctionPrimitive):
             return tuple(self.run_forward(args, tangents)[1])
         return super().push(node, tangents, xp, args, out)
 
+    def _shared(self, tag: TaylorTag, args: Sequence[Any]) -> Sequence[Any]:
+        """The arguments with the rules of an equal call, so that a rule's call finds its series."""
+        rules: Rules | None = args[0]
+        key = args[0].key()
+        if key is None:
+            return args
+        known = tag.made.setdefault(("rules", self, key), (args, rules))[1]
+        twin: Rules | None = known
+        while rules is not None and twin is not None and rules is not twin:
+            rules.twin = twin
+            rules, twin = rules.parent, twin.parent
+        return (known, *args[1:])
+
     def _series_by_vjp(self, tag: TaylorTag, args: Sequence[Any]) -> Any:
-        """Series of the outputs by y' = J(x) x', where J is found by transposing.
+        """Series of the outputs by y' = J(x) x', where J is found by transposing."""
+        if not tag.lazy:
+            return tuple([tag.joined(c) for c in self._coefficients(tag, args, tag.order)])
+
+        def finder(i: int) -> Callable[[int], Any]:
+            return lambda k: self._coefficients(tag, args, k)[i][k]
+
+        firsts = self.apply([tag.first(x) for x in args], {})
+        return tuple([tag.jet(y, finder(i)) for i, y in enumerate(firsts)])
+
+    def _coefficients(self, tag: TaylorTag, args: Sequence[Any], order: int) -> list[list[Any]]:
+        """For each output its coefficients up to an order.
 
         A sweep wants all coefficients at once, so they are computed by series of one order less.
         """
-        columns = [tag.components(x) for x in args]
-        if tag.order == 0:
-            return self.apply([c[0] for c in columns], {})
-        with entered(TaylorTag(tag.title, tag.order - 1)) as lower:
-            xs = [lower.joined(c[:-1]) if isinstance(c[0], Tensor) else c[0] for c in columns]
-            slopes = []
-            for c in columns:
-                steps = [None if d is None else d * k for k, d in enumerate(c[1:], 1)]
-                if isinstance(c[0], Tensor) and any(d is not None for d in steps):
-                    steps[0] = zeros_of(c[0]) if steps[0] is None else steps[0]
-                    slopes.append(lower.joined(steps))
-                else:
+        firsts = [tag.first(x) for x in args]
+        if order == 0:
+            return [[y] for y in self.apply(firsts, {})]
+        with entered(TaylorTag(tag.title, order - 1)) as lower:
+            xs: list[Any] = []
+            slopes: list[Any] = []
+            for x, first in zip(args, firsts, strict=True):
+                if not tag.holds(x):
+                    xs.append(x)
                     slopes.append(None)
+                    continue
+                rest = [x.inner[k] for k in range(1, order + 1)]
+                xs.append(lower.joined([first, *rest[:-1]]))
+                steps = [None if c is None else c * k for k, c in enumerate(rest, 1)]
+                steps[0] = zeros_of(first) if steps[0] is None else steps[0]
+                slopes.append(lower.joined(steps))
             outs, ts = self.run_forward(xs, slopes)
             found = []
             for y, t in zip(outs, ts, strict=True):
-                rates = [None] * tag.order if t is None else lower.components(t)
-                rest = [None if d is None else d * (1 / k) for k, d in enumerate(rates, 1)]
-                found.append(tag.joined([lower.first(y), *rest]))
-        return tuple(found)
+                rates = [None] * order if t is None else lower.components(t)
+                rest = [None if c is None else c * (1 / k) for k, c in enumerate(rates, 1)]
+                found.append([lower.first(y), *rest])
+        return found
 
 
 class Custom(Function):

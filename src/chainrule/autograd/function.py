@@ -262,8 +262,8 @@ class Function:
             raise RuntimeError(
                 "In order to use an autograd.Function with function transforms (vmap, grad, jvp, "
                 f"jacrev, ...), it must override the setup_context staticmethod: {cls.__name__} "
-                "has a forward(ctx, ...) that computes and saves at once, and under nested transforms"
-                " every level saves its own values. Split it into forward(...) and "
+                "has a forward(ctx, ...) that computes and saves at once, and under nested "
+                "transforms every level saves its own values. Split it into forward(...) and "
                 "setup_context(ctx, inputs, output)."
             )
         ctx = FunctionCtx()

@@ -60,9 +60,9 @@ def backward_of_boxes(tensors: Sequence[Any], grads: Sequence[Any] | None, input
     for tag in tags_in([*tensors, *(grads or ())]):
         if not (isinstance(tag, ForwardTag) and tag.living is not None):
             raise RuntimeError(
-                f"backward() called inside a function given to {tag.title}, on a value that belongs "
-                "to it. This is not supported, please use func.grad or func.vjp instead, or call "
-                f"backward() on what {tag.title} returns."
+                f"backward() called inside a function given to {tag.title}, on a value that "
+                "belongs to it. This is not supported, please use func.grad or func.vjp, or "
+                f"call backward() on what {tag.title} returns."
             )
     if inputs is None:
         roots = [n for y in tensors for n in nodes_in(y)]
