@@ -30,7 +30,7 @@ class Campaign:
 
     def __init__(self, seed: int, oracle: int = 10) -> None:
         self.seed = seed
-        self.oracle = oracle if find_spec("jax") else 0
+        self.oracle = oracle if find_spec("jax") else 0  # 0: JAX judges none
         self.totals: Counter[str] = Counter()
         self.index = 0
         self.test = self._shrinkable()

@@ -164,7 +164,8 @@ def test_backward_in_another_process(method):
     context = multiprocessing.get_context(method)
     queue = context.Queue()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
+        warnings.simplefilter("ignore", DeprecationWarning)  # Python: this process has threads
+        warnings.filterwarnings("ignore", "os.fork", RuntimeWarning)  # JAX, if other tests use it
         child = context.Process(target=in_child, args=(queue,))
         child.start()
     assert queue.get(timeout=60) == [2, 4]

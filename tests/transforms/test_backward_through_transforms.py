@@ -162,9 +162,9 @@ def test_backward_on_a_value_of_a_transform_is_refused():
         return x
 
     x = cr.tensor(POINT)
-    with pytest.raises(RuntimeError, match=r"not supported.*inside jvp"):
+    with pytest.raises(RuntimeError, match="inside a function given to jvp"):
         jvp(f, (x,), (x,))
-    with pytest.raises(RuntimeError, match=r"not supported.*inside vmap"):
+    with pytest.raises(RuntimeError, match="inside a function given to vmap"):
         vmap(f)(x[None])
 
 
