@@ -1,30 +1,19 @@
-"""Every primitive, every sample, every property that must hold."""
+"""Every primitive, every sample, every property that must hold: `properties.py` lists them."""
 
-import zlib
-
-import numpy as np
 import pytest
 
-import chainrule  # noqa: F401 - declares the primitives
 from chainrule.core.primitive import REGISTRY
 
-from . import checks
+from .properties import COVERED_ELSEWHERE, HOLES, PROPERTIES, primitives
+from .table import holes
 
 CASES = [
-    pytest.param(prim, sample, id=f"{name}-{i}")
-    for name, prim in sorted(REGISTRY.items())
-    for i, sample in enumerate(prim.samples() if prim.samples else ())
+    pytest.param(row, prim, name, case, id=f"{row.title}-{prim.name}-{name}")
+    for row in PROPERTIES
+    for prim in primitives()
+    if row.concerns(prim)
+    for name, case in row.cases_of(prim)
 ]
-DIFFERENTIABLE = [c for c in CASES if c.values[0].differentiable]
-COVERED_ELSEWHERE = {
-    "write_view", "overwrite",  # tests/core/test_inplace.py
-    "scaled_gradient",  # tests/transforms/test_module_uses.py: its vjp is no transpose of its jvp
-}  # fmt: skip
-
-
-@pytest.fixture
-def rng(request):
-    return np.random.default_rng(zlib.crc32(request.node.name.encode()))
 
 
 def test_every_primitive_has_samples():
@@ -32,61 +21,13 @@ def test_every_primitive_has_samples():
     assert not missing
 
 
-@pytest.mark.parametrize(("prim", "sample"), DIFFERENTIABLE)
-def test_vjp_against_differences(prim, sample, rng):
-    checks.check_vjp(prim, sample, rng)
+@pytest.mark.parametrize(("row", "prim", "name", "case"), CASES)
+def test_property(row, prim, name, case):
+    if "array_api_strict" in row.title:
+        pytest.importorskip("array_api_strict", reason="the standard's strict arrays are not here")
+    row.run(prim, name, case)
 
 
-@pytest.mark.parametrize(("prim", "sample"), DIFFERENTIABLE)
-def test_jvp_against_differences(prim, sample, rng):
-    checks.check_jvp(prim, sample, rng)
-
-
-@pytest.mark.parametrize(("prim", "sample"), DIFFERENTIABLE)
-def test_second_order(prim, sample, rng):
-    checks.check_second_order(prim, sample, rng)
-
-
-@pytest.mark.parametrize(("prim", "sample"), DIFFERENTIABLE)
-def test_float32_stays_float32(prim, sample, rng):
-    checks.check_float32(prim, sample, rng)
-
-
-@pytest.mark.parametrize(("prim", "sample"), CASES)
-def test_aval_predicts_evaluation(prim, sample):
-    checks.check_aval(prim, sample)
-
-
-@pytest.mark.parametrize(("prim", "sample"), CASES)
-def test_memory_layout_is_irrelevant(prim, sample):
-    checks.check_non_contiguous(prim, sample)
-
-
-def batch_cases():
-    """Each array argument mapped by itself, and all of them together."""
-    for case in CASES:
-        prim, sample = case.values
-        arrays = [
-            i for i, a in enumerate(sample.args)
-            # x[mask] with a mask for each example has no shape; tests/transforms/test_indexing.py
-            if isinstance(a, np.ndarray) and not (prim.name == "getitem" and a.dtype == bool)
-        ]  # fmt: skip
-        choices = [(i,) for i in arrays] + ([tuple(arrays)] if len(arrays) > 1 else [])
-        for chosen in choices:
-            name = "".join(map(str, chosen))
-            yield pytest.param(prim, sample, chosen, id=f"{case.id}-{name}")
-
-
-@pytest.mark.parametrize(("prim", "sample", "mapped"), list(batch_cases()))
-def test_batch_is_a_loop(prim, sample, mapped):
-    checks.check_batch(prim, sample, mapped)
-
-
-@pytest.mark.parametrize(("prim", "sample"), DIFFERENTIABLE)
-def test_jacrev_is_jacfwd(prim, sample):
-    checks.check_jacobians(prim, sample)
-
-
-@pytest.mark.parametrize(("prim", "sample"), DIFFERENTIABLE)
-def test_taylor_is_nested_forward_mode(prim, sample, rng):
-    checks.check_taylor(prim, sample, rng)
+@pytest.mark.parametrize("row", PROPERTIES, ids=lambda row: row.title)
+def test_nothing_is_left_out_without_a_reason(row):
+    assert set(holes(row)) == set(HOLES.get(row.title, {}))

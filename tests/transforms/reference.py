@@ -48,6 +48,22 @@ def hessian(f):
     return jacfwd(jacfwd(f))
 
 
+def hvp(f, x, v):
+    return jvp(jacfwd(f), (x,), (v,))[1]
+
+
+def laplacian(f):
+    return lambda x: np.trace(hessian(f)(x), axis1=-2, axis2=-1)
+
+
+def hessian_diagonal(f):
+    return lambda x: np.diagonal(hessian(f)(x), axis1=-2, axis2=-1)
+
+
+def divergence(f):
+    return lambda x: np.trace(jacfwd(f)(x))
+
+
 def vjp(f, x):
     y = np.asarray(f(x))
     return y, lambda c: (np.tensordot(c, jacfwd(f)(x), y.ndim),)
@@ -76,3 +92,7 @@ def taylor(f, x, v, order):
         found.append(np.asarray(f(x)) / factorial(k))
         f = lambda u, f=f: jvp(f, (u,), (v,))[1]
     return tuple(found)
+
+
+def nth_derivative(f, n):
+    return lambda x: factorial(n) * taylor(f, x, np.ones_like(x), n)[n]

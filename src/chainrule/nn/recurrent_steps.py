@@ -65,7 +65,7 @@ def _jvp(xp: Any, t: Any, x: Any, y: Any, out: Any) -> tuple[Any, Any]:
 
 
 lstm_step = general(
-    "lstm_step", _eval, vjp=_vjp, jvp=_jvp, batch=leading_all,
+    "lstm_step", _eval, vjp=_vjp, jvp=_jvp, batch=leading_all, real=True,
     samples=lambda: [Sample(uniform(2, 12), uniform(2, 3, seed=1)),
                      Sample(uniform(4), uniform(1, seed=1))],
     symbol="lstm_step({}, {})",

@@ -187,7 +187,7 @@ complex_prim = general(
         np.zeros(x_aval.shape, x_aval.dtype) if t[0] is None else t[0],
         np.zeros(y_aval.shape, y_aval.dtype) if t[1] is None else t[1],
     ),
-    symbol="{} + i*{}", batch=leading,
+    symbol="{} + i*{}", batch=leading, real=True,
     samples=lambda: [Sample(uniform(2, 3), uniform(2, 3, seed=1)), Sample(uniform(3), uniform())],
 )  # fmt: skip
 
@@ -253,6 +253,7 @@ as_real_prim = linear(
 )  # fmt: skip
 as_complex_prim = linear(
     "view_as_complex", _as_complex, lambda xp, g: xp.view_as_real(g), view=True, batch=unchanged,
+    real=True,
     samples=lambda: [Sample(uniform(3, 2)), Sample(uniform(2))],
 )  # fmt: skip
 

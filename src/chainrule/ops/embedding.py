@@ -289,7 +289,7 @@ nll = general(
 )  # fmt: skip
 
 nll_spread = general(
-    "nll_spread", _nll_spread, batch=_nll_spread_batch,
+    "nll_spread", _nll_spread, batch=_nll_spread_batch, real=True,
     vjps=(
         lambda xp, g, y, z, ignore_index, reduction: xp.nll(
             g, y, z, ignore_index=ignore_index, reduction=reduction

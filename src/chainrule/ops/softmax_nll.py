@@ -136,5 +136,5 @@ def _batch(prim: Any, size: int, args: Any, mapped: Any, params: Any) -> Any:
 # As in PyTorch, the class weights are constants.
 softmax_nll = general(
     "softmax_nll", _softmax_nll, vjps=(_vjp, None, None), jvps=(_jvp, None, None),
-    grad_name="NllLoss", samples=_samples, batch=_batch,
+    grad_name="NllLoss", samples=_samples, batch=_batch, real=True,
 )  # fmt: skip

@@ -193,7 +193,7 @@ class BatchTag(Tag):
                 dt, widest = array.dtype, max(widest, array.ndim)
             inner.append(x)
         else:
-            if widest <= ndim:
+            if ndim is not None and widest <= ndim:
                 return prim.function(*inner, **params)
         mapped = [self.holds(x) for x in args]
         inner = [x.inner if m else x for x, m in zip(operands(prim, args), mapped, strict=True)]

@@ -205,13 +205,18 @@ def divergence(func: Function, argnums: Any = 0, *, chunk_size: int | None = Non
                 inner = [None if t is None else many.inner(t) for t in tangents]
             for t, row in zip(inner, rows, strict=True):
                 if t is not None:  # the rows are 1 on the diagonal
-                    part = recorded.sum(t * row, axis=None, keepdims=False)
+                    part = _sum_of_all(t * row)
                     total = part if total is None else total + part
         if total is None:
-            total = zeros_of(recorded.sum(given.leaves[0], axis=None, keepdims=False))
+            total = zeros_of(_sum_of_all(given.leaves[0]))
         return given.given(total)
 
     return wrapper
+
+
+def _sum_of_all(x: Tensor) -> Tensor:
+    found: Tensor = recorded.sum(x, axis=tuple(range(x.array.ndim)), keepdims=False)
+    return found
 
 
 def _like_inputs(result: Any, given: Arguments) -> Sequence[Tensor]:
