@@ -45,6 +45,7 @@ try:
 except ImportError:
     mg = None
 
+
 def chain(x: Any, b: Any) -> Any:
     for _ in range(25):
         x = x * 1.01 + b

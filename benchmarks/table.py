@@ -25,9 +25,7 @@ def ratios(name: str, times: dict[str, float], goals: dict[str, float]) -> Itera
 
 def main(doc: str | None) -> None:
     """Run the rows, or those that `--only` names, and print the table."""
-    parser = argparse.ArgumentParser(
-        description=doc, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--only", default="", help="rows whose function name contains this")
     only = parser.parse_args().only
     print(f"{'':54}{'ratio':>8}{'goal':>8}")
@@ -39,4 +37,3 @@ def main(doc: str | None) -> None:
                     f"{name:54}{value:8.3f}{goal if goal is not None else '':>8}{met}  {note}",
                     flush=True,
                 )
-

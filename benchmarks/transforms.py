@@ -197,7 +197,12 @@ def eighth_derivative() -> Iterator[Row]:
     for name, seconds in times.items():
         if name != "chainrule":
             ours = times["chainrule"]
-            yield f"8th derivative of sin(exp x) / {name}", ours / seconds, 0.05, f"{ours * 1e6:.4g} µs"
+            yield (
+                f"8th derivative of sin(exp x) / {name}",
+                ours / seconds,
+                0.05,
+                f"{ours * 1e6:.4g} µs",
+            )
     higher = time_in_turns(
         {"8": lambda: cf.taylor(f, x, order=8), "16": lambda: cf.taylor(f, x, order=16)}
     )
@@ -233,7 +238,7 @@ def gradcheck() -> Iterator[Row]:
         if torch:
             tw = torch.tensor(weights, requires_grad=True)
             tp = torch.tensor(point)
-            candidates["PyTorch"] = lambda fast=fast: torch.autograd.gradcheck(
+            candidates["PyTorch"] = lambda fast=fast, tw=tw, tp=tp: torch.autograd.gradcheck(
                 lambda w: (w @ tp).tanh().sum(), (tw,), fast_mode=fast
             )
         mode = "fast mode" if fast else "all entries"

@@ -1,9 +1,9 @@
 """A pendulum by Taylor series: an integrator whose order is a parameter.
 
-θ'' = -sin θ, released at rest.  Every step expands the solution in a Taylor series, found by running the
-equation once on a series that is not known yet (`chainrule.func.ode_series`), and takes the longest step
-that the series allows.  The error is measured against the exact motion, θ(t) = 2 asin(k cd(t | k²)) with
-k = sin(θ₀/2) and Jacobi's function cd (Abramowitz and Stegun, chapter 16; DLMF 22.19).
+θ'' = -sin θ, released at rest.  Every step expands the solution in a Taylor series, found by
+running the equation once on a series that is not known yet (`chainrule.func.ode_series`), and takes
+the longest step that the series allows.  The error is measured against the exact motion,
+θ(t) = 2 asin(k cd(t | k²)) with k = sin(θ₀/2) and Jacobi's function cd (DLMF, section 22.19).
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ def odeint_taylor(
 ) -> tuple[np.ndarray, list[list[State]]]:
     """The times at which steps begin, and the Taylor coefficients of the solution there.
 
-    The step is such that the last two terms of the series stay below the tolerance (Jorba and Zou, A
-    software package for the numerical integration of ODEs by means of high-order Taylor methods,
+    The step is such that the last two terms of the series stay below the tolerance (Jorba and Zou,
+    A software package for the numerical integration of ODEs by means of high-order Taylor methods,
     Experimental Mathematics 14 (2005)).
     """
     t, times, series = 0.0, [], []
@@ -101,7 +101,9 @@ def draw(start: float, end: float, tolerance: float, orders: list[int], file: Pa
     above.set_title(f"θ'' = −sin θ, released at {start} rad", loc="left")
     above.legend(loc="upper right")
     below.set(xlabel="time t", ylabel="error of the angle", ylim=(1e-17, 1e-8))
-    below.set_title(f"error against Jacobi's elliptic functions, tolerance {tolerance:.0e}", loc="left")
+    below.set_title(
+        f"error against Jacobi's elliptic functions, tolerance {tolerance:.0e}", loc="left"
+    )
     below.legend(loc="upper left", ncols=len(orders))
     report.save(figure, file)
     plt.close(figure)

@@ -230,7 +230,7 @@ def test_in_place_code_inside(mode, outer):
 
 
 def test_a_value_that_a_linear_function_needs_is_overwritten():
-    """Forward mode over a record refuses as reverse mode does; forward mode proper need not."""
+    """The record of a linear function keeps values of its own."""
 
     def overwrites(x):
         y = x * 1.0
@@ -240,9 +240,9 @@ def test_a_value_that_a_linear_function_needs_is_overwritten():
 
     x, v = cr.tensor(POINT), cr.tensor(POINT[::-1].copy())
     _, push = linearize(overwrites, x)
-    with pytest.raises(RuntimeError, match=r"modified by an inplace operation.*y \+= 1\.0"):
-        push(v)
-    near(jvp(overwrites, (x,), (v,))[1], (3 * POINT**2 + 2 * POINT) * POINT[::-1], 1e-14)
+    expected = (3 * POINT**2 + 2 * POINT) * POINT[::-1]
+    near(push(v), expected, 1e-14)
+    near(jvp(overwrites, (x,), (v,))[1], expected, 1e-14)
 
 
 def test_a_leaf_is_written_between_two_runs():

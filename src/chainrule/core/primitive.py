@@ -26,8 +26,8 @@ class Primitive:
     arguments, `push` tangents of the arguments into one of the output; both come from the declared
     rules (see `chainrule.core.kinds`).  `aval` predicts shape and dtype, `samples` yields inputs
     for the tests, `symbol` is the operation's written form.  `batch` applies the operation to
-    arguments with a mapped axis in front (see `chainrule.core.batching`).  With `real`, complex tensors are
-    refused: the operation orders numbers, or its rules hold for real ones only.
+    arguments with a mapped axis in front (see `chainrule.core.batching`).  With `real`, complex
+    tensors are refused: the operation orders numbers, or its rules hold for real ones only.
     """
 
     kind = "general"
@@ -256,8 +256,10 @@ def record(
         assert isinstance(mode, Mode)
         if not mode.grad or mode.inference:
             return None
-        if mode.forward:
+        if mode.forward:  # the walk comes later, and must not see what is written until then
             keeps = prim.kept_for_push(wanted)
+            values = [snapshot(v) if keep else v for v, keep in zip(values, keeps[0], strict=True)]
+            out = snapshot(out) if keeps[1] else out
     keep_args, keep_out = keeps
     args = []
     for v, keep in zip(values, keep_args):  # noqa: B905 - hot
@@ -281,6 +283,13 @@ def record(
     if mode is not True:
         after_record(n, out, mode, values)
     return n
+
+
+def snapshot(value: Any) -> Any:
+    """A copy of an array, or of each in a tuple: what no later write in place can change."""
+    if type(value) is tuple:
+        return tuple([snapshot(v) for v in value])
+    return value.copy() if type(value) is ndarray else value
 
 
 def titled(made: Any, title: str) -> Any:

@@ -199,9 +199,7 @@ class Sweep:
         retained: those of nodes whose tensors asked to retain theirs.
     """
 
-    def __init__(
-        self, live: set[Node] | None, wanted: set[Node] | None, on_tensors: bool
-    ) -> None:
+    def __init__(self, live: set[Node] | None, wanted: set[Node] | None, on_tensors: bool) -> None:
         self.live = live
         self.wanted = wanted
         self.ends = ends_of(wanted, live)

@@ -129,7 +129,9 @@ class ForwardTag(Tag):
             out,
         )
         if several:
-            return tuple([self._boxed(o, t) for o, t in zip(out, ts or [None] * len(out), strict=True)])
+            return tuple(
+                [self._boxed(o, t) for o, t in zip(out, ts or [None] * len(out), strict=True)]
+            )
         made = self._boxed(out, ts)
         if prim.view and len(args) == 1 and out._view is not None and isinstance(made, Dual):
             note_view(made, args[0], prim, params)
@@ -183,7 +185,6 @@ class ForwardTag(Tag):
         if total is None:
             return None
         return dual(self, wrap(out), wrap(total))
-
 
 
 __all__ = ["Dual", "ForwardTag", "dual"]

@@ -111,8 +111,8 @@ def _scalar(y: Any, title: str) -> Tensor:
     if t.array.dtype.kind == "c":
         raise RuntimeError(
             f"{title}(f)(*args): Expected f(*args) to return a real tensor, got {t.dtype}: the "
-            "gradient of a complex output is not defined. Take .real, .imag or .abs() of it, or use "
-            "vjp"
+            "gradient of a complex output is not defined. Take .real, .imag or .abs() of it, or "
+            "use vjp"
         )
     return t
 

@@ -117,7 +117,7 @@ def jacrev(
 
 
 def rows_of(run: Pullback, outs: Sequence[Tensor], chunk_size: int | None) -> list[Tensor]:
-    """For each input a tensor of shape (entries of all outputs, *its shape): the Jacobian's rows."""
+    """The Jacobian's rows: for each input a tensor of shape (entries of outputs, *its shape)."""
     total = sum(sizes(outs))
     if total == 1:
         cs = [ones_of(y) for y in outs if y.array.size]

@@ -174,9 +174,7 @@ def leads_outside(order: Sequence[Node], live: set[Node]) -> bool:
 # ---------------------------------------------------------------- component by component
 
 
-def _pull_series(
-    tag: Any, pairs: Any, inputs: Any, scope: Any, create_graph: bool
-) -> list[Any]:
+def _pull_series(tag: Any, pairs: Any, inputs: Any, scope: Any, create_graph: bool) -> list[Any]:
     """Forward and Taylor mode: a tangent is coefficient 1 of a series of order 1."""
     split = [(tag.components(y), components_under(tag, c)) for y, c in pairs]
     bottoms = [tag.components(x)[0] for x in inputs]
@@ -315,9 +313,7 @@ class Pullback:
     def pull(self, outs: Sequence[Any], cotangents: Sequence[Any]) -> list[Any]:
         """Gradients with respect to the inputs, zeros where nothing depends on one."""
         found = pull(outs, cotangents, self.inputs, self.scope)
-        return [
-            zeros_of(x) if g is None else g for g, x in zip(found, self.inputs, strict=True)
-        ]
+        return [zeros_of(x) if g is None else g for g, x in zip(found, self.inputs, strict=True)]
 
 
 __all__ = ["ALIAS", "Pullback", "Scope", "alias", "bottom", "leads_outside", "pull"]

@@ -58,7 +58,7 @@ def hvp(func: Function, primals: Any, tangents: Any) -> Any:
 
 def _second_coefficients(
     func: Function, given: Arguments, chunk_size: int | None, title: str
-) -> Iterator[tuple[list[Tensor], Spec, int, int]]:
+) -> Iterator[tuple[list[Tensor], Spec]]:
     """Half the second derivatives along every entry of the inputs, a chunk of entries at a time.
 
     For each chunk: for every output a tensor of shape (entries of the chunk, *its shape).
@@ -80,7 +80,7 @@ def _second_coefficients(
             found = [
                 many.inner(zeros_of(y) if c is None else c) for y, c in zip(outs, tops, strict=True)
             ]
-        yield found, spec, start, stop
+        yield found, spec
 
 
 def laplacian(func: Function, argnums: Any = 0, *, chunk_size: int | None = None) -> Function:
@@ -109,7 +109,10 @@ def laplacian(func: Function, argnums: Any = 0, *, chunk_size: int | None = None
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         given = Arguments(args, kwargs, argnums, "laplacian")
         total: list[Any] = []
-        for found, spec, _, _ in _second_coefficients(func, given, chunk_size, "laplacian"):
+        spec: Any = None
+        for found, spec in _second_coefficients(  # noqa: B007 - the last one is used
+            func, given, chunk_size, "laplacian"
+        ):
             sums = [recorded.sum(c, axis=(0,), keepdims=False) for c in found]
             total = [a + b for a, b in zip(total, sums, strict=True)] if total else sums
         return spec.unflatten([given.given(y * 2) for y in total])
@@ -119,7 +122,7 @@ def laplacian(func: Function, argnums: Any = 0, *, chunk_size: int | None = None
 
 def hessian_diagonal(
     func: Function, argnums: Any = 0, *, chunk_size: int | None = None
-) -> Function:  # fmt: skip
+) -> Function:
     """A function that returns the diagonal of the Hessian: ∂²f/∂xᵢ² for every entry.
 
     Taylor mode of order 2 runs along all axes at once; no Hessian is formed.
@@ -145,7 +148,10 @@ def hessian_diagonal(
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         given = Arguments(args, kwargs, argnums, "hessian_diagonal")
         parts = []
-        for found, spec, _, _ in _second_coefficients(func, given, chunk_size, "hessian_diagonal"):
+        spec: Any = None
+        for found, spec in _second_coefficients(  # noqa: B007 - the last one is used
+            func, given, chunk_size, "hessian_diagonal"
+        ):
             parts.append(found)
         columns = [
             column[0] if len(column) == 1 else recorded.concat(*column, axis=0)

@@ -1,4 +1,4 @@
-"""Higher derivatives by Taylor mode: `taylor`, `nth_derivative`, `mixed_derivative`, `ode_series`."""
+"""Higher derivatives by Taylor mode: along a line, along several directions, of an ODE."""
 
 from __future__ import annotations
 
@@ -145,16 +145,16 @@ def mixed_derivative(f: Function, x: Any, directions: Sequence[Any]) -> Any:
     columns = []
     for v in directions:
         leaves = matching(given.spec, v, "a direction", "x", "mixed_derivative")
-        columns.append(
-            fitting(leaves, given.leaves, "a direction", "x", "mixed_derivative")
-        )
+        columns.append(fitting(leaves, given.leaves, "a direction", "x", "mixed_derivative"))
     signs = np.array([(1, *s) for s in product((1, -1), repeat=n - 1)])
     with entered(BatchTag("mixed_derivative", len(signs), "same")) as many:
         vs = []
         for x_leaf, parts in zip(given.leaves, zip(*columns, strict=True), strict=True):
             dt = x_leaf.array.dtype
             weights = signs.astype(dt).reshape(signs.shape + (1,) * x_leaf.array.ndim)
-            total = recorded.sum(weights * recorded.stack(*parts, axis=0), axis=(1,), keepdims=False)
+            total = recorded.sum(
+                weights * recorded.stack(*parts, axis=0), axis=(1,), keepdims=False
+            )
             vs.append(batched(many, total))
         found, spec = _expand(f, given, vs, n, "mixed_derivative")
         tops = [many.inner(column[n]) for column in found]
@@ -211,7 +211,7 @@ def ode_series(f: Function, y0: Any, order: int) -> tuple[Any, ...]:
         leaves = matching(given.spec, result, "what f returns", "y0", "ode_series")
         slopes += fitting(leaves, given.leaves, "what f returns", "y0", "ode_series")
         for k in range(order + 1):  # oldest series first, so that none waits for a long chain
-            for series in tag.created:
+            for series in list(tag.created):  # rules may make more: those wait for the next order
                 series[k]
         columns = [tag.components(y) for y in ys]
     return tuple(

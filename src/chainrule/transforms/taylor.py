@@ -175,9 +175,7 @@ class TaylorTag(Tag):
         out = self._apply(prim, args, params, key)
         return out
 
-    def _apply(
-        self, prim: Primitive, args: Sequence[Any], params: dict[str, Any], key: Any
-    ) -> Any:
+    def _apply(self, prim: Primitive, args: Sequence[Any], params: dict[str, Any], key: Any) -> Any:
         firsts = [self.first(x) for x in args]
         out = prim.apply(firsts, params)
         if not prim.differentiable:
@@ -291,10 +289,7 @@ class TaylorTag(Tag):
         def finder(i: int, y: Any) -> Callable[[int], Coefficient]:
             def find(k: int) -> Coefficient:
                 dy = slope(i)
-                if self.holds(dy):
-                    c = dy.inner[k - 1]
-                else:
-                    c = dy if k == 1 else None
+                c = dy.inner[k - 1] if self.holds(dy) else dy if k == 1 else None
                 return None if c is None else fitted(c if k == 1 else c * (1 / k), y)
 
             return find
