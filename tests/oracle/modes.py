@@ -17,6 +17,7 @@ from chainrule import func
 SIZE = 3
 SMALL = 40  # entries up to which Jacobians are compared
 ORDER = 3
+STEP = 1e-6
 
 
 class Sample:
@@ -138,7 +139,7 @@ def mapped(sample, case):
         batch = [
             examples(x, i) if c else x for i, (x, c) in enumerate(zip(values, choice, strict=True))
         ]
-        compare_with_loop(sample, "vmap", of_all(sample, n), batch, choice)
+        compare_with_loop(sample, "vmap", of_all(sample, n), batch, choice, (0, -1))
 
 
 def of_all(sample, n):
@@ -146,18 +147,20 @@ def of_all(sample, n):
     return lambda *values: sample.call(values[:n], [c.clone() for c in values[n:]])
 
 
-def compare_with_loop(sample, what, f, batch, choice):
+def compare_with_loop(sample, what, f, batch, choice, dims=(0,)):
     what = f"{what}{tuple(map(int, choice))}"
     rows = [  # of copies: a view of the batch has another storage offset
         f(*[x[i].clone() if c else x for x, c in zip(batch, choice, strict=True)])
         for i in range(SIZE)
     ]
     want = [np.stack([y.detach().numpy() for y in column]) for column in zip(*rows, strict=True)]
-    last = [moved(x) if c else x for x, c in zip(batch, choice, strict=True)]
-    for dim, given in ((0, batch), (-1, last)):
-        dims = tuple(dim if c else None for c in choice)
+    for dim in dims:
+        given = [moved(x) if c and dim else x for x, c in zip(batch, choice, strict=True)]
+        in_dims = tuple(dim if c else None for c in choice)
         try:
-            got = func.vmap(f, dims, randomness="different")(*given)
+            with warnings.catch_warnings():
+                warnings.filterwarnings("error", message=".*batching rule")
+                got = func.vmap(f, in_dims, randomness="different")(*given)
         except RuntimeError as error:
             if sample.refusal is None or sample.refusal not in str(error):
                 raise
@@ -192,7 +195,9 @@ def mapped_derivatives(sample, case):
         dims = tuple(0 if j == i else None for j in range(len(batch)))
         given = [batch[j] if j == i else x for j, x in enumerate(sample.xs)]
         rows = [
-            gradient(sample, cs)(*[x[k].clone() if d == 0 else x for x, d in zip(given, dims)])
+            gradient(sample, cs)(
+                *[x[k].clone() if d == 0 else x for x, d in zip(given, dims, strict=True)]
+            )
             for k in range(SIZE)
         ]
         run = func.vmap(sample, dims, randomness="different")
@@ -233,3 +238,56 @@ def jacobian(sample, case):
     cr.manual_seed(1)
     columns = func.jacfwd(sample, argnums, randomness="same")(*xs)
     require("jacrev against jacfwd", leaves_of(rows), leaves_of(columns))
+
+
+def complex_sample(sample, case):
+    """The sample and its record with complex numbers in place of real ones, consistent by itself.
+
+    None if the operation takes no complex numbers, or rounds them to fewer digits.  The derivative along the tangents comes from
+    differences, the gradients from it by ⟨g, J t⟩ = ⟨Jᴴ g, t⟩, real parts.
+    """
+    rng = np.random.default_rng(0)
+
+    def turned(a):
+        return a if a.dtype.kind == "c" else a + 0.5j * rng.standard_normal(a.shape)
+
+    leaves = [cr.tensor(turned(x.numpy())) for x in sample.xs]
+    given = {id(t): x for t, x in zip(sample.leaves, leaves, strict=True)}
+    made = Sample(
+        sample.function, filled(sample.args, given), filled(sample.kwargs, given), leaves,
+        sample.chosen, sample.refusal,
+    )  # fmt: skip
+    try:
+        ys = made(*leaves)
+    except (TypeError, RuntimeError, ValueError):
+        return None
+    if not all(y.dtype in (cr.float64, cr.complex128) for y in ys):
+        return None
+    ts = [turned(t) for t in case["tangents"]]
+    cs = [rng.standard_normal(y.shape) * (1 + 0.5j if y.is_complex() else 1) for y in ys]
+    return made, {"tangents": ts, "cotangents": cs}
+
+
+def complex_numbers(sample, case):
+    """All modes on complex numbers, against differences, each other, and loops."""
+    found = complex_sample(sample, case)
+    if found is None:
+        return
+    made, case = found
+    xs = tuple(made.xs)
+    ts, cs = (tuple(map(cr.tensor, case[k])) for k in ("tangents", "cotangents"))
+    ys, along = func.jvp(made, xs, ts)
+    up, down = (made(*[x + h * t for x, t in zip(xs, ts, strict=True)]) for h in (STEP, -STEP))
+    slopes = [(a.numpy() - b.numpy()) / (2 * STEP) for a, b in zip(up, down, strict=True)]
+    require("jvp against differences", along, slopes, 1e-4)
+    grads = func.vjp(made, *xs)[1](cs)
+    require("vjp against jvp", [inner(grads, ts)], [inner(cs, along)])
+    twice = func.jvp(gradient(made, cs), xs, ts)[1]
+    require("vjp of jvp", func.vjp(derivative(made, ts), *xs)[1](cs), twice)
+    mapped(made, case)
+    mapped_derivatives(made, case)
+    taylor(made, case)
+
+
+def inner(xs, ys):
+    return sum((np.conj(x.numpy()) * y.numpy()).real.sum() for x, y in zip(xs, ys, strict=True))

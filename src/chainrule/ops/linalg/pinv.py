@@ -212,7 +212,7 @@ def lstsq(A: Any, B: Any, rcond: Any = None, *, driver: str | None = None) -> An
         residuals = vector_norm_prim(off, ord=2.0, axis=(X.ndim - 2,), keepdims=False) ** 2
     else:
         flat = reshape_prim(X, shape=(prod(X.shape),))
-        residuals = getitem(flat, index=(("slice", 0, 0, None),))
+        residuals = recorded.real(getitem(flat, index=(("slice", 0, 0, None),)))
     if vector:
         X = reshape_prim(X, shape=tuple(X.shape[:-1]))
     dt = np.empty(0, numpy_dtype(a)).real.dtype
