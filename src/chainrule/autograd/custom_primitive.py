@@ -110,15 +110,16 @@ class Rules:
             grads[i] = g
         return grads
 
-    def mapped(self, size: int, randomness: str, flags: Sequence[bool]) -> Rules:
+    def mapped(self, vmap: BatchTag, flags: Sequence[bool]) -> Rules:
         """The function of a batch, for tensors that have the mapped axis in front, or not."""
+        size = vmap.size
 
         def batch() -> Any:
-            return entered(BatchTag("vmap", size, randomness))
+            return entered(vmap.again())
 
         def key() -> Any:
             inner = self.key()
-            return None if inner is None else (inner, size, randomness, tuple(flags))
+            return None if inner is None else (inner, size, vmap.randomness, tuple(flags))
 
         def boxes(tag: BatchTag, xs: Leaves) -> list[Any]:
             return [batched(tag, x) if m else x for x, m in zip(xs, flags, strict=True)]
@@ -195,7 +196,7 @@ class CustomPrimitive(FunctionPrimitive):
         self, tag: BatchTag, args: Sequence[Any], mapped: Sequence[bool]
     ) -> tuple[Any, Sequence[bool]]:
         rules, *xs = args
-        out = self.cls.apply(rules.mapped(tag.size, tag.randomness, mapped[1:]), *xs)
+        out = self.cls.apply(rules.mapped(tag, mapped[1:]), *xs)
         return out, [True] * len(out)
 
     def apply(self, args: Sequence[Any], params: dict[str, Any]) -> Any:

@@ -89,7 +89,7 @@ class FunctionPrimitive(UserPrimitive):
         key = tuple(mapped)
         if key not in self.mapped_classes:
             self.mapped_classes[key] = mapped_function(cls, key)
-        output = self.mapped_classes[key].apply(info, *args)
+        output = self.mapped_classes[key].apply(tag, *args)
         outs = output if isinstance(output, tuple) else (output,)
         return output, [isinstance(o, Tensor) for o in outs]
 

@@ -71,8 +71,9 @@ class UserPrimitive(Primitive):
         return found if several else found[0]
 
     def _apply_mapped(self, tag: BatchTag, args: Sequence[Any]) -> Any:
-        mapped = [tag.holds(x) for x in args]
-        inner = [x.inner if m else x for x, m in zip(args, mapped, strict=True)]
+        crossed = tag.crossing(args)
+        mapped = [tag.holds(x) for x in crossed]
+        inner = [x.inner if m else x for x, m in zip(crossed, mapped, strict=True)]
         with outside(tag):
             out, axes = self.run_mapped(tag, inner, mapped)
         several = isinstance(out, tuple)
