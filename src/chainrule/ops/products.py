@@ -122,7 +122,7 @@ def _bmm_batch(prim: Any, size: int, args: Any, mapped: Any, params: Any) -> Any
     extents = [(1,) * (n + 2 - len(s)) + s[:-2] for s in shapes]
     terms, operands = [], []
     for i, (a, m, s) in enumerate(zip(args, mapped, shapes, strict=True)):
-        keep = [d > 1 or extents[1 - i][j] == 1 for j, d in enumerate(extents[i])]
+        keep = [d != 1 or extents[1 - i][j] == 1 for j, d in enumerate(extents[i])]
         kept = tuple(d for d, k in zip(extents[i], keep, strict=True) if k)
         lead = shape_of(a)[:1] if m else ()
         terms.append("".join(c for c, k in zip(batch, keep, strict=True) if k) + ("AB", "BC")[i])

@@ -67,7 +67,7 @@ scatter_extreme = general(
     jvp=lambda xp, t, x, y, out, tail, index: _weighted(
         xp, t, *_shares(xp, x, y, out, tail, index), tail, index
     ),
-    grad_name="ScatterReduce", batch=_reduce_batch,
+    grad_name="ScatterReduce", real=True, batch=_reduce_batch,
     samples=lambda: [
         Sample(uniform(4), uniform(5, seed=1), np.array([0, 1, 1, 1, 3]), index=(ARRAY,), reduce=r)
         for r in ("amax", "amin")
