@@ -166,14 +166,79 @@ class Rules:
 
         return Rules(
             self.name,
-            value,
-            None if self.jvp is None else jvp,
-            None if self.fwd is None else fwd,
-            None if self.bwd is None else bwd,
+            batch.value,
+            None if self.jvp is None else batch.jvp,
+            None if self.fwd is None else batch.fwd,
+            None if self.bwd is None else batch.bwd,
             self.vmap,
-            key=key,
+            key=batch.key,
             parent=self,
         )
+
+
+class Batch:
+    """The functions of the batched form of rules, which run those of one example on boxes."""
+
+    def __init__(self, rules: Rules, size: int, randomness: str, flags: Sequence[bool]) -> None:
+        self.rules: Any = rules
+        self.size = size
+        self.randomness = randomness
+        self.flags = flags
+
+    def key(self) -> Any:
+        """What equal calls have in common, as in `Rules`."""
+        inner = self.rules.key()
+        return None if inner is None else (inner, self.size, self.randomness, tuple(self.flags))
+
+    def _entered(self) -> Any:
+        return entered(BatchTag("vmap", self.size, self.randomness))
+
+    def _boxes(self, tag: BatchTag, xs: Leaves) -> list[Any]:
+        return [batched(tag, x) if m else x for x, m in zip(xs, self.flags, strict=True)]
+
+    def _inside(self, tag: BatchTag, ys: Leaves) -> list[Any]:
+        return [tag.inner(y) if isinstance(y, Tensor) else y for y in ys]
+
+    def value(self, xs: Leaves) -> list[Any]:
+        """The function."""
+        rules, flags = self.rules, self.flags
+        if rules.vmap == "leading":
+            made: list[Any] = rules.value(aligned(xs, flags))
+            return made
+        if rules.vmap == "loop":
+            rows = [
+                rules.value([x[i] if m else x for x, m in zip(xs, flags, strict=True)])
+                for i in range(self.size)
+            ]
+            return [recorded.stack(*ys, axis=0) for ys in zip(*rows, strict=True)]
+        with self._entered() as tag:
+            return self._inside(tag, rules.value(self._boxes(tag, xs)))
+
+    def jvp(self, xs: Leaves, ts: Leaves) -> tuple[list[Any], list[Any]]:
+        """The jvp rule."""
+        with self._entered() as tag:
+            outs, tangents = self.rules.jvp(self._boxes(tag, xs), self._boxes(tag, ts))
+            return self._inside(tag, outs), self._inside(tag, tangents)
+
+    def fwd(self, xs: Leaves) -> tuple[list[Any], Any]:
+        """The first half of the vjp rule; the residuals are those of an example and its shapes."""
+        with self._entered() as tag:
+            boxes = self._boxes(tag, xs)
+            outs, residuals = self.rules.fwd(boxes)
+            leaves, spec = tree.flatten(residuals)
+            shapes = [tuple(x.array.shape) for x in boxes]
+            return self._inside(tag, outs), (shapes, spec.unflatten(self._inside(tag, leaves)))
+
+    def bwd(self, residuals: Any, gs: Leaves) -> list[Any]:
+        """The second half of the vjp rule."""
+        shapes, kept = residuals
+        with self._entered() as tag:
+            kept = tree.map(lambda r: batched(tag, r) if isinstance(r, Tensor) else r, kept)
+            grads = self.rules.bwd(kept, [batched(tag, g) for g in gs])
+            return [
+                reduced(tag, g, shape, m)
+                for g, shape, m in zip(grads, shapes, self.flags, strict=True)
+            ]
 
 
 class CustomPrimitive(FunctionPrimitive):

@@ -156,11 +156,6 @@ def _substitute(a: Any, y: Any, upper: bool) -> Any:
     return x
 
 
-def _triangle(xp: Any, a: Any, upper: bool, unit: bool) -> Any:
-    part = triu(xp, a, int(unit)) if upper else tril(xp, a, -int(unit))
-    return part + np.eye(a.shape[-1], dtype=bool) if unit else part
-
-
 def _solve_triangular(x: Any, y: Any, upper: bool, unit: bool) -> Any:
     together = _as_columns(x, y)
     if together is not None:
