@@ -1,6 +1,7 @@
 """What transforms do with arguments and results: trees of tensors, arrays or numbers.
 
-Functions always see tensors.  Results are arrays if arrays were given and no tensors.
+Functions always see tensors.  Results are tensors if a tensor was given; otherwise, for arrays and
+Python's numbers, they are arrays.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import numpy as np
 
 from chainrule import tree
 from chainrule.core.boxes import Box
-from chainrule.core.dtypes import as_numpy, default_dtype, is_inexact
+from chainrule.core.dtypes import as_numpy, is_inexact
 from chainrule.core.tensor import Tensor, wrap
 from chainrule.tree import Spec
 
@@ -40,17 +41,28 @@ def as_tensor(x: Any) -> Any:
     return wrap(array.astype(as_numpy(array.dtype), copy=False))
 
 
-def variable(x: Any, title: str, spec: Spec | None = None, position: int = 0) -> Tensor:
+def number_dtype(leaves: Sequence[Any]) -> np.dtype[Any]:
+    """The dtype for Python's floats among the arguments: the widest real one of the tensors and
+    arrays beside them; if there are only numbers, float64, which is what a Python float is.
+    """
+    kinds = {getattr(x, "array", x).dtype for x in leaves if isinstance(x, Tensor) or is_array(x)}
+    reals = [np.finfo(dt).dtype for dt in map(as_numpy, kinds) if dt.kind in "fc"]
+    return np.result_type(*reals) if reals else np.dtype(np.float64)
+
+
+def variable(
+    x: Any, title: str, kind: np.dtype[Any], spec: Spec | None = None, position: int = 0
+) -> Tensor:
     """A leaf to differentiate with respect to: a tensor, array or number.
 
-    `spec` and `position` say where it stands, for messages.
+    `kind` is the dtype that Python's floats take; `spec` and `position` say where the leaf stands,
+    for messages.
 
     Raises:
         TypeError: for anything else.
         RuntimeError: for integers, which have no derivative.
     """
     if isinstance(x, (float, complex)) and not is_array(x):
-        kind = default_dtype()
         dt = np.result_type(kind, np.complex64) if isinstance(x, complex) else kind
         made: Tensor = wrap(np.asarray(x, dt))
         return made
@@ -91,14 +103,15 @@ class Arguments:
         self.argnums = chosen(argnums, len(args), title)
         self.single = isinstance(argnums, int)
         everything, spec = tree.flatten((tuple(args), kwargs))
-        self.arrays = gives_arrays(everything)
+        self.arrays = not any(isinstance(x, Tensor) for x in everything)
         self.args: Any = args
         self.kwargs = kwargs
         if any(map(is_array, everything)):
             self.args, self.kwargs = spec.unflatten([as_tensor(x) for x in everything])
         picked: Any = tuple(args[i] for i in self.argnums)
         leaves, self.spec = tree.flatten(picked[0] if self.single else picked)
-        self.leaves = [variable(x, title, self.spec, i) for i, x in enumerate(leaves)]
+        kind = number_dtype(everything)
+        self.leaves = [variable(x, title, kind, self.spec, i) for i, x in enumerate(leaves)]
 
     def call(self, f: Callable[..., Any], leaves: Sequence[Any]) -> Any:
         """`f` of the arguments, with these leaves in place of those differentiated."""
