@@ -15,13 +15,19 @@ from typing import Any
 import numpy as np
 
 from chainrule.core.tensor import Tensor, wrap
+from chainrule.interop.functions_create import CREATE
+from chainrule.interop.functions_curves import CURVES
+from chainrule.interop.functions_fourier import FOURIER
 from chainrule.interop.functions_linalg import LINALG
 from chainrule.interop.functions_numerical import NUMERICAL
 from chainrule.interop.functions_numpy import NUMPY
 from chainrule.interop.functions_shape import SHAPE
+from chainrule.interop.functions_write import WRITE, check_target
 from chainrule.ops.api import attach, write_out
 
-FUNCTIONS: dict[str, Callable[..., Any]] = {**NUMPY, **NUMERICAL, **SHAPE, **LINALG}
+FUNCTIONS: dict[str, Callable[..., Any]] = {
+    **NUMPY, **NUMERICAL, **SHAPE, **LINALG, **FOURIER, **CREATE, **CURVES, **WRITE,
+}  # fmt: skip
 
 
 def name_of(function: Any) -> str:
@@ -58,6 +64,9 @@ def _array_function(
             f"numpy.{name}() of a tensor cannot write its result to an array: pass a tensor as "
             "out, or convert first with x.detach().numpy()"
         )
+    if kwargs.get("device", "cpu") in (None, "cpu"):
+        kwargs.pop("device", None)
+    check_target(name, ours, args, kwargs)
     args = tuple(map(wrapped, args))
     kwargs = {key: wrapped(value) for key, value in kwargs.items()}
     try:

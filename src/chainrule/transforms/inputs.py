@@ -131,9 +131,12 @@ class Arguments:
 
 
 def as_given(x: Any, arrays: bool) -> Any:
-    """A tensor as an array, where arrays were given and nothing hangs on it."""
+    """A tensor as an array, where arrays were given and nothing hangs on it.
+
+    The caller may write to the array, so one number spread over a shape gets memory for it.
+    """
     if arrays and isinstance(x, Tensor) and x.node is None and not isinstance(x, Box):
-        return x.array
+        return x.array if x.array.flags.writeable else x.array.copy()
     return x
 
 
