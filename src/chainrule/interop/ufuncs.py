@@ -163,8 +163,8 @@ def _store(out: tuple[Any, ...], result: Any, name: str) -> Any:
     """Put the result where `out=` says: in a tensor, or in an array if nothing is recorded."""
     results = result if isinstance(result, tuple) else (result,)
     for target, value in zip(out, results, strict=True):
-        if isinstance(target, Tensor):
-            write_out(target, value, name)
+        if isinstance(target, Tensor):  # NumPy spreads the result; PyTorch would resize the target
+            write_out(target, recorded.broadcast_to(value, shape=tuple(target.shape)), name)
         elif target is not None:
             if value.requires_grad or value._box is not None:
                 raise TypeError(
