@@ -184,3 +184,23 @@ def test_numbers_beside_arrays_and_tensors_take_their_dtype():
     assert isinstance(gy, cr.Tensor)
     assert gy.dtype == cr.float32
     assert cr.func.grad(f, argnums=1)(np.arange(3), 3.0).dtype == np.float64
+
+
+@pytest.mark.filterwarnings("ignore:the matrix subclass")
+def test_arrays_that_are_more_than_their_entries():
+    masked = np.ma.array([1.0, 2.0], mask=[False, True])
+    for x, cure in ((masked, "lose its mask"), (np.matrix([[1.0, 2.0]]), "multiply with @")):
+        with pytest.raises(TypeError, match=cure):
+            cr.func.grad(np.sum)(x)
+        with pytest.raises(TypeError, match=cure):
+            cr.func.vmap(np.sum)(x)
+        with pytest.raises(TypeError, match=cure):
+            cr.func.grad(lambda v, x=x: np.sum(np.where(v > 0, v, x)))(np.ones(2))
+
+
+def test_results_of_out_are_spread_as_numpy_does():
+    out = cr.zeros(2)
+    assert np.add(cr.tensor(1.0), 2.0, out=out) is out
+    assert out.tolist() == [3.0, 3.0]
+    with pytest.raises(ValueError, match="broadcast"):
+        np.add(cr.ones(3), 2.0, out=out)

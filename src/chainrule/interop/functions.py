@@ -9,6 +9,7 @@ array behind the user's back, which would lose the gradient.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -24,6 +25,7 @@ from chainrule.interop.functions_numpy import NUMPY
 from chainrule.interop.functions_shape import SHAPE
 from chainrule.interop.functions_write import WRITE, check_target
 from chainrule.ops.api import attach, write_out
+from chainrule.ops.data import check_kind
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     **NUMPY, **NUMERICAL, **SHAPE, **LINALG, **FOURIER, **CREATE, **CURVES, **WRITE,
@@ -39,6 +41,7 @@ def name_of(function: Any) -> str:
 def wrapped(x: Any) -> Any:
     """Arrays among the arguments as constant tensors, also inside lists and tuples."""
     if isinstance(x, np.ndarray):
+        check_kind(x)
         return wrap(x)
     if isinstance(x, (list, tuple)) and any(isinstance(i, (np.ndarray, list, tuple)) for i in x):
         return type(x)(map(wrapped, x)) if type(x) in (list, tuple) else x
@@ -76,10 +79,8 @@ def _array_function(
         text = str(error)
         if "<lambda>" not in text:
             raise
-        raise TypeError(
-            f"{text.replace('<lambda>', f'numpy.{name}')}: this argument is not supported for "
-            f"tensors.{_WAY_OUT}"
-        ) from None
+        said = re.sub(r"[\w.<>]*<lambda>", f"numpy.{name}", text)
+        raise TypeError(f"{said}: this argument is not supported for tensors.{_WAY_OUT}") from None
     return result if out is None else write_out(out, result, f"numpy.{name}")
 
 

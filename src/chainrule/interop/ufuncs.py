@@ -29,6 +29,18 @@ def _modf(x: Any) -> Any:
     return recorded.frac(x), recorded.trunc(x)
 
 
+def _vecdot(x: Any, y: Any) -> Any:
+    return FUNCTIONS["sum"](recorded.conj(x) * y, -1)
+
+
+def _matvec(a: Any, x: Any) -> Any:
+    return FUNCTIONS["matmul"](a, x[..., None])[..., 0]
+
+
+def _vecmat(x: Any, a: Any) -> Any:
+    return FUNCTIONS["matmul"](recorded.conj(x)[..., None, :], a)[..., 0, :]
+
+
 @cache
 def numpy_table() -> dict[np.ufunc, Operation]:
     """NumPy's ufuncs and the operations that stand for them."""
@@ -50,6 +62,8 @@ def numpy_table() -> dict[np.ufunc, Operation]:
     public = {"rint": "round", "float_power": "float_power", "frexp": "frexp", "matmul": "matmul"}
     table |= {getattr(np, t): FUNCTIONS[ours] for t, ours in public.items() if ours in FUNCTIONS}
     table |= {np.divmod: _divmod, np.modf: _modf}
+    newer = {"vecdot": _vecdot, "matvec": _matvec, "vecmat": _vecmat}
+    table |= {getattr(np, name): f for name, f in newer.items() if hasattr(np, name)}
     return table
 
 

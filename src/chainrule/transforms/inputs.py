@@ -15,6 +15,7 @@ from chainrule import tree
 from chainrule.core.boxes import Box
 from chainrule.core.dtypes import as_numpy, is_inexact
 from chainrule.core.tensor import Tensor, wrap
+from chainrule.ops.data import check_kind
 from chainrule.tree import Spec
 
 
@@ -34,9 +35,14 @@ def gives_arrays(leaves: Sequence[Any]) -> bool:
 
 
 def as_tensor(x: Any) -> Any:
-    """An array as a tensor that shares its memory; anything else as it is."""
+    """An array as a tensor that shares its memory; anything else as it is.
+
+    Raises:
+        TypeError: for a masked array or a `numpy.matrix`, whose operations mean something else.
+    """
     if isinstance(x, Tensor) or not is_array(x):
         return x
+    check_kind(x)
     array = np.asarray(x)
     return wrap(array.astype(as_numpy(array.dtype), copy=False))
 
