@@ -159,7 +159,8 @@ def _new_of_size(name: str) -> Any:
 _METHODS: dict[str, Any] = {
     f.__name__: f for f in (size, to, cpu, cuda, type_as, new_tensor)
 } | {
-    "astype": astype_, "copy": clone, "type": type_, "dim": lambda self: self.array.ndim, "ndimension": lambda self: self.array.ndim,
+    "astype": astype_, "copy": clone,
+    "type": type_, "dim": lambda self: self.array.ndim, "ndimension": lambda self: self.array.ndim,
     "nelement": lambda self: self.array.size,
     "element_size": lambda self: self.array.dtype.itemsize,
     "get_device": lambda self: -1,
