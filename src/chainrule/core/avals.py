@@ -1,0 +1,110 @@
+"""Shape and dtype of a result without computing it: what `aval=` in a declaration may be.
+
+A shape rule is a function `rule(*args, **params)` that returns the `Aval` of the result, or the
+tuple of them.  An argument is an `Aval` (or an array, of which only shape and dtype are looked at)
+or a number.  Whether the shapes are possible at all is for the evaluation to say.
+
+Elementwise operations need none.  The rules below cover what follows from an operation's meaning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from chainrule.core.dtypes import NUMPY_INT64, is_inexact
+from chainrule.core.node import Aval
+
+Shape = tuple[int, ...]
+Rule = Callable[..., Any]
+
+
+def shape_of(x: Any) -> Shape:
+    """The shape of an argument; that of a number is ()."""
+    return tuple(getattr(x, "shape", ()))
+
+
+def joint_dtype(*args: Any) -> np.dtype[Any]:
+    """The dtype NumPy computes in for these arguments, of which numbers only give their kind."""
+    return np.result_type(*[getattr(x, "dtype", x) for x in args])
+
+
+def complex_dtype(dt: np.dtype[Any]) -> np.dtype[Any]:
+    """The complex dtype with the precision of `dt`."""
+    return np.result_type(dt, np.complex64)
+
+
+def accumulator_dtype(dt: np.dtype[Any]) -> np.dtype[Any]:
+    """The dtype of a sum or product: int64 for integers and booleans."""
+    return dt if is_inexact(dt) else NUMPY_INT64
+
+
+def same(x: Any, *rest: Any, **params: Any) -> Aval:
+    """The result is like the first argument."""
+    return Aval(shape_of(x), x.dtype)
+
+
+def broadcast(*args: Any, **params: Any) -> Aval:
+    """The arguments broadcast against each other, in their joint dtype."""
+    return Aval(np.broadcast_shapes(*map(shape_of, args)), joint_dtype(*args))
+
+
+def left_over(shape: Shape, axis: Any, keepdims: bool = False) -> Shape:
+    """What a reduction over an axis, several, or all (None) leaves of a shape."""
+    if axis is None:
+        axis = range(len(shape))
+    elif not isinstance(axis, Sequence):
+        axis = (axis,)
+    gone = {int(a) % max(len(shape), 1) for a in axis}
+    return tuple(1 if i in gone else d for i, d in enumerate(shape) if keepdims or i not in gone)
+
+
+def reduced(x: Any, axis: Any, keepdims: bool = False, **params: Any) -> Aval:
+    """The first argument without the axes `axis`, or with length 1 there."""
+    return Aval(left_over(shape_of(x), axis, keepdims), x.dtype)
+
+
+def permuted(x: Any, axes: Sequence[int]) -> Aval:
+    """The first argument with its axes in the order `axes`."""
+    return Aval(tuple(x.shape[a] for a in axes), x.dtype)
+
+
+def shaped_by(name: str) -> Rule:
+    """The first argument's dtype in the shape that the parameter of this name gives."""
+
+    def rule(x: Any, *rest: Any, **params: Any) -> Aval:
+        return Aval(tuple(params[name]), x.dtype)
+
+    return rule
+
+
+def typed(rule: Rule, dtype: Any) -> Rule:
+    """As `rule`, but of another dtype: a fixed one, or what a function makes of the rule's."""
+
+    def changed(*args: Any, **params: Any) -> Aval:
+        made = rule(*args, **params)
+        return Aval(made.shape, dtype(made.dtype) if change else np.dtype(dtype))
+
+    change = callable(dtype) and not isinstance(dtype, type)
+    return changed
+
+
+def last_replaced(count: int, change: Callable[..., Sequence[int]]) -> Rule:
+    """The first argument with its last `count` dimensions, given to `change`, exchanged."""
+
+    def rule(x: Any, *rest: Any, **params: Any) -> Aval:
+        split = len(x.shape) - count
+        return Aval((*x.shape[:split], *change(*x.shape[split:])), x.dtype)
+
+    return rule
+
+
+def several(*rules: Rule) -> Rule:
+    """A tuple of results, each with a rule of its own."""
+
+    def rule(*args: Any, **params: Any) -> tuple[Aval, ...]:
+        return tuple([r(*args, **params) for r in rules])
+
+    return rule
