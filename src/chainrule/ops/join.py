@@ -7,11 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.core.avals import joint_dtype
+from chainrule.core.avals import joined, stacked
 from chainrule.core.batching import all_mapped
 from chainrule.core.kinds import general, promote
 from chainrule.core.modes import get_mode
-from chainrule.core.node import Aval
 from chainrule.core.primitive import bind, titled
 from chainrule.core.samples import Sample, uniform
 from chainrule.core.tensor import Tensor, wrap
@@ -51,17 +50,10 @@ def _join_batch(
     return prim.apply(all_mapped(size, args, mapped), {"axis": params["axis"] + 1})
 
 
-def _concat_aval(*xs: Any, axis: int) -> Aval:
-    first = tuple(xs[0].shape)
-    d = axis % len(first)
-    total = sum([x.shape[d] for x in xs])
-    return Aval((*first[:d], total, *first[d + 1 :]), joint_dtype(*xs))
-
-
 concat = general(
     "concat", lambda *xs, axis: np.concatenate(xs, axis), vjp=_concat_vjp,
     jvp=_joined_tangents("concat"), grad_name="Cat", batch=_join_batch,
-    aval=_concat_aval,
+    aval=joined,
     samples=lambda: [
         Sample(uniform(2, 3), uniform(2, 1, seed=1), uniform(2, 2, seed=2), axis=1),
         Sample(uniform(2), axis=0),
@@ -84,14 +76,9 @@ def _stack(*xs: Any, axis: int) -> Any:
     return np.concatenate(xs, axis).reshape((*shape[:axis], len(xs), *shape[axis:]))
 
 
-def _stack_aval(*xs: Any, axis: int) -> Aval:
-    shape = tuple(xs[0].shape)
-    return Aval((*shape[:axis], len(xs), *shape[axis:]), joint_dtype(*xs))
-
-
 stack_prim = general(
     "stack", _stack, vjp=_stack_vjp, jvp=_joined_tangents("stack"),
-    aval=_stack_aval, batch=_join_batch,
+    aval=stacked, batch=_join_batch,
     samples=lambda: [
         Sample(uniform(2, 3), uniform(2, 3, seed=1), axis=1),
         Sample(uniform(), uniform(seed=1), axis=0),
