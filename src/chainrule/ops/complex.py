@@ -194,7 +194,8 @@ complex_prim = general(
         np.zeros(x_aval.shape, x_aval.dtype) if t[0] is None else t[0],
         np.zeros(y_aval.shape, y_aval.dtype) if t[1] is None else t[1],
     ),
-    symbol="{} + i*{}", batch=leading, real=True, aval=typed(broadcast, complex_dtype),
+    symbol="{} + i*{}", batch=leading, real=True,
+    aval=lambda x, y: Aval(broadcast(x, y).shape, complex_dtype(x.dtype)),
     samples=lambda: [Sample(uniform(2, 3), uniform(2, 3, seed=1)), Sample(uniform(3), uniform())],
 )  # fmt: skip
 
