@@ -243,13 +243,10 @@ def _pulled_through_boxes(
 ) -> tuple[Any, ...]:
     """The gradients where inputs are duals: reverse mode inside of forward mode."""
     scope = reverse_mode.Scope()
-    try:
-        for i in places:
-            xs[i] = reverse_mode.alias(xs[i], scope)
-        outs = [
-            o for o in as_tuple(func(*xs)) if isinstance(o, Tensor) and is_inexact(o.array.dtype)
-        ]
-        pulled = reverse_mode.pull(outs, cotangents, [xs[i] for i in places], scope)
-    finally:
-        scope.alive = False
+    for i in places:
+        xs[i] = reverse_mode.alias(xs[i], scope)
+    with scope:
+        results = as_tuple(func(*xs))
+    outs = [o for o in results if isinstance(o, Tensor) and is_inexact(o.array.dtype)]
+    pulled = reverse_mode.pull(outs, cotangents, [xs[i] for i in places], scope)
     return tuple(g for g in pulled if g is not None)

@@ -11,11 +11,15 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
+import numpy as np
+
 from chainrule.core import batching
-from chainrule.core.batching import spread
-from chainrule.core.boxes import Box, Tag, note_view
+from chainrule.core.batching import moved, spread
+from chainrule.core.boxes import Box, Tag, bottom, note_view
 from chainrule.core.calls import operands
+from chainrule.core.kinds import linear
 from chainrule.core.primitive import Primitive
+from chainrule.core.samples import Sample, uniform
 from chainrule.core.tensor import Tensor, new
 
 
@@ -111,18 +115,38 @@ def check_randomness(randomness: str) -> None:
         )
 
 
+def _repeat(x: Any, size: int) -> Any:
+    if x.flags.c_contiguous:  # several times as fast as `np.broadcast_to`
+        return np.ndarray((size, *x.shape), x.dtype, x, 0, (0, *x.strides))
+    return np.broadcast_to(x, (size, *x.shape))
+
+
+def _repeat_batch(prim: Any, size: int, args: Any, mapped: Any, params: Any) -> Any:
+    return moved(prim.apply(args, params), 1, 0)
+
+
+# The same for every example, in memory that is not copied.
+repeat = linear(
+    "repeat_example", _repeat,
+    lambda xp, g: xp.sum(g, axis=(0,), keepdims=False),
+    batch=_repeat_batch, samples=lambda: [Sample(uniform(2, 3), size=4), Sample(uniform(), size=2)],
+)  # fmt: skip
+
+
 class BatchTag(Tag):
     """vmap, running.
 
     Attributes:
         size: the number of examples.
         randomness: "error", "different" or "same": what random functions may do.
+        scopes: the reverse transforms that began inside and whose functions still run, outermost
+            first.
         replayed: shared by several runs of one function that are to have the same draws if
             `randomness` is "same": the states of generators before the first draw from each, to
             which they return when another run begins.  None if there is only one run.
     """
 
-    __slots__ = ("randomness", "replayed", "size")
+    __slots__ = ("randomness", "replayed", "scopes", "size")
 
     def __init__(
         self, title: str, size: int, randomness: str = "error",
@@ -132,6 +156,7 @@ class BatchTag(Tag):
         self.size = size
         self.randomness = randomness
         self.replayed = replayed
+        self.scopes: list[Any] = []
         for generator, state in (replayed or {}).items():
             generator.set_state(state)
 
@@ -152,6 +177,8 @@ class BatchTag(Tag):
         return batched(self, change(x.inner))
 
     def process(self, prim: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Any:
+        if self.scopes:
+            args = [self._crossing(x) for x in args]
         if prim.partials is not None:
             return batched(self, self._elementwise(prim, args, params))
         mapped = [type(x) is Batched and x.tag is self for x in args]
@@ -172,6 +199,29 @@ class BatchTag(Tag):
         if prim.view and len(args) == 1 and out._view is not None:  # indexing by arrays copies
             note_view(made, args[0], prim, params)
         return made
+
+    def _crossing(self, x: Any) -> Any:
+        """An unmapped argument that a scope may differentiate by, made mapped on the tape.
+
+        What enters a mapped operation unmapped has one gradient per example there.  The node of the
+        copy is where a pull stops adding up over examples (`chainrule.transforms.reverse`).
+        """
+        if not isinstance(x, Tensor) or self.holds(x):
+            return x
+        outermost = self.scopes[0]
+        node = bottom(x).node
+        if node is None or node.seq <= outermost.since:
+            return x
+        known = self.scopes[-1].crossed.get(node) if x.node is node else None
+        if known is None:
+            known = repeat(x, size=self.size)
+            if bottom(known).node is None:  # under no_grad
+                return x
+            for scope in self.scopes:
+                scope.crossings.append((self, x, known))
+            if x.node is node:
+                self.scopes[-1].crossed[node] = known
+        return batched(self, known)
 
     def _elementwise(self, prim: Any, args: Sequence[Any], params: dict[str, Any]) -> Any:
         """The operation on the inner tensors, axes lined up, in the dtype that examples have."""

@@ -5,13 +5,18 @@ with respect to that node.  So nested reverse transforms cannot be confused, wha
 over.
 
 Under forward mode, Taylor mode or vmap the values are boxes.  Then the tensor at the bottom of the
-box is aliased, and a pull goes component by component.  With series y(ε) = Σ y_k ε^k, x(ε), c(ε) for
-output, input and cotangent (in forward mode of order 1), the gradient J(x(ε))ᵀ c(ε) has components
+box is aliased, and a pull goes component by component.  With series y(ε) = Σ y_k ε^k, x(ε), c(ε)
+for output, input and cotangent (in forward mode of order 1), the gradient J(x(ε))ᵀ c(ε) has
+components
 
     g_k = Σ_{i+j=k} (∂y_i/∂x_0)ᵀ c_j,
 
-because coefficient i of J(x(ε)) is ∂y_i/∂x_0 with the other coefficients of x held fixed.  Under vmap an input that is the same for all
-examples is first spread over them (without copying), so that each has a gradient of its own.
+because coefficient i of J(x(ε)) is ∂y_i/∂x_0 with the other coefficients of x held fixed.
+
+Under vmap, what is the same for all examples is computed once.  Where it enters an operation on
+mapped values, the tape has a *crossing*: a node that repeats the value for every example, without
+copying.  A pull runs over the mapped part of the tape down to the crossings, which gives a gradient
+per example there, and then over the unmapped part with those gradients as one mapped cotangent.
 """
 
 from __future__ import annotations
@@ -22,11 +27,11 @@ from typing import Any
 import numpy as np
 
 from chainrule.core import engine, modes
-from chainrule.core.batching import leading, moved, spread
+from chainrule.core.batching import leading, moved
 from chainrule.core.boxes import Box, Tag, bottom, escaped, newest, next_level, outside, running
 from chainrule.core.dtypes import is_inexact
 from chainrule.core.kinds import linear
-from chainrule.core.node import Aval, Node
+from chainrule.core.node import Aval, Node, next_seq
 from chainrule.core.primitive import LEAF, make_node
 from chainrule.core.samples import Sample, uniform
 from chainrule.core.source import caller
@@ -37,14 +42,36 @@ from chainrule.transforms.taylor import TaylorTag
 
 
 class Scope:
-    """A reverse transform: alive while its function runs."""
+    """A reverse transform: alive while its function runs.
 
-    __slots__ = ("alive", "level", "recording")
+    Attributes:
+        since: the time at which it began, on the clock of nodes.
+        crossings: (tag, value, copy) for each unmapped value that entered an operation mapped by
+            the tag, and the mapped copy that stands for it there; oldest first.
+        crossed: the copies by the node of the value.
+    """
+
+    __slots__ = ("alive", "crossed", "crossings", "level", "recording", "since", "tags")
 
     def __init__(self) -> None:
         self.alive = True
         self.level = next_level()
+        self.since = next_seq()
         self.recording = modes.is_recording()
+        self.crossings: list[tuple[BatchTag, Any, Any]] = []
+        self.crossed: dict[Node, Any] = {}
+        self.tags: list[BatchTag] = []
+
+    def __enter__(self) -> Scope:
+        self.tags = [t for t in running.get() if isinstance(t, BatchTag)]
+        for tag in self.tags:
+            tag.scopes.append(self)
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self.alive = False
+        for tag in self.tags:
+            tag.scopes.remove(self)
 
 
 ALIAS = linear(
@@ -53,35 +80,19 @@ ALIAS = linear(
 ).prim  # fmt: skip
 
 
-def alias(x: Tensor, scope: Scope) -> Tensor:
+def alias(x: Any, scope: Scope) -> Any:
     """The same value with a fresh node at the bottom, to differentiate with respect to."""
-    tags = [t for t in running.get() if isinstance(t, BatchTag)]
-    return _alias(x, scope, tags)
-
-
-def _alias(x: Any, scope: Scope, tags: list[BatchTag]) -> Any:
-    """Alias under the running vmaps `tags`, the newest of which is last."""
-    tag = x.tag if isinstance(x, Box) else None
-    if tags and (tag is None or tag.level < tags[-1].level):
-        *older, top = tags
-        if tag is None and not older and (x.node is None or not scope.recording):
-            spread_array = np.broadcast_to(x.array, (top.size, *x.array.shape))
-            return batched(top, _alias_array(spread_array, None, scope))
-        return batched(top, _alias(spread(x, top.size), scope, older))
-    if tag is None:
+    if not isinstance(x, Box):
         return _alias_plain(x, scope)
     if isinstance(x, Batched):
-        return batched(tag, _alias(x.inner, scope, [t for t in tags if t is not tag]))
-    return tag.with_primal(x, lambda primal: _alias(primal, scope, tags))
+        return batched(x.tag, alias(x.inner, scope))
+    return x.tag.with_primal(x, lambda primal: alias(primal, scope))
 
 
 def _alias_plain(x: Tensor, scope: Scope) -> Tensor:
     array = x.array[...]
     array.flags.writeable = False  # the function must not change what its caller holds
-    return _alias_array(array, x.node if scope.recording else None, scope)
-
-
-def _alias_array(array: Any, parent: Node | None, scope: Scope) -> Tensor:
+    parent = x.node if scope.recording else None
     node = make_node(
         ALIAS, (Aval(array.shape, array.dtype),), None, {"scope": scope}, (parent,), caller(1)
     )
@@ -229,17 +240,81 @@ def zeros_of(x: Tensor) -> Tensor:
 def _pull_batched(
     tag: BatchTag, pairs: Any, inputs: Any, scope: Any, create_graph: bool
 ) -> list[Any]:
-    if not all(tag.holds(x) for x in inputs):
-        raise RuntimeError(
-            f"{tag.title}: the gradient with respect to a tensor that is not mapped over was asked "
-            "for inside the mapped function by autograd.grad or backward; use func.grad or "
-            "func.vjp there, which give every example a gradient of its own"
-        )
-    ys = [tag.inner(y) for y, _ in pairs]
-    cs = [unmapped_under(tag, c) for _, c in pairs]
+    mapped = [(y.inner, unmapped_under(tag, c)) for y, c in pairs if tag.holds(y)]
+    crossings = crossings_of(tag, scope, inputs) if mapped else []
+    copies = [copy for _, copy in crossings]
+    held = [i for i, x in enumerate(inputs) if tag.holds(x)]
+    shared = [i for i, x in enumerate(inputs) if not tag.holds(x)]
+    if shared and not (scope is not None and scope.crossings):
+        _refuse_bypass(tag, [y for y, _ in mapped], copies, [inputs[i] for i in shared])
+    targets = [inputs[i].inner for i in held] + copies
     with outside(tag):  # rules of the user may differentiate, and alias what they work on
-        found = pull(ys, cs, [x.inner for x in inputs], scope, create_graph)
-    return [None if g is None else mapped_over(tag, g) for g in found]
+        found = pull([y for y, _ in mapped], [c for _, c in mapped], targets, scope, create_graph)
+    grads = [None if g is None else mapped_over(tag, g) for g in found]
+    sums: list[Any] = [None] * len(inputs)
+    for i, g in zip(held, grads, strict=False):
+        sums[i] = g
+    rest = [(y, c) for y, c in pairs if not tag.holds(y)]
+    for (value, _), g in zip(crossings, grads[len(held) :], strict=True):
+        if g is not None:
+            position = _position(value, inputs)
+            if position is None:
+                rest.append((value, g))
+            else:
+                sums[position] = _plus(sums[position], g)
+    if rest and shared:
+        ys, cs = [y for y, _ in rest], [c for _, c in rest]
+        more = pull(ys, cs, [inputs[i] for i in shared], scope, create_graph)
+        for i, g in zip(shared, more, strict=True):
+            sums[i] = _plus(sums[i], g)
+    return sums
+
+
+def _plus(a: Any, b: Any) -> Any:
+    """The sum of two gradients, either of which may be None for zero."""
+    return b if a is None else a if b is None else a + b
+
+
+def _refuse_bypass(tag: BatchTag, ys: Any, copies: Any, inputs: Any) -> None:
+    """Raise if mapped values depend on an unmapped input otherwise than by a crossing."""
+    nodes = {bottom(x).node for x in inputs}
+    seen: set[Node | None] = {bottom(x).node for x in copies}
+    stack = [bottom(y).node for y in ys]
+    while stack:
+        node = stack.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        if node in nodes:
+            raise RuntimeError(
+                f"{tag.title}: the gradient with respect to a tensor that is not mapped over was "
+                "asked for inside the mapped function by autograd.grad or backward; use func.grad "
+                "or func.vjp there, which give every example a gradient of its own"
+            )
+        stack.extend(node.parents)
+
+
+def crossings_of(tag: BatchTag, scope: Scope | None, inputs: Sequence[Any]) -> list[Any]:
+    """Where unmapped values entered operations mapped by the tag, since the inputs were made."""
+    if scope is None or not scope.crossings:
+        scope = tag.scopes[0] if tag.scopes else None
+    if scope is None:
+        return []
+    oldest = min((n.seq for x in inputs if (n := bottom(x).node) is not None), default=0)
+    found = []
+    for by, value, copy in reversed(scope.crossings):
+        if bottom(copy).node.seq < oldest:  # type: ignore[union-attr]
+            break
+        if by is tag:
+            found.append((value, copy))
+    return found
+
+
+def _position(value: Any, inputs: Sequence[Any]) -> int | None:
+    """Which of the inputs a value is, as it is."""
+    if isinstance(value, Box):
+        return None
+    return next((i for i, x in enumerate(inputs) if x.node is value.node), None)
 
 
 def unmapped_under(tag: BatchTag, c: Any) -> Any:
@@ -286,9 +361,9 @@ class Pullback:
         self.inputs = [alias(x, self.scope) for x in xs]
         token = modes.enter(modes.changed(grad=True))
         try:
-            self.result = f(*self.inputs)
+            with self.scope:
+                self.result = f(*self.inputs)
         finally:
-            self.scope.alive = False
             modes.leave(token)
 
     def settled(self, y: Tensor) -> Tensor:
