@@ -10,7 +10,6 @@ Elementwise operations need none.  The rules below cover what follows from an op
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -122,9 +121,10 @@ def contracted(*args: Any, equation: str) -> Aval:
     return Aval(tuple(sizes[c] for c in out), joint_dtype(*args))
 
 
-def contracting(equation: str) -> Rule:
-    """The sum of products of this equation, in einsum's letters."""
-    return partial(contracted, equation=equation)
+def dotted(x: Any, y: Any) -> Aval:
+    """What `x.dot(y)` gives, for vectors and matrices."""
+    kept = y.shape[-1:] if len(y.shape) > 1 else ()
+    return Aval((*x.shape[:-1], *kept), joint_dtype(x, y))
 
 
 def matrix_product(x: Any, y: Any, **params: Any) -> Aval:

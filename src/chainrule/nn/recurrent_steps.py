@@ -67,7 +67,7 @@ def _jvp(xp: Any, t: Any, x: Any, y: Any, out: Any) -> tuple[Any, Any]:
 
 
 def _aval(x: Any, y: Any) -> tuple[Aval, Aval]:
-    made = broadcast(Aval((*x.shape[:-1], y.shape[-1]), x.dtype), y)
+    made = broadcast(Aval((*x.shape[:-1], x.shape[-1] // 4), x.dtype), y)
     return made, made
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.core.avals import joint_dtype, reduced, same, several
+from chainrule.core.avals import broadcast, reduced, same, several
 from chainrule.core.batching import along, folded, rank, shape_of
 from chainrule.core.batching import xp as recorded
 from chainrule.core.kinds import general
@@ -96,6 +96,11 @@ def _channel_affine(x: Any, w: Any, b: Any) -> Any:
     return out
 
 
+def _affine_aval(x: Any, y: Any, z: Any) -> Aval:
+    """The bias is added in place: it has no say."""
+    return broadcast(x, Aval((y.size, *(1,) * (x.ndim - 2)), y.dtype))
+
+
 def _affine_batch(prim: Any, size: int, args: Any, mapped: Any, params: Any) -> Any:
     x, w, b = args
     if mapped == [True, False, False]:
@@ -111,8 +116,7 @@ def _affine_batch(prim: Any, size: int, args: Any, mapped: Any, params: Any) -> 
 
 # x·w + b with a weight and a bias per channel of (N, C, ...).
 channel_affine = general(
-    "channel_affine", _channel_affine, batch=_affine_batch,
-    aval=lambda x, y, z: Aval(tuple(x.shape), joint_dtype(x, y)),
+    "channel_affine", _channel_affine, batch=_affine_batch, aval=_affine_aval,
     real=True, vjps=(
         lambda xp, g, x_aval, y: g * xp.along_channels(y, len(x_aval.shape)),
         lambda xp, g, x: xp.channel_sum(g * x),

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.core.avals import contracting, joint_dtype, matrix_product
+from chainrule.core.avals import dotted, joint_dtype, matrix_product
 from chainrule.core.batching import aligned, rank, shape_of, xp
 from chainrule.core.kinds import bilinear, general
 from chainrule.core.namespaces import raw
@@ -79,7 +79,7 @@ def with_letter(equation: str, mapped: Any) -> str:
 dot_prim = bilinear(
     "dot", lambda x, y: x.dot(y),
     lambda xp, g, y: xp.multiply(g, conj(xp, y)), lambda xp, g, x: xp.multiply(g, conj(xp, x)),
-    symbol="dot({}, {})", batch=pair("i,i->"), aval=contracting("i,i->"),
+    symbol="dot({}, {})", batch=pair("i,i->"), aval=dotted,
     samples=lambda: [
         Sample(uniform(3), uniform(3, seed=1)),
         Sample(uniform(3) + 1j * uniform(3, seed=2), uniform(3, seed=1) * (2 - 1j)),
@@ -88,13 +88,13 @@ dot_prim = bilinear(
 mv_prim = bilinear(
     "mv", lambda x, y: x.dot(y),
     lambda xp, g, y: _outer(xp, g, conj(xp, y)), lambda xp, g, x: xp.mv(adjoint(xp, x), g),
-    symbol="{} @ {}", batch=pair("ij,j->i"), aval=contracting("ij,j->i"),
+    symbol="{} @ {}", batch=pair("ij,j->i"), aval=dotted,
     samples=lambda: [Sample(uniform(2, 3), uniform(3, seed=1)), Sample(uniform(0, 2), uniform(2))],
 )  # fmt: skip
 mm_prim = bilinear(
     "mm", lambda x, y: x.dot(y),
     lambda xp, g, y: xp.mm(g, adjoint(xp, y)), lambda xp, g, x: xp.mm(adjoint(xp, x), g),
-    symbol="{} @ {}", batch=pair("ij,jk->ik"), aval=matrix_product,
+    symbol="{} @ {}", batch=pair("ij,jk->ik"), aval=dotted,
     samples=lambda: [
         Sample(uniform(2, 3), uniform(3, 4, seed=1)),
         Sample(uniform(2, 0), uniform(0, 3)),
