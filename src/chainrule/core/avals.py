@@ -71,6 +71,19 @@ def permuted(x: Any, axes: Sequence[int]) -> Aval:
     return Aval(tuple(x.shape[a] for a in axes), x.dtype)
 
 
+def joined(*args: Any, axis: int) -> Aval:
+    """The arguments one after another along an axis that they have."""
+    shape = list(shape_of(args[0]))
+    shape[axis] = sum([x.shape[axis] for x in args])
+    return Aval(tuple(shape), joint_dtype(*args))
+
+
+def stacked(*args: Any, axis: int) -> Aval:
+    """The arguments, all of one shape, along a new axis."""
+    shape = shape_of(args[0])
+    return Aval((*shape[:axis], len(args), *shape[axis:]), joint_dtype(*args))
+
+
 def shaped_by(name: str) -> Rule:
     """The first argument's dtype in the shape that the parameter of this name gives."""
 
