@@ -121,3 +121,35 @@ def several(*rules: Rule) -> Rule:
         return tuple([r(*args, **params) for r in rules])
 
     return rule
+
+
+def contracted(*args: Any, equation: str) -> Aval:
+    """The sum of products that `equation` says, in einsum's letters."""
+    inputs, out = equation.split("->")
+    sizes = {
+        c: d
+        for term, x in zip(inputs.split(","), args, strict=True)
+        for c, d in zip(term, x.shape, strict=True)
+    }
+    return Aval(tuple(sizes[c] for c in out), joint_dtype(*args))
+
+
+def dotted(x: Any, y: Any) -> Aval:
+    """What `x.dot(y)` gives, for vectors and matrices."""
+    kept = y.shape[-1:] if len(y.shape) > 1 else ()
+    return Aval((*x.shape[:-1], *kept), joint_dtype(x, y))
+
+
+def matrix_product(x: Any, y: Any, **params: Any) -> Aval:
+    """Matrices (..., n, k) times matrices (..., k, m), or X of A X = Y; batches broadcast."""
+    batch = np.broadcast_shapes(x.shape[:-2], y.shape[:-2])
+    return Aval((*batch, x.shape[-2], y.shape[-1]), joint_dtype(x, y))
+
+
+def spatial_by(name: str) -> Rule:
+    """The first argument with its spatial dimensions, as many as `kernel` has, by a parameter."""
+
+    def rule(x: Any, *rest: Any, kernel: Shape, **params: Any) -> Aval:
+        return Aval((*x.shape[: len(x.shape) - len(kernel)], *params[name]), x.dtype)
+
+    return rule

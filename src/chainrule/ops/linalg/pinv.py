@@ -7,8 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.core.avals import last_replaced, shape_of
 from chainrule.core.batching import leading, rank, spread, with_rank
+from chainrule.core.dtypes import NUMPY_INT64
 from chainrule.core.kinds import general
+from chainrule.core.node import Aval
 from chainrule.core.samples import Sample
 from chainrule.core.tensor import wrap
 from chainrule.ops.api import export
@@ -73,6 +76,7 @@ def _pinv_jvp(xp: Any, t: Any, x: Any, out: Any) -> Any:
 
 pinv_prim = general(
     "pinv", _pinv, vjps=(_pinv_vjp,), jvps=(_pinv_jvp,), grad_name="LinalgPinv", batch=leading,
+    aval=last_replaced(2, lambda m, n: (n, m)),
     samples=lambda: [
         Sample(general_matrix(3, 2), rtol=None, atol=None),
         Sample(general_matrix(2, 3, 2), rtol=1e-3, atol=None),
@@ -86,6 +90,10 @@ def _rank(x: Any, y: Any, rtol: float | None, atol: float | None, hermitian: boo
     return (s > (tolerance(x, s, rtol, atol) if y is None else y)).sum(-1)
 
 
+def _rank_aval(x: Any, y: Any, **params: Any) -> Aval:
+    return Aval(np.broadcast_shapes(x.shape[:-2], shape_of(y)[:-1]), NUMPY_INT64)
+
+
 def _rank_batch(prim: Any, size: int, args: Any, mapped: Any, params: Any) -> Any:
     x, y = args
     if not mapped[0]:
@@ -95,7 +103,7 @@ def _rank_batch(prim: Any, size: int, args: Any, mapped: Any, params: Any) -> An
 
 # How many singular values of x exceed y (..., 1), or, if y is None, the usual tolerance.
 rank_prim = general(
-    "matrix_rank", _rank, batch=_rank_batch,
+    "matrix_rank", _rank, batch=_rank_batch, aval=_rank_aval,
     samples=lambda: [
         Sample(general_matrix(3, 2), None, rtol=None, atol=None, hermitian=False),
         Sample(general_matrix(2, 2, 3), np.array([[0.5], [1.2], [4.0]]), rtol=None, atol=None,
