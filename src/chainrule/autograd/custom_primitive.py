@@ -112,58 +112,7 @@ class Rules:
 
     def mapped(self, vmap: BatchTag, flags: Sequence[bool]) -> Rules:
         """The function of a batch, for tensors that have the mapped axis in front, or not."""
-        size = vmap.size
-
-        def batch() -> Any:
-            return entered(vmap.again())
-
-        def key() -> Any:
-            inner = self.key()
-            return None if inner is None else (inner, size, vmap.randomness, tuple(flags))
-
-        def boxes(tag: BatchTag, xs: Leaves) -> list[Any]:
-            return [batched(tag, x) if m else x for x, m in zip(xs, flags, strict=True)]
-
-        def inside(tag: BatchTag, ys: Leaves) -> list[Any]:
-            return [tag.inner(y) if isinstance(y, Tensor) else y for y in ys]
-
-        def value(xs: Leaves) -> list[Any]:
-            if self.vmap == "leading":
-                return self.value(aligned(xs, flags))
-            if self.vmap == "loop":
-                rows = [
-                    self.value([x[i] if m else x for x, m in zip(xs, flags, strict=True)])
-                    for i in range(size)
-                ]
-                return [recorded.stack(*ys, axis=0) for ys in zip(*rows, strict=True)]
-            with batch() as tag:
-                return inside(tag, self.value(boxes(tag, xs)))
-
-        def jvp(xs: Leaves, ts: Leaves) -> tuple[list[Any], list[Any]]:
-            assert self.jvp is not None
-            with batch() as tag:
-                outs, tangents = self.jvp(boxes(tag, xs), boxes(tag, ts))
-                return inside(tag, outs), inside(tag, tangents)
-
-        def fwd(xs: Leaves) -> tuple[list[Any], Any]:
-            assert self.fwd is not None
-            with batch() as tag:
-                outs, residuals = self.fwd(boxes(tag, xs))
-                leaves, spec = tree.flatten(residuals)
-                shapes = [tuple(x.array.shape) for x in boxes(tag, xs)]
-                return inside(tag, outs), (shapes, spec.unflatten(inside(tag, leaves)))
-
-        def bwd(residuals: Any, gs: Leaves) -> list[Any]:
-            assert self.bwd is not None
-            shapes, kept = residuals
-            with batch() as tag:
-                kept = tree.map(lambda r: batched(tag, r) if isinstance(r, Tensor) else r, kept)
-                grads = self.bwd(kept, [batched(tag, g) for g in gs])
-                return [
-                    reduced(tag, g, shape, m)
-                    for g, shape, m in zip(grads, shapes, flags, strict=True)
-                ]
-
+        batch = Batch(self, vmap, flags)
         return Rules(
             self.name,
             batch.value,
@@ -179,19 +128,19 @@ class Rules:
 class Batch:
     """The functions of the batched form of rules, which run those of one example on boxes."""
 
-    def __init__(self, rules: Rules, size: int, randomness: str, flags: Sequence[bool]) -> None:
+    def __init__(self, rules: Rules, vmap: BatchTag, flags: Sequence[bool]) -> None:
         self.rules: Any = rules
-        self.size = size
-        self.randomness = randomness
+        self.vmap = vmap
+        self.size = vmap.size
         self.flags = flags
 
     def key(self) -> Any:
         """What equal calls have in common, as in `Rules`."""
         inner = self.rules.key()
-        return None if inner is None else (inner, self.size, self.randomness, tuple(self.flags))
+        return None if inner is None else (inner, self.size, self.vmap.randomness, tuple(self.flags))
 
     def _entered(self) -> Any:
-        return entered(BatchTag("vmap", self.size, self.randomness))
+        return entered(self.vmap.again())
 
     def _boxes(self, tag: BatchTag, xs: Leaves) -> list[Any]:
         return [batched(tag, x) if m else x for x, m in zip(xs, self.flags, strict=True)]

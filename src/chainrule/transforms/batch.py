@@ -19,6 +19,7 @@ from chainrule.core.batching import moved, spread
 from chainrule.core.boxes import Box, Tag, bottom, note_view
 from chainrule.core.calls import operands
 from chainrule.core.kinds import linear
+from chainrule.core.node import Aval
 from chainrule.core.primitive import Primitive
 from chainrule.core.samples import Sample, uniform
 from chainrule.core.tensor import Tensor, new
@@ -134,6 +135,7 @@ def _repeat_batch(prim: Any, size: int, args: Any, mapped: Any, params: Any) -> 
 repeat = linear(
     "repeat_example", _repeat,
     lambda xp, g: xp.sum(g, axis=(0,), keepdims=False),
+    aval=lambda x, size: Aval((size, *x.shape), x.dtype),
     batch=_repeat_batch, samples=lambda: [Sample(uniform(2, 3), size=4), Sample(uniform(), size=2)],
 )  # fmt: skip
 

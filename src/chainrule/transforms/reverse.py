@@ -28,6 +28,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.core import engine, modes
+from chainrule.core.avals import same
 from chainrule.core.batching import leading, moved
 from chainrule.core.boxes import Box, Tag, bottom, escaped, newest, next_level, outside, running
 from chainrule.core.dtypes import is_inexact
@@ -77,7 +78,7 @@ class Scope:
 
 
 ALIAS = linear(
-    "alias", lambda x, scope: x, lambda g: g, batch=leading,
+    "alias", lambda x, scope: x, lambda g: g, aval=same, batch=leading,
     samples=lambda: [Sample(uniform(2, 3), scope=Scope())],
 ).prim  # fmt: skip
 
