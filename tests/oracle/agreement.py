@@ -40,6 +40,7 @@ DIFFERENCES: dict[str, tuple[tuple[str, ...], str]] = {
 # What must be refused under vmap: words of the error, and why.
 REFUSED: dict[str, tuple[str, str]] = {
     "as_strided": ("not contiguous", "strides are those of memory; mapped last, it has others"),
+    "as_strided_copy": ("not contiguous", "as as_strided"),
     "as_strided/partial_views": ("not contiguous", "as as_strided"),
     "masked_select": ("dynamic shape", "a mapped mask selects another number of entries each"),
     "repeat_interleave": ("dynamic shape", "mapped counts give results of other lengths each"),

@@ -243,8 +243,7 @@ def jacobian(sample, case):
 def complex_sample(sample, case):
     """The sample and its record with complex numbers in place of real ones, consistent by itself.
 
-    None if the operation takes no complex numbers, or rounds them to fewer digits.  The derivative along the tangents comes from
-    differences, the gradients from it by ⟨g, J t⟩ = ⟨Jᴴ g, t⟩, real parts.
+    None if the operation takes no complex numbers, or rounds them to fewer digits.
     """
     rng = np.random.default_rng(0)
 
@@ -269,14 +268,18 @@ def complex_sample(sample, case):
 
 
 def complex_numbers(sample, case):
-    """All modes on complex numbers, against differences, each other, and loops."""
+    """All modes on complex numbers, against differences, each other, and loops.
+
+    The derivative along the tangents is compared with differences, the gradients with it by
+    ⟨g, J t⟩ = ⟨Jᴴ g, t⟩, real parts.
+    """
     found = complex_sample(sample, case)
     if found is None:
         return
     made, case = found
     xs = tuple(made.xs)
     ts, cs = (tuple(map(cr.tensor, case[k])) for k in ("tangents", "cotangents"))
-    ys, along = func.jvp(made, xs, ts)
+    along = func.jvp(made, xs, ts)[1]
     up, down = (made(*[x + h * t for x, t in zip(xs, ts, strict=True)]) for h in (STEP, -STEP))
     slopes = [(a.numpy() - b.numpy()) / (2 * STEP) for a, b in zip(up, down, strict=True)]
     require("jvp against differences", along, slopes, 1e-4)
