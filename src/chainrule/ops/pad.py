@@ -49,7 +49,7 @@ def _fold(g: Any, pad_width: Widths, mode: str) -> Any:
 
 def _widened(x: Any, pad_width: Widths, sign: int = 1) -> Aval:
     pairs = zip(x.shape, pad_width, strict=True)
-    return Aval(tuple([n + sign * (b + a) for n, (b, a) in pairs]), x.dtype)
+    return Aval(tuple([max(n + sign * (b + a), 0) for n, (b, a) in pairs]), x.dtype)
 
 
 def _pad_vjp(xp: Any, g: Any, x_aval: Any, pad_width: Widths, mode: str = "constant") -> Any:
