@@ -177,3 +177,8 @@ def test_the_results_of_user_code_are_known_by_running_it():
 
     with pytest.raises(RuntimeError, match="Double: the shapes of its results"):
         Double.prim.aval(aval(2))
+
+
+def test_a_dtype_of_any_kind_becomes_that_of_numpy():
+    for dtype in (chainrule.float64, np.dtype(np.float64), np.float64):
+        assert type(REGISTRY["astype"].aval(aval(2), dtype=dtype).dtype) is type(F64)
