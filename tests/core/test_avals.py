@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-import chainrule  # noqa: F401 - declares the primitives
+import chainrule
 from chainrule.core import avals
 from chainrule.core.node import Aval
 from chainrule.core.primitive import REGISTRY
@@ -118,3 +118,67 @@ def test_writes_in_place():
     assert seen(REGISTRY["write_view"].aval(aval(2, 3), aval(3), view=view)) == ((2, 3), F32)
     found = REGISTRY["overwrite"].aval(aval(2, 3), aval(dtype=np.float64), title="CopyBackward0")
     assert seen(found) == ((2, 3), F32)
+
+
+def test_products():
+    x, y = aval(2, 1, 3, 4), aval(5, 4, 6, dtype=np.float64)
+    assert seen(avals.matrix_product(x, y)) == ((2, 5, 3, 6), F64)
+    assert seen(avals.dotted(aval(3), aval(3))) == ((), F32)
+    assert seen(avals.dotted(aval(2, 3), aval(3))) == ((2,), F32)
+    assert seen(avals.dotted(aval(2, 3), aval(3, 4))) == ((2, 4), F32)
+    made = avals.contracted(aval(7, 2, 3), aval(3, 7), equation="bij,jb->ib")
+    assert seen(made) == ((2, 7), F32)
+    for bias in (None, aval(4), aval(2, 4)):
+        assert seen(REGISTRY["linear"].aval(aval(2, 3), aval(4, 3), bias)) == ((2, 4), F32)
+
+
+@pytest.mark.parametrize("mode", ["reduced", "complete"])
+@pytest.mark.parametrize("shape", [(3, 2), (2, 3), (4, 3, 2), (0, 3), (3, 0), (0, 2, 2)])
+@pytest.mark.parametrize("dtype", [np.float32, np.complex64])
+def test_factors(mode, shape, dtype):
+    x = np.random.default_rng(0).standard_normal(shape).astype(dtype)
+    for name, params in [
+        ("qr", {"mode": mode}),
+        ("svd", {"full_matrices": mode == "complete"}),
+        ("lu", {"pivot": True}),
+        ("svdvals", {}),
+        ("pinv", {"rtol": None, "atol": None}),
+    ]:
+        prim = REGISTRY[name]
+        made, predicted = prim.eval(x, **params), prim.aval(Aval(shape, x.dtype), **params)
+        if not isinstance(made, tuple):
+            made, predicted = (made,), (predicted,)
+        assert [seen(p) for p in predicted] == [(m.shape, m.dtype) for m in made]
+
+
+def test_convolution_of_half_precision_with_strides_and_groups():
+    params = {"stride": (2,), "padding": ((1, 2),), "dilation": (2,), "groups": 2}
+    x, w = aval(3, 4, 9, dtype=np.float16), aval(6, 2, 3, dtype=np.float16)
+    made = REGISTRY["convolution"].aval(x, w, None, **params)
+    assert seen(made) == ((3, 6, 4), np.dtype(np.float16))
+    back = REGISTRY["conv_transpose"].aval(made, w, size=(9,), **params)
+    assert seen(back) == seen(x)
+    assert seen(REGISTRY["conv_weight"].aval(x, made, kernel=(3,), **params)) == seen(w)
+
+
+def test_places_in_large_windows_are_wider():
+    params = {"stride": (1,), "padding": ((0, 0),), "dilation": (1,), "count": (4,)}
+    for kernel, dtype in [((256,), np.uint8), ((257,), np.int32)]:
+        best, place = REGISTRY["max_pool"].aval(aval(2, 260), kernel=kernel, **params)
+        assert seen(best) == ((2, 4), F32)
+        assert seen(place) == ((2, 4), np.dtype(dtype))
+
+
+def test_the_results_of_user_code_are_known_by_running_it():
+    class Double(chainrule.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return 2 * x
+
+    with pytest.raises(RuntimeError, match="Double: the shapes of its results"):
+        Double.prim.aval(aval(2))
+
+
+def test_a_dtype_of_any_kind_becomes_that_of_numpy():
+    for dtype in (chainrule.float64, np.dtype(np.float64), np.float64):
+        assert type(REGISTRY["astype"].aval(aval(2), dtype=dtype).dtype) is type(F64)

@@ -16,6 +16,8 @@ from chainrule.core.samples import Sample
 from chainrule.core.tensor import Tensor, set_requires_grad, wrap
 from chainrule.transforms.batch import BatchTag, batched
 
+from . import shapes
+
 STEP = 1e-6
 
 
@@ -189,12 +191,7 @@ def check_aval(prim, sample, rng=None):
 
 def check_float32(prim, sample, rng):
     """float32 in, float32 out and back; complex64 likewise."""
-    single = {np.dtype(np.float64): np.float32, np.dtype(np.complex128): np.complex64}
-    args = [
-        a.astype(single[a.dtype]) if is_variable(a) and a.dtype in single else a
-        for a in sample.args
-    ]
-    small = Sample(*args, **sample.params)
+    small = shapes.in_single_precision(sample)
     leaves, outs = record_call(prim, small, differentiable_args(prim, small))
     for o in outs:
         assert o.array.dtype in (np.float32, np.complex64), o.array.dtype
