@@ -9,6 +9,7 @@ STAMP := $(VENV)/.installed
 demo: $(STAMP)
 	$(BIN)/python examples/digits.py
 	$(BIN)/python examples/double_well.py
+	$(BIN)/python examples/pendulum.py
 
 test: $(STAMP)
 	$(BIN)/python -m pytest -m "not slow"
@@ -18,6 +19,7 @@ test-all: $(STAMP)
 
 bench: $(VENV)/.bench
 	$(BIN)/python benchmarks/eager.py
+	$(BIN)/python benchmarks/transforms.py
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -794,6 +794,8 @@ def test_python_control_flow_just_works(start: float) -> None:
 
 
 def test_a_course_s_training_loop_runs_with_every_optimizer_and_a_schedule() -> None:
+    """In double precision: a line search branches on differences of losses, and in single precision
+    those near the minimum are rounding, which differs from one BLAS to the next."""
     from tests.tutorials.compare import Course, agree
 
     for name, options in {
@@ -810,10 +812,10 @@ def test_a_course_s_training_loop_runs_with_every_optimizer_and_a_schedule() -> 
                     nn.Conv2d(1, 2, 3, padding=1, bias=False), nn.BatchNorm2d(2), nn.ReLU(),
                     nn.MaxPool2d(2), nn.Flatten(), nn.Linear(8, 6), nn.Tanh(), nn.Linear(6, 3),
                 )
-            )  # fmt: skip
+            ).double()  # fmt: skip
             optimizer = getattr(c.optim, name)(model.parameters(), **options)
             scheduler = c.optim.lr_scheduler.ExponentialLR(optimizer, gamma=0.9)
-            x, y = c.normal(9, 1, 4, 4), torch.arange(9) % 3
+            x, y = c.normal(9, 1, 4, 4).double(), torch.arange(9) % 3
             losses = []
             for _ in range(4):
 
@@ -828,4 +830,4 @@ def test_a_course_s_training_loop_runs_with_every_optimizer_and_a_schedule() -> 
             assert losses[-1] < losses[0]
             return losses if name == "LBFGS" else (losses, list(model.state_dict().values()))
 
-        agree(program, rtol=5e-4, atol=1e-5)
+        agree(program, rtol=1e-7, atol=1e-10)

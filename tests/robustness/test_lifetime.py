@@ -156,11 +156,11 @@ def test_reference_counting_frees_everything(loop):
     assert not found, sorted({type(x).__name__ for x in found})
 
 
-def test_a_million_nodes_are_freed_without_recursion():
+def test_a_long_tape_is_freed_without_recursion():
     limit = sys.getrecursionlimit()
     x = leaf(1.0)
     y = x
-    for _ in range(1_000_000):
+    for _ in range(200_000):
         y = y + 1.0
     try:
         sys.setrecursionlimit(200)

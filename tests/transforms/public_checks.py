@@ -9,7 +9,16 @@ import chainrule as cr
 from chainrule import func
 
 SIZE = 3
-STEP = 1e-6
+
+
+def real(*shape, seed=0, low=-2.0, high=2.0):
+    """Random entries without ties."""
+    return np.random.default_rng(seed).uniform(low, high, shape)
+
+
+def integers(*shape, high, seed=0, low=0):
+    """Random classes or indices."""
+    return np.random.default_rng(seed).integers(low, high, shape)
 
 
 def outputs(result):
@@ -18,19 +27,42 @@ def outputs(result):
     return [y for y in found if isinstance(y, cr.Tensor)]
 
 
-def examples(args, position):
-    """A batch of values near an argument; integers and masks are rolled instead."""
-    a = np.asarray(args[position])
-    rng = np.random.default_rng(position)
-    if a.dtype.kind in "fc":
-        move = rng.standard_normal((SIZE, *a.shape))
-        if a.dtype.kind == "c":
-            move = move + 1j * rng.standard_normal((SIZE, *a.shape))
-        return (a + 0.05 * move).astype(a.dtype)
-    return np.stack([np.roll(a, i) for i in range(SIZE)])
+def flat(f):
+    """`f` with its tensors as a tuple."""
+    return lambda *xs: tuple(outputs(f(*xs)))
+
+
+def is_variable(a):
+    """Whether an argument has derivatives."""
+    if isinstance(a, cr.Tensor):
+        return a.is_floating_point() or a.is_complex()
+    return np.asarray(a).dtype.kind in "fc"
+
+
+def normals(rng, shape, dtype):
+    made = rng.standard_normal(shape)
+    if np.dtype(dtype).kind == "c":
+        made = made + 1j * rng.standard_normal(shape)
+    return made.astype(dtype)
+
+
+def examples(a, seed):
+    """A batch of values near an argument, in its domain; integers and masks are rolled instead."""
+    a = np.asarray(a)
+    if not is_variable(a):
+        return np.stack([np.roll(a, b) for b in range(SIZE)])
+    rng = np.random.default_rng(seed)
+    return np.stack(
+        [a * (1 + 0.01 * b) + 0.003 * b * rng.random(a.shape) for b in range(SIZE)]
+    ).astype(a.dtype)
+
+
+def batches(args):
+    return [examples(a, i) for i, a in enumerate(args)]
 
 
 def close(got, want, rtol=1e-9, atol=1e-9):
+    """Equal dtypes, shapes and numbers."""
     got, want = outputs(got), outputs(want)
     assert len(got) == len(want)
     for a, b in zip(got, want, strict=True):
@@ -40,6 +72,7 @@ def close(got, want, rtol=1e-9, atol=1e-9):
 
 
 def looped(f, args, mapped):
+    """What a loop over the examples gives."""
     rows = [
         outputs(f(*[a[i] if m else a for a, m in zip(args, mapped, strict=True)]))
         for i in range(SIZE)
@@ -47,168 +80,219 @@ def looped(f, args, mapped):
     return [cr.stack(list(column)) for column in zip(*rows, strict=True)]
 
 
-def check_vmap(f, args):
-    """One run over a batch is a loop, whichever arguments are mapped."""
-    n = len(args)
-    for mapped in itertools.product([False, True], repeat=n):
-        if sum(mapped) not in (1, n):
-            continue
-        xs = [
-            cr.tensor(examples(args, i) if m else a)
-            for i, (a, m) in enumerate(zip(args, mapped, strict=True))
-        ]
-        dims = tuple(0 if m else None for m in mapped)
-        close(func.vmap(lambda *xs: tuple(outputs(f(*xs))), dims)(*xs), looped(f, xs, mapped))
-
-
-def check_empty_batch(f, args):
-    """A batch without examples gives results of the right shapes."""
-    empty = [np.empty((0, *np.shape(a)), np.asarray(a).dtype) for a in args]
-    got = func.vmap(lambda *xs: tuple(outputs(f(*xs))))(*map(cr.tensor, empty))
-    want = outputs(f(*map(cr.tensor, args)))
-    assert [y.shape for y in got] == [(0, *y.shape) for y in want]
-
-
-def check_no_examples(f, args):
-    """A batch without examples gives results of the right shapes."""
-    first, *rest = [cr.tensor(a) for a in args]
-    empty = cr.zeros(0, *first.shape, dtype=first.dtype)
-    got = func.vmap(lambda x: tuple(outputs(f(x, *rest))))(empty)
-    for y, one in zip(got, outputs(f(first, *rest)), strict=True):
-        assert y.dtype == one.dtype
-        assert tuple(y.shape) == (0, *one.shape)
-
-
 def variables(args):
-    return [i for i, a in enumerate(args) if np.asarray(a).dtype.kind in "fc"]
+    return [i for i, a in enumerate(args) if is_variable(a)]
 
 
-def filled(args, positions, xs):
-    full = [cr.tensor(a) for a in args]
-    for i, x in zip(positions, xs, strict=True):
+def filled(args, xs):
+    """The arguments, with `xs` in the places of those that have derivatives."""
+    full = [a if isinstance(a, cr.Tensor) else cr.tensor(a) for a in args]
+    for i, x in zip(variables(args), xs, strict=True):
         full[i] = x
     return full
 
 
-def differentiable(f, args):
-    """`f` as a function of its floating-point arguments, with its floating-point results."""
-    positions = variables(args)
+def of_variables(f, args):
+    """`f` as a function of its arguments with derivatives, with its results that have them."""
 
     def g(*xs):
-        ys = outputs(f(*filled(args, positions, xs)))
+        ys = outputs(f(*filled(args, xs)))
         return tuple(y for y in ys if y.is_floating_point() or y.is_complex())
 
-    return g, [cr.tensor(args[i]) for i in positions]
+    return g
+
+
+def points(args):
+    """The arguments with derivatives."""
+    return [cr.tensor(args[i]) for i in variables(args)]
+
+
+def points_nearby(args):
+    """Examples near each of the arguments with derivatives."""
+    return [cr.tensor(examples(args[i], i)) for i in variables(args)]
+
+
+def scalar(g):
+    """A real function without dimensions, of which every result of `g` is a part."""
+
+    def total(*xs):
+        return sum(((y.abs() ** 2) if y.is_complex() else y * y).sum() for y in g(*xs))
+
+    return total
 
 
 def tangents(xs):
+    """A random direction for tensors or boxes."""
     rng = np.random.default_rng(7)
-    made = []
-    for x in xs:
-        t = rng.standard_normal(x.shape)
-        if x.is_complex():
-            t = t + 1j * rng.standard_normal(x.shape)
-        made.append(cr.tensor(t).to(x.dtype))
-    return made
+    return [cr.tensor(normals(rng, tuple(x.shape), x.array.dtype)) for x in xs]
 
 
-def check_jvp(f, args, rtol=1e-5, atol=1e-6):
-    """Forward mode is a difference quotient."""
-    g, xs = differentiable(f, args)
+def all_of(xs):
+    return tuple(range(len(xs)))
+
+
+def check_vmap(f, args):
+    """One run over a batch is a loop, whether one argument is mapped or all are."""
+    n = len(args)
+    for mapped in itertools.product([False, True], repeat=n):
+        if sum(mapped) not in (1, n):
+            continue
+        xs = [cr.tensor(b if m else a) for a, b, m in zip(args, batches(args), mapped, strict=True)]
+        dims = tuple(0 if m else None for m in mapped)
+        close(func.vmap(flat(f), dims)(*xs), looped(f, xs, mapped), rtol=1e-11, atol=1e-12)
+
+
+def check_empty(f, args):
+    """A batch without examples gives results of the right shapes and dtypes."""
+    want = outputs(f(*map(cr.tensor, args)))
+    empty = [cr.tensor(np.empty((0, *np.shape(a)), np.asarray(a).dtype)) for a in args]
+    for dims in {(0,) * len(args), (0,) + (None,) * (len(args) - 1)}:
+        xs = [x if d == 0 else cr.tensor(a) for x, a, d in zip(empty, args, dims, strict=True)]
+        for got, one in zip(func.vmap(flat(f), dims)(*xs), want, strict=True):
+            assert got.dtype == one.dtype
+            assert tuple(got.shape) == (0, *one.shape)
+
+
+def check_jvp(f, args, tol=1e-6):
+    """Forward mode is a difference quotient (of fourth order)."""
+    g, xs = of_variables(f, args), points(args)
     ts = tangents(xs)
-    out, t = func.jvp(g, tuple(xs), tuple(ts))
+    out, found = func.jvp(g, tuple(xs), tuple(ts))
     close(out, g(*xs), rtol=1e-12, atol=1e-12)
-    up = g(*[x + STEP * t for x, t in zip(xs, ts, strict=True)])
-    down = g(*[x - STEP * t for x, t in zip(xs, ts, strict=True)])
-    for got, a, b in zip(t, up, down, strict=True):
-        want = (a.numpy() - b.numpy()) / (2 * STEP)
-        np.testing.assert_allclose(got.numpy(), want, rtol=rtol, atol=atol)
+
+    def central(h):
+        up, down = (g(*[x + s * h * t for x, t in zip(xs, ts, strict=True)]) for s in (1, -1))
+        return [(a.numpy() - b.numpy()) / (2 * h) for a, b in zip(up, down, strict=True)]
+
+    for got, one, half in zip(found, central(1e-4), central(5e-5), strict=True):
+        want = (4 * half - one) / 3
+        scale = max(1.0, np.max(np.abs(want), initial=0.0))
+        np.testing.assert_allclose(got.numpy(), want, rtol=tol, atol=tol * scale)
 
 
 def check_jacobians(f, args):
-    """One sweep with many cotangents is one run with many tangents."""
-    g, xs = differentiable(f, args)
+    """One sweep with many cotangents is one run with many tangents, also for every example."""
+    g, xs = of_variables(f, args), points(args)
     if any(x.is_complex() for x in [*xs, *g(*xs)]):
         return
-    argnums = tuple(range(len(xs)))
-    rev, fwd = func.jacrev(g, argnums)(*xs), func.jacfwd(g, argnums)(*xs)
-    for a, b in zip(rev, fwd, strict=True):
+    rev, fwd = func.jacrev(g, all_of(xs)), func.jacfwd(g, all_of(xs))
+    for a, b in zip(rev(*xs), fwd(*xs), strict=True):
         close(a, b)
+    near = points_nearby(args)
+    for jac in (rev, fwd):
+        rows = lambda *xs, jac=jac: [y for row in jac(*xs) for y in row]
+        close(func.vmap(rows)(*near), looped(rows, near, (True,) * len(near)))
 
 
-def check_nested(f, args):
+def check_gradients(f, args):
     """Gradients and forward derivatives of every example are those of a loop."""
-    g, xs = differentiable(f, args)
-    batch = [cr.tensor(examples(args, i)) for i in variables(args)]
-
-    def scalar(*xs):
-        total = 0.0
-        for y in g(*xs):
-            total = total + ((y.abs() ** 2) if y.is_complex() else y * y).sum()
-        return total
-
-    argnums = tuple(range(len(xs)))
-    grads = func.grad(scalar, argnums)
+    g, xs = of_variables(f, args), points(args)
+    near = points_nearby(args)
+    gradient = func.grad(scalar(g), all_of(xs))
     one = (True,) * len(xs)
-    close(func.vmap(grads)(*batch), looped(grads, batch, one), rtol=1e-7, atol=1e-7)
+    close(func.vmap(gradient)(*near), looped(gradient, near, one))
     if len(xs) > 1:  # all but the first shared, as weights are
         dims = (0,) + (None,) * (len(xs) - 1)
-        shared = [batch[0], *xs[1:]]
+        shared = [near[0], *xs[1:]]
         mapped = (True,) + (False,) * (len(xs) - 1)
-        close(func.vmap(grads, dims)(*shared), looped(grads, shared, mapped), rtol=1e-7, atol=1e-7)
+        close(func.vmap(gradient, dims)(*shared), looped(gradient, shared, mapped))
 
     def forward(*xs):
         return func.jvp(g, xs, tuple(tangents(xs)))[1]
 
-    close(func.vmap(forward)(*batch), looped(forward, batch, one), rtol=1e-7, atol=1e-7)
+    close(func.vmap(forward)(*near), looped(forward, near, one))
+
+
+def check_mapped_choices(f, args):
+    """Gradients and forward derivatives of every example where integers are mapped, too."""
+    if all(map(is_variable, args)):
+        return
+    batch = [cr.tensor(b) for b in batches(args)]
+
+    def at(full):
+        """The scalar function for these integers, and where to differentiate it."""
+        return scalar(of_variables(f, full)), tuple(full[i] for i in variables(args))
+
+    def gradient(*full):
+        total, xs = at(full)
+        return func.grad(total, all_of(xs))(*xs)
+
+    def forward(*full):
+        total, xs = at(full)
+        return func.jvp(total, xs, tuple(tangents(xs)))[1]
+
+    for derivative in (gradient, forward):
+        close(func.vmap(derivative)(*batch), looped(derivative, batch, (True,) * len(batch)))
+
+
+def check_nested(f, args):
+    """A batch of batches is a loop of loops."""
+    grids = [
+        cr.tensor(np.stack([examples(x, 5 + i) for x in batch]))
+        for i, batch in enumerate(batches(args))
+    ]
+    every = (True,) * len(args)
+    rows = lambda *xs: looped(f, xs, every)
+    close(func.vmap(func.vmap(flat(f)))(*grids), looped(rows, grids, every), 1e-11, 1e-12)
 
 
 def check_second_order(f, args):
     """The Hessian is the same whichever modes it is made of, and per example that of a loop."""
-    g, (x, *rest) = differentiable(f, args)
-    if x.is_complex():
+    g, xs = of_variables(f, args), points(args)
+    if any(x.is_complex() for x in xs):
         return
-
-    def scalar(x):
-        total = 0.0
-        for y in g(x, *rest):
-            total = total + ((y.abs() ** 2) if y.is_complex() else y * y).sum()
-        return total
-
-    hessian = func.hessian(scalar)
-    want = func.jacrev(func.jacrev(scalar))(x)
-    close(hessian(x), want, rtol=1e-6, atol=1e-6)
-    close(func.jacfwd(func.jacfwd(scalar))(x), want, rtol=1e-6, atol=1e-6)
-    batch = cr.tensor(examples(args, variables(args)[0]))
-    close(func.vmap(hessian)(batch), looped(hessian, [batch], (True,)), rtol=1e-6, atol=1e-6)
+    total, argnums = scalar(g), all_of(xs)
+    want = func.hessian(total, argnums)(*xs)
+    for outer, inner in itertools.product([func.jacfwd, func.jacrev], repeat=2):
+        for a, b in zip(outer(inner(total, argnums), argnums)(*xs), want, strict=True):
+            close(a, b, 1e-8, 1e-8)
+    rest = xs[1:]
+    hessian = func.hessian(lambda x: total(x, *rest))
+    batch = [cr.tensor(examples(args[variables(args)[0]], 0))]
+    close(func.vmap(hessian)(*batch), looped(hessian, batch, (True,)), 1e-8, 1e-8)
 
 
 def check_taylor(f, args):
     """A Taylor series of third order has the coefficients that nested forward modes have."""
-    g, xs = differentiable(f, args)
+    g, xs = of_variables(f, args), points(args)
     ts = tangents(xs)
-    one = cr.ones((), dtype=cr.float64)
 
-    def line(s):
-        return g(*[x + s * t for x, t in zip(xs, ts, strict=True)])
+    def derivative(h):
+        return lambda s: func.jvp(h, (s,), (s * 0 + 1,))[1]
 
-    derivative = line
+    along = lambda s: g(*[x + s * t for x, t in zip(xs, ts, strict=True)])
+    zero = cr.zeros((), dtype=cr.float64)
     for k, coefficient in enumerate(func.taylor(lambda xs: g(*xs), tuple(xs), tuple(ts), 3)):
-        want = [y * (1 / math.factorial(k)) for y in derivative(0 * one)]
-        close(coefficient, want, rtol=1e-6, atol=1e-6)
-        derivative = forward_of(derivative, one)
+        close(coefficient, [y * (1 / math.factorial(k)) for y in along(zero)], 1e-8, 1e-8)
+        along = derivative(along)
 
 
-def forward_of(f, one):
-    return lambda s: func.jvp(f, (s,), (one,))[1]
+def check_inside(f, args):
+    """Reverse and forward mode of a batch are those of the examples."""
+    batch = [cr.tensor(b) for b in batches(args)]
+    total = scalar(of_variables(func.vmap(flat(f)), batch))
+    xs = tuple(batch[i] for i in variables(args))
+    found = func.grad(total, all_of(xs))(*xs)
+
+    def gradient(*full):
+        ys = [full[i] for i in variables(args)]
+        return func.grad(scalar(of_variables(f, full)), all_of(ys))(*ys)
+
+    close(found, looped(gradient, batch, (True,) * len(batch)))
+    ts = tangents(xs)
+    along = func.jvp(total, xs, tuple(ts))[1]
+    inner = sum((y.conj() * t).real.sum() if y.is_complex() else (y * t).sum()
+                for y, t in zip(found, ts, strict=True))  # fmt: skip
+    close(along, inner)
+
+
+CHECKS = [
+    check_vmap, check_empty, check_jvp, check_jacobians, check_gradients, check_mapped_choices,
+    check_nested, check_second_order, check_taylor, check_inside,
+]  # fmt: skip
 
 
 def check(f, *args):
     """All of the above."""
-    check_vmap(f, args)
-    check_no_examples(f, args)
-    check_jvp(f, args)
-    check_jacobians(f, args)
-    check_nested(f, args)
-    check_second_order(f, args)
-    check_taylor(f, args)
+    for one in CHECKS:
+        one(f, args)

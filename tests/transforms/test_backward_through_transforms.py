@@ -7,7 +7,7 @@ import chainrule as cr
 from chainrule.func import grad, hessian, jacfwd, jacrev, jvp, linearize, taylor, vjp, vmap
 
 from . import programs as p
-from .programs import CR, POINT, PROGRAMS, every_program, near, scalar
+from .programs import CR, POINT, PROGRAMS, Cube, every_program, near, scalar
 
 MODES = {
     m.__name__: m for m in (p.grad, p.vjp, p.jvp, p.linearize, p.vmap, p.jacfwd, p.jacrev, p.taylor)
@@ -166,29 +166,6 @@ def test_backward_on_a_value_of_a_transform_is_refused():
         jvp(f, (x,), (x,))
     with pytest.raises(RuntimeError, match="inside a function given to vmap"):
         vmap(f)(x[None])
-
-
-class Cube(cr.autograd.Function):
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(x):
-        return x**3
-
-    @staticmethod
-    def setup_context(ctx, inputs, output):
-        ctx.save_for_backward(*inputs)
-        ctx.save_for_forward(*inputs)
-
-    @staticmethod
-    def backward(ctx, g):
-        (x,) = ctx.saved_tensors
-        return g * 3 * x * x
-
-    @staticmethod
-    def jvp(ctx, t):
-        (x,) = ctx.saved_tensors
-        return 3 * x * x * t
 
 
 @every_mode

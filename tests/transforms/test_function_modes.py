@@ -8,30 +8,7 @@ from chainrule import func
 from chainrule.autograd import Function
 from chainrule.autograd.function import once_differentiable
 
-
-class Cube(Function):
-    """x³, with every rule."""
-
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(x):
-        return x * x * x
-
-    @staticmethod
-    def setup_context(ctx, inputs, output):
-        ctx.save_for_backward(*inputs)
-        ctx.save_for_forward(*inputs)
-
-    @staticmethod
-    def backward(ctx, g):
-        (x,) = ctx.saved_tensors
-        return g * 3 * x * x
-
-    @staticmethod
-    def jvp(ctx, t):
-        (x,) = ctx.saved_tensors
-        return 3 * x * x * t
+from .programs import Cube
 
 
 class NumpyCube(Function):

@@ -189,7 +189,7 @@ def with_data(x, z):
 def test_vmap(name):
     f, *args = CASES[name]
     checks.check_vmap(f, args)
-    checks.check_empty_batch(f, args)
+    checks.check_empty(f, args)
 
 
 @pytest.mark.parametrize("name", [n for n in CASES if n != "float32"])
@@ -205,9 +205,9 @@ def test_jacobians(name):
 
 
 @pytest.mark.parametrize("name", [n for n in CASES if n not in ("out", "float32")])
-def test_nested(name):
+def test_gradients(name):
     f, *args = CASES[name]
-    checks.check_nested(f, args)
+    checks.check_gradients(f, args)
 
 
 @pytest.mark.parametrize("name", ["loop", "recursion", "views_of_views", "later_views", "gradient"])

@@ -18,14 +18,7 @@ from tests.transforms.families import (
     stacked,
 )
 
-
-@pytest.fixture(autouse=True)
-def _double_and_seeded():
-    before = cr.get_default_dtype()
-    cr.set_default_dtype(cr.float64)
-    cr.manual_seed(0)
-    yield
-    cr.set_default_dtype(before)
+pytestmark = pytest.mark.usefixtures("double_and_seeded")
 
 
 @pytest.fixture(params=FAMILIES)

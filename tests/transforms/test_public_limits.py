@@ -6,8 +6,14 @@ import pytest
 import chainrule as cr
 from chainrule import func, tensor
 from chainrule.nn import functional as F
-
-from .public import check_jacobians, check_jvp, check_mapped_choices, check_vmap, integers, real
+from tests.transforms.public_checks import (
+    check_jacobians,
+    check_jvp,
+    check_mapped_choices,
+    check_vmap,
+    integers,
+    real,
+)
 
 A, B = real(2, 3), real(2, 3, seed=1)
 

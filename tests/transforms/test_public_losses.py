@@ -7,18 +7,8 @@ import pytest
 
 import chainrule as cr
 from chainrule.nn import functional as F
-
-from .public import (
-    check_empty,
-    check_inside,
-    check_jacobians,
-    check_jvp,
-    check_mapped_choices,
-    check_nested,
-    check_vmap,
-    integers,
-    real,
-)
+from tests.transforms import public_checks as checks
+from tests.transforms.public_checks import integers, real
 
 X, Y, LINE = real(4, 3), real(4, 3, seed=1), real(3, seed=2)
 LOGP = np.log(real(4, 3, low=0.1, high=0.9, seed=3))
@@ -274,9 +264,11 @@ for _f in (F.softmax, F.softmin, F.log_softmax):
     case(_f.__name__, lambda x, f=_f: f(x, dim=-1), X)
 
 # PyTorch scales its gradient, not its tangents: the modes are not each other's transposes.
-ONE_WAY = {"embedding by frequency"}
-PARAMETERS = [pytest.param(*CASES[name], id=name) for name in CASES]
-BOTH_WAYS = [p for p in PARAMETERS if p.id not in ONE_WAY]
+NOT_FOR = {
+    "embedding by frequency": {
+        checks.check_jacobians, checks.check_second_order, checks.check_inside
+    }
+}  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -286,36 +278,8 @@ def quiet():
         yield
 
 
-@pytest.mark.parametrize(("f", "args"), PARAMETERS)
-def test_vmap(f, args):
-    check_vmap(f, args)
-
-
-@pytest.mark.parametrize(("f", "args"), PARAMETERS)
-def test_jvp(f, args):
-    check_jvp(f, args)
-
-
-@pytest.mark.parametrize(("f", "args"), BOTH_WAYS)
-def test_jacobians(f, args):
-    check_jacobians(f, args)
-
-
-@pytest.mark.parametrize(("f", "args"), BOTH_WAYS)
-def test_mapped_choices(f, args):
-    check_mapped_choices(f, args)
-
-
-@pytest.mark.parametrize(("f", "args"), BOTH_WAYS)
-def test_nested(f, args):
-    check_nested(f, args)
-
-
-@pytest.mark.parametrize(("f", "args"), PARAMETERS)
-def test_empty(f, args):
-    check_empty(f, args)
-
-
-@pytest.mark.parametrize(("f", "args"), BOTH_WAYS)
-def test_inside(f, args):
-    check_inside(f, args)
+@pytest.mark.parametrize("check", checks.CHECKS)
+@pytest.mark.parametrize("name", CASES)
+def test_in_transforms(name, check):
+    if check not in NOT_FOR.get(name, ()):
+        check(*CASES[name])

@@ -4,18 +4,8 @@ import numpy as np
 import pytest
 
 import chainrule as cr
-
-from .public import (
-    check_empty,
-    check_inside,
-    check_jacobians,
-    check_jvp,
-    check_mapped_choices,
-    check_nested,
-    check_vmap,
-    integers,
-    real,
-)
+from tests.transforms import public_checks as checks
+from tests.transforms.public_checks import integers, real
 
 A, B, LINE = real(2, 3), real(2, 3, seed=1), real(4, seed=2)
 CUBE, NUMBER = real(2, 3, 2, seed=3), real(seed=4)
@@ -165,40 +155,11 @@ case("floor", lambda x: x * cr.floor(x), A)
 case("abs", cr.abs, A)
 
 # Entries that are equal, or close to a kink, have no differences.
-WITHOUT_DIFFERENCES = {"mode", "round", "logsumexp of -inf"}
-PARAMETERS = [pytest.param(*CASES[name], id=name) for name in CASES]
+NOT_FOR = {name: {checks.check_jvp} for name in ("mode", "round", "logsumexp of -inf")}
 
 
-@pytest.mark.parametrize(("f", "args"), PARAMETERS)
-def test_vmap(f, args):
-    check_vmap(f, args)
-
-
-@pytest.mark.parametrize(("f", "args"), [p for p in PARAMETERS if p.id not in WITHOUT_DIFFERENCES])
-def test_jvp(f, args):
-    check_jvp(f, args)
-
-
-@pytest.mark.parametrize(("f", "args"), PARAMETERS)
-def test_jacobians(f, args):
-    check_jacobians(f, args)
-
-
-@pytest.mark.parametrize(("f", "args"), PARAMETERS)
-def test_mapped_choices(f, args):
-    check_mapped_choices(f, args)
-
-
-@pytest.mark.parametrize(("f", "args"), PARAMETERS)
-def test_nested(f, args):
-    check_nested(f, args)
-
-
-@pytest.mark.parametrize(("f", "args"), PARAMETERS)
-def test_empty(f, args):
-    check_empty(f, args)
-
-
-@pytest.mark.parametrize(("f", "args"), PARAMETERS)
-def test_inside(f, args):
-    check_inside(f, args)
+@pytest.mark.parametrize("check", checks.CHECKS)
+@pytest.mark.parametrize("name", CASES)
+def test_in_transforms(name, check):
+    if check not in NOT_FOR.get(name, ()):
+        check(*CASES[name])

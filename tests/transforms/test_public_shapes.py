@@ -213,7 +213,7 @@ DETACHED = {"detach"}  # the derivative is not that of the value
 def test_vmap(name):
     f, *args = CASES[name]
     checks.check_vmap(f, args)
-    checks.check_empty_batch(f, args)
+    checks.check_empty(f, args)
 
 
 @pytest.mark.parametrize("name", [n for n in CASES if n not in DETACHED])
@@ -229,9 +229,9 @@ def test_jacobians(name):
 
 
 @pytest.mark.parametrize("name", list(CASES))
-def test_nested(name):
+def test_gradients(name):
     f, *args = CASES[name]
-    checks.check_nested(f, args)
+    checks.check_gradients(f, args)
 
 
 def test_the_memory_of_an_example_begins_where_it_does():

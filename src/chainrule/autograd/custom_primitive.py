@@ -110,69 +110,84 @@ class Rules:
             grads[i] = g
         return grads
 
-    def mapped(self, size: int, randomness: str, flags: Sequence[bool]) -> Rules:
+    def mapped(self, vmap: BatchTag, flags: Sequence[bool]) -> Rules:
         """The function of a batch, for tensors that have the mapped axis in front, or not."""
-
-        def batch() -> Any:
-            return entered(BatchTag("vmap", size, randomness))
-
-        def key() -> Any:
-            inner = self.key()
-            return None if inner is None else (inner, size, randomness, tuple(flags))
-
-        def boxes(tag: BatchTag, xs: Leaves) -> list[Any]:
-            return [batched(tag, x) if m else x for x, m in zip(xs, flags, strict=True)]
-
-        def inside(tag: BatchTag, ys: Leaves) -> list[Any]:
-            return [tag.inner(y) if isinstance(y, Tensor) else y for y in ys]
-
-        def value(xs: Leaves) -> list[Any]:
-            if self.vmap == "leading":
-                return self.value(aligned(xs, flags))
-            if self.vmap == "loop":
-                rows = [
-                    self.value([x[i] if m else x for x, m in zip(xs, flags, strict=True)])
-                    for i in range(size)
-                ]
-                return [recorded.stack(*ys, axis=0) for ys in zip(*rows, strict=True)]
-            with batch() as tag:
-                return inside(tag, self.value(boxes(tag, xs)))
-
-        def jvp(xs: Leaves, ts: Leaves) -> tuple[list[Any], list[Any]]:
-            assert self.jvp is not None
-            with batch() as tag:
-                outs, tangents = self.jvp(boxes(tag, xs), boxes(tag, ts))
-                return inside(tag, outs), inside(tag, tangents)
-
-        def fwd(xs: Leaves) -> tuple[list[Any], Any]:
-            assert self.fwd is not None
-            with batch() as tag:
-                outs, residuals = self.fwd(boxes(tag, xs))
-                leaves, spec = tree.flatten(residuals)
-                shapes = [tuple(x.array.shape) for x in boxes(tag, xs)]
-                return inside(tag, outs), (shapes, spec.unflatten(inside(tag, leaves)))
-
-        def bwd(residuals: Any, gs: Leaves) -> list[Any]:
-            assert self.bwd is not None
-            shapes, kept = residuals
-            with batch() as tag:
-                kept = tree.map(lambda r: batched(tag, r) if isinstance(r, Tensor) else r, kept)
-                grads = self.bwd(kept, [batched(tag, g) for g in gs])
-                return [
-                    reduced(tag, g, shape, m)
-                    for g, shape, m in zip(grads, shapes, flags, strict=True)
-                ]
-
+        batch = Batch(self, vmap, flags)
         return Rules(
             self.name,
-            value,
-            None if self.jvp is None else jvp,
-            None if self.fwd is None else fwd,
-            None if self.bwd is None else bwd,
+            batch.value,
+            None if self.jvp is None else batch.jvp,
+            None if self.fwd is None else batch.fwd,
+            None if self.bwd is None else batch.bwd,
             self.vmap,
-            key=key,
+            key=batch.key,
             parent=self,
         )
+
+
+class Batch:
+    """The functions of the batched form of rules, which run those of one example on boxes."""
+
+    def __init__(self, rules: Rules, vmap: BatchTag, flags: Sequence[bool]) -> None:
+        self.rules: Any = rules
+        self.vmap = vmap
+        self.size = vmap.size
+        self.flags = flags
+
+    def key(self) -> Any:
+        """What equal calls have in common, as in `Rules`."""
+        inner = self.rules.key()
+        return None if inner is None else (inner, self.size, self.vmap.randomness, tuple(self.flags))
+
+    def _entered(self) -> Any:
+        return entered(self.vmap.again())
+
+    def _boxes(self, tag: BatchTag, xs: Leaves) -> list[Any]:
+        return [batched(tag, x) if m else x for x, m in zip(xs, self.flags, strict=True)]
+
+    def _inside(self, tag: BatchTag, ys: Leaves) -> list[Any]:
+        return [tag.inner(y) if isinstance(y, Tensor) else y for y in ys]
+
+    def value(self, xs: Leaves) -> list[Any]:
+        """The function."""
+        rules, flags = self.rules, self.flags
+        if rules.vmap == "leading":
+            made: list[Any] = rules.value(aligned(xs, flags))
+            return made
+        if rules.vmap == "loop":
+            rows = [
+                rules.value([x[i] if m else x for x, m in zip(xs, flags, strict=True)])
+                for i in range(self.size)
+            ]
+            return [recorded.stack(*ys, axis=0) for ys in zip(*rows, strict=True)]
+        with self._entered() as tag:
+            return self._inside(tag, rules.value(self._boxes(tag, xs)))
+
+    def jvp(self, xs: Leaves, ts: Leaves) -> tuple[list[Any], list[Any]]:
+        """The jvp rule."""
+        with self._entered() as tag:
+            outs, tangents = self.rules.jvp(self._boxes(tag, xs), self._boxes(tag, ts))
+            return self._inside(tag, outs), self._inside(tag, tangents)
+
+    def fwd(self, xs: Leaves) -> tuple[list[Any], Any]:
+        """The first half of the vjp rule; the residuals are those of an example and its shapes."""
+        with self._entered() as tag:
+            boxes = self._boxes(tag, xs)
+            outs, residuals = self.rules.fwd(boxes)
+            leaves, spec = tree.flatten(residuals)
+            shapes = [tuple(x.array.shape) for x in boxes]
+            return self._inside(tag, outs), (shapes, spec.unflatten(self._inside(tag, leaves)))
+
+    def bwd(self, residuals: Any, gs: Leaves) -> list[Any]:
+        """The second half of the vjp rule."""
+        shapes, kept = residuals
+        with self._entered() as tag:
+            kept = tree.map(lambda r: batched(tag, r) if isinstance(r, Tensor) else r, kept)
+            grads = self.rules.bwd(kept, [batched(tag, g) for g in gs])
+            return [
+                reduced(tag, g, shape, m)
+                for g, shape, m in zip(grads, shapes, self.flags, strict=True)
+            ]
 
 
 class CustomPrimitive(FunctionPrimitive):
@@ -195,7 +210,7 @@ class CustomPrimitive(FunctionPrimitive):
         self, tag: BatchTag, args: Sequence[Any], mapped: Sequence[bool]
     ) -> tuple[Any, Sequence[bool]]:
         rules, *xs = args
-        out = self.cls.apply(rules.mapped(tag.size, tag.randomness, mapped[1:]), *xs)
+        out = self.cls.apply(rules.mapped(tag, mapped[1:]), *xs)
         return out, [True] * len(out)
 
     def apply(self, args: Sequence[Any], params: dict[str, Any]) -> Any:

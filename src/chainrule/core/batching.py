@@ -154,14 +154,6 @@ def shaped_by_first(
     return prim.apply(aligned(args, (True, *mapped[1:])), params)
 
 
-def prefixed(*names: str) -> Rule:
-    """An operation of one array whose parameters of these names are whole shapes."""
-
-    return reparametrized(
-        lambda size, shape, params: {name: (size, *params[name]) for name in names}
-    )
-
-
 def along_line(
     prim: Any, size: int, args: Sequence[Any], mapped: Sequence[bool], params: dict[str, Any]
 ) -> Any:

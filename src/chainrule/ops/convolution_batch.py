@@ -89,7 +89,7 @@ def convolution_batch(prim: Any, size: int, args: Any, mapped: Any, params: Any)
     if not (mapped[1] or mapped[2]):
         return _product(prim, size, args, mapped, params)
     if mapped[0] or mapped[1]:
-        product = _product(prim, size, (x, w, None), mapped, params)
+        product = _product(prim, size, (x, w, None), (*mapped[:2], False), params)
     else:
         product = prim.apply((x, w, None), params)
     if b is None:

@@ -128,10 +128,11 @@ def rows_of(run: Pullback, outs: Sequence[Tensor], chunk_size: int | None) -> li
         with entered(BatchTag("jacrev", stop - start)) as tag:
             cs = [batched(tag, c) for c in basis(outs, start, stop)]
             parts.append([tag.inner(g) for g in run.pull(outs, cs)])
-    return [_joined(column) for column in zip(*parts, strict=True)]
+    return [joined(column) for column in zip(*parts, strict=True)]
 
 
-def _joined(parts: Sequence[Tensor]) -> Tensor:
+def joined(parts: Sequence[Tensor]) -> Tensor:
+    """Chunks of rows, one after the other."""
     return parts[0] if len(parts) == 1 else recorded.concat(*parts, axis=0)
 
 
@@ -204,15 +205,15 @@ def jacfwd(
                 pairs = [tag.split(y) for y in outs]
                 aux = tree.map(lambda x, tag=tag: tag.split(x)[0], aux)
                 parts.append([many.inner(zeros_of(p) if t is None else t) for p, t in pairs])
-        columns = [_joined(column) for column in zip(*parts, strict=True)]
-        found = spec.unflatten([_columns(c, given) for c in columns])
+        columns = [joined(column) for column in zip(*parts, strict=True)]
+        found = spec.unflatten([by_input(c, given) for c in columns])
         return (found, all_given(aux, given.arrays)) if has_aux else found
 
     return wrapper
 
 
-def _columns(columns: Tensor, given: Arguments) -> Any:
-    """The tangents of one output for all entries of the inputs as a tree of Jacobians."""
+def by_input(columns: Tensor, given: Arguments) -> Any:
+    """Values for all entries of the inputs, of shape (entries, *S), as a tree of shapes S + R."""
     ndim = columns.array.ndim
     last = recorded.permute_dims(columns, axes=(*range(1, ndim), 0))
     shape = tuple(last.array.shape[:-1])

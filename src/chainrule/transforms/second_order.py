@@ -16,7 +16,7 @@ from chainrule.transforms.batch import BatchTag, batched
 from chainrule.transforms.forward import ForwardTag
 from chainrule.transforms.gradient import grad
 from chainrule.transforms.inputs import Arguments, outputs
-from chainrule.transforms.jacobian import basis, chunks, sizes
+from chainrule.transforms.jacobian import basis, by_input, chunks, joined, sizes
 from chainrule.transforms.reverse import zeros_of
 from chainrule.transforms.tangents import jvp, run_forward
 from chainrule.transforms.taylor import Series, TaylorTag
@@ -153,27 +153,9 @@ def hessian_diagonal(
             func, given, chunk_size, "hessian_diagonal"
         ):
             parts.append(found)
-        columns = [
-            column[0] if len(column) == 1 else recorded.concat(*column, axis=0)
-            for column in zip(*parts, strict=True)
-        ]
-        return spec.unflatten([_by_input(c * 2, given) for c in columns])
+        return spec.unflatten([by_input(joined(c) * 2, given) for c in zip(*parts, strict=True)])
 
     return wrapper
-
-
-def _by_input(column: Tensor, given: Arguments) -> Any:
-    """Values along all entries of the inputs, of shape (entries, *S), as a tree of S + R."""
-    ndim = column.array.ndim
-    last = recorded.permute_dims(column, axes=(*range(1, ndim), 0))
-    shape = tuple(last.array.shape[:-1])
-    found = []
-    start = 0
-    for x, size in zip(given.leaves, sizes(given.leaves), strict=True):
-        part = last if len(given.leaves) == 1 else last[..., start : start + size]
-        found.append(recorded.reshape(part, shape=shape + tuple(x.array.shape)))
-        start += size
-    return given.result(found)
 
 
 def divergence(func: Function, argnums: Any = 0, *, chunk_size: int | None = None) -> Function:

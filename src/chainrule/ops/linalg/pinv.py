@@ -7,10 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.core.avals import last_replaced, shape_of
 from chainrule.core.batching import rank, spread, with_rank
 from chainrule.core.boxes import is_box
+from chainrule.core.dtypes import NUMPY_INT64
 from chainrule.core.kinds import general
 from chainrule.core.namespaces import recorded
+from chainrule.core.node import Aval
 from chainrule.core.samples import Sample
 from chainrule.core.tensor import Tensor, wrap
 from chainrule.ops import arithmetic
@@ -84,7 +87,7 @@ def _limited_batch(prim: Any, size: int, args: Any, mapped: Any, params: Any) ->
 
 pinv_prim = general(
     "pinv", _pinv, vjps=(_pinv_vjp, None), jvps=(_pinv_jvp, None), grad_name="LinalgPinv",
-    batch=_limited_batch,
+    aval=last_replaced(2, lambda m, n: (n, m)), batch=_limited_batch,
     samples=lambda: [
         Sample(general_matrix(3, 2), None, rtol=None, atol=None),
         Sample(general_matrix(2, 3, 2), None, rtol=1e-3, atol=None),
@@ -99,9 +102,13 @@ def _rank(x: Any, y: Any, rtol: float | None, atol: float | None, hermitian: boo
     return (s > (tolerance(x, s, rtol, atol) if y is None else y)).sum(-1)
 
 
+def _rank_aval(x: Any, y: Any, **params: Any) -> Aval:
+    return Aval(np.broadcast_shapes(x.shape[:-2], shape_of(y)[:-1]), NUMPY_INT64)
+
+
 # How many singular values of x exceed y (..., 1), or, if y is None, the usual tolerance.
 rank_prim = general(
-    "matrix_rank", _rank, batch=_limited_batch,
+    "matrix_rank", _rank, aval=_rank_aval, batch=_limited_batch,
     samples=lambda: [
         Sample(general_matrix(3, 2), None, rtol=None, atol=None, hermitian=False),
         Sample(general_matrix(2, 2, 3), np.array([[0.5], [1.2], [4.0]]), rtol=None, atol=None,
