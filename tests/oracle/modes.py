@@ -28,15 +28,16 @@ class Sample:
         constants: the other tensors among the arguments.
         refusal: words of the error with which some calls under vmap must be refused; None if none.
         refused: how many were.
+        moving: whether integers among the arguments may change places.
     """
 
-    def __init__(self, function, args, kwargs, leaves, chosen, refusal=None):
+    def __init__(self, function, args, kwargs, leaves, chosen, refusal=None, moving=True):
         self.function, self.args, self.kwargs = function, args, kwargs
         self.leaves, self.chosen = leaves, chosen
         self.xs = [x.detach() for x in leaves]
         found = {id(t): t for t in leaves_of([list(args), kwargs]) if isinstance(t, cr.Tensor)}
         self.constants = [t for i, t in found.items() if all(i != id(x) for x in leaves)]
-        self.refusal, self.refused = refusal, 0
+        self.refusal, self.refused, self.moving = refusal, 0, moving
 
     def call(self, xs, constants=None):
         """The differentiable results for other values of the arguments."""
@@ -119,12 +120,13 @@ def derivative(f, ts):
     return lambda *xs: func.jvp(f, xs, ts)[1]
 
 
-def examples(x, seed, size=SIZE):
-    """Values near those of a tensor; integers and conditions stay."""
+def examples(x, seed, moving=True):
+    """Values near those of a tensor; integers and conditions move from place to place."""
     a = x.detach().numpy()
-    rng = np.random.default_rng(seed)
-    factor = 1 + 0.01 * rng.standard_normal((size, *a.shape)) if a.dtype.kind in "fc" else 1
-    return cr.tensor((np.broadcast_to(a, (size, *a.shape)) * factor).astype(a.dtype))
+    if a.dtype.kind not in "fc":
+        return cr.tensor(np.stack([np.roll(a, i * moving) for i in range(SIZE)]))
+    factor = 1 + 0.01 * np.random.default_rng(seed).standard_normal((SIZE, *a.shape))
+    return cr.tensor((a * factor).astype(a.dtype))
 
 
 def mapped(sample, case):
@@ -137,7 +139,8 @@ def mapped(sample, case):
     values = [*sample.xs, *sample.constants]
     for choice in choices:
         batch = [
-            examples(x, i) if c else x for i, (x, c) in enumerate(zip(values, choice, strict=True))
+            examples(x, i, sample.moving) if c else x
+            for i, (x, c) in enumerate(zip(values, choice, strict=True))
         ]
         compare_with_loop(sample, "vmap", of_all(sample, n), batch, choice, (0, -1))
 
@@ -254,7 +257,7 @@ def complex_sample(sample, case):
     given = {id(t): x for t, x in zip(sample.leaves, leaves, strict=True)}
     made = Sample(
         sample.function, filled(sample.args, given), filled(sample.kwargs, given), leaves,
-        sample.chosen, sample.refusal,
+        sample.chosen, sample.refusal, sample.moving,
     )  # fmt: skip
     try:
         ys = made(*leaves)

@@ -29,5 +29,6 @@ def test_agreement(key):
         pytest.skip(reason)
 
 
-def test_what_differs_or_refuses_is_there():
-    assert {*agreement.DIFFERENCES, *agreement.REFUSED} <= set(OPERATIONS)
+def test_what_is_absent_differs_or_refuses_is_known():
+    assert {key for key, (op, _) in OPERATIONS.items() if not have(op)} == set(agreement.ABSENT)
+    assert {*agreement.DIFFERENCES, *agreement.REFUSED, *agreement.ORDERED} <= set(OPERATIONS)
