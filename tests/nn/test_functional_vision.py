@@ -90,6 +90,18 @@ def test_grid_sample(mode, padding, corners):
 
 
 @pytest.mark.parametrize("corners", [False, True])
+@pytest.mark.parametrize("mode", ["bilinear", "bicubic"])
+def test_antialias(mode, corners):
+    x, options = normal(2, 2, 9, 7), {"mode": mode, "align_corners": corners, "antialias": True}
+    for size in ((3, 2), (4, 7), (1, 12), (9, 7), (20, 3)):
+        compare("interpolate", x, size=size, **options)
+    compare("interpolate", x, scale_factor=(0.4, 1.7), **options)
+    compare("interpolate", x, scale_factor=0.3, recompute_scale_factor=True, **options)
+    with pytest.raises(ValueError, match="restricted to bilinear and bicubic"):
+        cr.nn.functional.interpolate(cr.ones(1, 1, 3), size=2, mode="linear", antialias=True)
+
+
+@pytest.mark.parametrize("corners", [False, True])
 @pytest.mark.parametrize("padding", ["zeros", "border", "reflection"])
 def test_bicubic_grid_sample(padding, corners):
     options = {"mode": "bicubic", "padding_mode": padding, "align_corners": corners}

@@ -110,6 +110,10 @@ CASES = {
         lambda x: F.interpolate(x, size=(3, 4), mode="bilinear", align_corners=True),
         uniform(1, 1, 2, 3),
     ),
+    "interpolate_antialias": (
+        lambda x: F.interpolate(x, size=(2, 3), mode="bicubic", antialias=True),
+        uniform(1, 1, 5, 2),
+    ),
     "interpolate_bicubic": (
         lambda x: F.interpolate(x, size=(2, 3), mode="bicubic"), uniform(1, 1, 2, 2)
     ),

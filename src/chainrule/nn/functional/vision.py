@@ -129,10 +129,11 @@ def interpolate(
             "trilinear" (5-d) or "area".
         align_corners: whether the corners' centres keep their values, rather than the edges.
         recompute_scale_factor: use the factor that the rounded size gives.
-        antialias: not available.
+        antialias: mix as many old pixels as the new one covers ("bilinear" and "bicubic").
 
     Raises:
-        ValueError: unless exactly one of `size` and `scale_factor` is given and fits.
+        ValueError: unless exactly one of `size` and `scale_factor` is given and fits, and for
+            `antialias` in another mode.
         NotImplementedError: for a mode that the number of dimensions does not have.
 
     >>> import chainrule as cr
@@ -156,8 +157,11 @@ def interpolate(
         raise NotImplementedError(
             f"Got {input.ndim}D input, but {mode} mode needs {_DIMENSIONS[mode]}D input"
         )
-    if antialias:
-        raise NotImplementedError("interpolate() has no antialias; blur the image before instead")
+    if antialias and mode not in ("bilinear", "bicubic"):
+        raise ValueError(
+            "Anti-alias option is restricted to bilinear and bicubic modes and requires a 4-D "
+            "tensor as input"
+        )
     out, scales = _target(input, size, scale_factor, bool(recompute_scale_factor))
     if mode == "area":
         n = len(out)
@@ -172,7 +176,8 @@ def interpolate(
             )
             input = _take(input, np.minimum(place.astype(np.int64), old - 1), axis)
         else:
-            input = _blended(input, *_neighbours(old, new, scale, mode, bool(align_corners)), axis)
+            mixing = _covered if antialias else _neighbours
+            input = _blended(input, *mixing(old, new, scale, mode, bool(align_corners)), axis)
     return input
 
 
@@ -228,6 +233,29 @@ def _neighbours(old: int, new: int, scale: float, mode: str, corners: bool) -> t
         return np.stack([low, np.minimum(low + 1, old - 1)]), np.stack([1 - t, t])
     index = np.clip(low + np.arange(-1, 3)[:, None], 0, old - 1)
     return index, np.stack(cubic_weights(t))
+
+
+def _covered(old: int, new: int, scale: float, mode: str, corners: bool) -> tuple[Any, Any]:
+    """As `_neighbours`, the kernel being as wide as a new pixel where that is wider than an old.
+
+    Source: Keys (1981), see `cubic_weights`, here with a = -0.5; the triangle is the linear one.
+    """
+    if corners:
+        scale = (old - 1) / (new - 1) if new > 1 else 0.0
+    width = max(scale, 1.0)
+    reach = (2 if mode == "bicubic" else 1) * width
+    centre = scale * (np.arange(new) + 0.5)
+    first = np.maximum((centre - reach + 0.5).astype(np.int64), 0)
+    end = np.minimum((centre + reach + 0.5).astype(np.int64), old)
+    index = first + np.arange((end - first).max(initial=1))[:, None]
+    x = np.abs(index - centre + 0.5) / width
+    if mode == "bicubic":
+        near, far = (1.5 * x - 2.5) * x * x + 1, ((-0.5 * x + 2.5) * x - 4) * x + 2
+        weight = np.where(x < 1, near, np.where(x < 2, far, 0))
+    else:
+        weight = np.maximum(1 - x, 0)
+    weight = np.where(index < end, weight, 0)
+    return np.minimum(index, old - 1), weight / weight.sum(0)
 
 
 def _blended(input: Any, index: Any, weight: Any, axis: int) -> Any:
