@@ -353,7 +353,7 @@ def _pull_across(
         if position is None:
             values.append(value)
             gs.append(g)
-        else:
+        elif not any(mine.shared[position] in p.shared for p in others):
             i = mine.shared[position]
             sums[i] = _plus(sums[i], g)
     below = [p.of(mine.shared) for p in others]
