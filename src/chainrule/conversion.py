@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from chainrule.core.device import CPU, check_device, device, strided
 from chainrule.core.dtypes import as_numpy
 from chainrule.core.tensor import Tensor
@@ -106,6 +108,17 @@ def type_(self: Tensor, dtype: Any = None, non_blocking: bool = False) -> Any:
     return converted(self, dtype)
 
 
+def astype_(self: Tensor, dtype: Any, *, copy: bool = True) -> Tensor:
+    """The tensor in another dtype, recorded, by NumPy's name; a copy also if it has that dtype.
+
+    >>> import chainrule as cr
+    >>> cr.tensor([1.7]).astype(int)
+    tensor([1])
+    """
+    found = converted(self, np.dtype(dtype) if isinstance(dtype, type) else dtype)
+    return clone(found) if copy and found is self else found
+
+
 def cpu(self: Tensor, memory_format: Any = None) -> Tensor:
     """The tensor on the CPU: itself."""
     return self
@@ -146,6 +159,7 @@ def _new_of_size(name: str) -> Any:
 _METHODS: dict[str, Any] = {
     f.__name__: f for f in (size, to, cpu, cuda, type_as, new_tensor)
 } | {
+    "astype": astype_, "copy": clone,
     "type": type_, "dim": lambda self: self.array.ndim, "ndimension": lambda self: self.array.ndim,
     "nelement": lambda self: self.array.size,
     "element_size": lambda self: self.array.dtype.itemsize,

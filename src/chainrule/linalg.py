@@ -7,7 +7,16 @@ tensor(6.)
 
 from chainrule.ops import contract, norms
 from chainrule.ops.api import with_keywords as _with_keywords
-from chainrule.ops.linalg import determinant, factor, functions, lu, pinv, solve, spectral
+from chainrule.ops.linalg import (
+    determinant,
+    factor,
+    functions,
+    householder,
+    lu,
+    pinv,
+    solve,
+    spectral,
+)
 from chainrule.ops.linalg import norms as matrices
 from chainrule.ops.linalg.common import LinAlgError as LinAlgError
 
@@ -19,7 +28,7 @@ _ALL = {
         functions.cross, functions.diagonal, functions.matrix_exp, functions.matrix_power,
         functions.multi_dot, functions.tensorinv, functions.tensorsolve, functions.vander,
         functions.vecdot,
-        lu.lu, lu.lu_factor, lu.lu_factor_ex, lu.lu_solve,
+        householder.householder_product, lu.lu, lu.lu_factor, lu.lu_factor_ex, lu.lu_solve,
         matrices.cond, matrices.matrix_norm, matrices.matrix_rank, matrices.norm,
         solve.inv, solve.inv_ex, pinv.lstsq, pinv.pinv, solve.solve, solve.solve_ex,
         solve.solve_triangular,

@@ -200,6 +200,12 @@ def numpy(self: Tensor, *, force: bool = False) -> np.ndarray:
     return array if self._box is None else np.asarray(array)
 
 
+_TO_WRITE = (
+    " To fill an array with tensors (array[i] = tensor), make it with np.zeros_like(tensor), "
+    "np.zeros(shape, like=tensor) or chainrule.zeros; chainrule.stack joins a list of tensors."
+)
+
+
 def _not_an_array(x: Tensor) -> RuntimeError:
     """Why a tensor cannot be an array: it requires grad, carries a derivative, or is mapped."""
     if x._box is None:
@@ -210,7 +216,7 @@ def _not_an_array(x: Tensor) -> RuntimeError:
         f"Can't convert a tensor that carries derivatives ({x.tag.title}) to a NumPy array or a "
         "number, which would silently drop them. Call the function of the same name in chainrule "
         "on the tensor (chainrule.sin for numpy.sin or math.sin), or use tensor.detach() or "
-        "tensor.item() to say so."
+        "tensor.item() to say so." + _TO_WRITE
     )
 
 
@@ -225,7 +231,7 @@ def _array(self: Tensor, dtype: Any = None, copy: bool | None = None) -> np.ndar
     if self.node is not None:
         raise RuntimeError(
             f"{_NUMPY} Or keep the gradient: call the function of the same name in chainrule "
-            "(chainrule.sin for numpy.sin or math.sin) on the tensor itself."
+            "(chainrule.sin for numpy.sin or math.sin) on the tensor itself." + _TO_WRITE
         )
     if dtype is not None and np.dtype(dtype) != self.array.dtype:
         if copy is False:
@@ -256,6 +262,7 @@ def _scalar(self: Tensor, target: str) -> Any:
             f"{target}() of a tensor that requires grad would silently drop its gradient. Use "
             "tensor.item() (or tensor.detach()) to read the value; to differentiate, call the "
             "function of the same name in chainrule on the tensor (chainrule.sin for math.sin)."
+            + _TO_WRITE
         )
     return _entry(self.array)
 

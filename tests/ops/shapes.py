@@ -1,4 +1,5 @@
-"""Other inputs made of a primitive's samples: empty, 0-d, of shapes that broadcast, complex."""
+"""Other inputs made of a primitive's samples: in single precision, empty, 0-d, of shapes that
+broadcast, complex."""
 
 from __future__ import annotations
 
@@ -13,6 +14,16 @@ from chainrule.core.samples import Sample
 
 def arrays_of(sample: Sample) -> list[np.ndarray]:
     return [a for a in sample.args if isinstance(a, np.ndarray)]
+
+
+_SINGLE = {np.dtype(np.float64): np.float32, np.dtype(np.complex128): np.complex64}
+
+
+def in_single_precision(sample: Sample) -> Sample:
+    """The same numbers as float32 or complex64."""
+    args = [a.astype(_SINGLE.get(a.dtype, a.dtype)) if isinstance(a, np.ndarray) else a
+            for a in sample.args]  # fmt: skip
+    return Sample(*args, **sample.params)
 
 
 def emptied(prim: Primitive, sample: Sample) -> Iterator[Sample]:

@@ -1,6 +1,10 @@
-"""Agreement with the reference derivatives: value, vjp, jvp and second order per operation.
+"""Every mode of differentiation on every operation of the reference file.
 
 python -m tests.oracle.agreement [REGEX]      # prints the table for the operations that match
+
+Value, vjp, jvp and second order are compared with the recorded ones, twice each: by the walks over
+the record, and by the transforms (forward mode, forward over reverse).  vmap, Taylor mode and
+Jacobians are compared as `tests/oracle/modes.py` says.
 """
 
 from __future__ import annotations
@@ -17,11 +21,32 @@ import numpy as np
 import chainrule as cr
 from chainrule.core import engine
 
-# Operations where the record is not followed, and why.
-DIFFERENCES: dict[str, str] = {
-    "nn.functional.poisson_nll_loss": "the record differs from PyTorch, whose values ours are",
-    "chalf": "NumPy has no complex numbers of half precision",
-    "linalg.norm/subgradients_at_zero": "at the kink the record's second derivative is nan, ours 0",
+from . import modes
+from .modes import leaves_of
+
+COLUMNS = ("value", "vjp", "jvp", "second", "vmap", "taylor", "jacobian", "complex")
+# Where the record is not followed: in which columns, and why.
+DIFFERENCES: dict[str, tuple[tuple[str, ...], str]] = {
+    "nn.functional.poisson_nll_loss": (
+        ("value", "vjp", "jvp", "second"),
+        "the record differs from PyTorch, whose values ours are",
+    ),
+    "chalf": (COLUMNS, "NumPy has no complex numbers of half precision"),
+    "linalg.norm/subgradients_at_zero": (
+        ("second",),
+        "at the kink the record's second derivative is nan, ours 0",
+    ),
+}
+# What must be refused under vmap: words of the error, and why.
+REFUSED: dict[str, tuple[str, str]] = {
+    "as_strided": ("not contiguous", "strides are those of memory; mapped last, it has others"),
+    "as_strided_copy": ("not contiguous", "as as_strided"),
+    "as_strided/partial_views": ("not contiguous", "as as_strided"),
+    "masked_select": ("dynamic shape", "a mapped mask selects another number of entries each"),
+    "repeat_interleave": ("dynamic shape", "mapped counts give results of other lengths each"),
+    "tensor_split": ("looks at the values", "mapped places of cuts give other pieces each"),
+    "nn.functional.batch_norm": ("were not batched", "running statistics written, one for all"),
+    "nn.functional.instance_norm": ("were not batched", "running statistics written, one for all"),
 }
 FOLDER = Path(__file__).resolve().parents[3] / "shared" / "oracle"
 PACK = FOLDER / "opinfo_float64.npz"
@@ -84,12 +109,6 @@ def ours(x):
     return {k: ours(v) for k, v in x.items()} if isinstance(x, dict) else x
 
 
-def leaves_of(x):
-    if isinstance(x, (tuple, list)):
-        return [t for i in x for t in leaves_of(i)]
-    return [t for i in x.values() for t in leaves_of(i)] if isinstance(x, dict) else [x]
-
-
 def array(x, like):
     if x is None:
         return np.zeros(like.shape, like.dtype)
@@ -107,58 +126,86 @@ def make(x, requires_grad):
     return t.requires_grad_() if requires_grad else t
 
 
-def check_case(function, case):
-    """{property: whether it agrees} for one case."""
+def check_case(function, case, refusal=None):
+    """{column: why it is short} for one case, and how many calls were refused."""
     load = loader()
     args, kwargs, leaves = load.bind(case, make)
-    outs = [
-        o for o in leaves_of(function(*ours(list(args)), **ours(kwargs))) if hasattr(o, "shape")
+    args, kwargs = ours(list(args)), ours(kwargs)
+    sample = modes.Sample(function, args, kwargs, leaves, case["diff_outs"], refusal)
+    forward, twice = case.get("jvp") is not None, case.get("grad2_in") is not None
+    checks = [
+        ("value", recorded_value, True),
+        ("vjp", recorded_gradient, True),
+        ("jvp", recorded_push, forward),
+        ("jvp", modes.forward, forward),
+        ("second", recorded_twice, twice),
+        ("second", modes.forward_over_reverse, twice),
+        ("vmap", modes.mapped, True),
+        ("vmap", modes.mapped_derivatives, True),
+        ("taylor", modes.taylor, True),
+        ("jacobian", modes.jacobian, True),
+        ("complex", modes.complex_numbers, True),
     ]
-    wanted = load.flat_outputs(case["outputs"])
-    got = {
-        "value": len(outs) == len(wanted)
-        and all(close(array(o, w), w) for o, w in zip(outs, wanted, strict=True))
-    }
-    outs = [outs[i] for i in case["diff_outs"]]
+    short = {}
+    for column, check, wanted in checks:
+        if wanted and column not in short:
+            try:
+                check(sample, case)
+            except Slow:
+                raise
+            except Exception as error:
+                short[column] = f"{type(error).__name__}: {' '.join(str(error).split())}"
+    return short, sample.refused
+
+
+def run(sample):
+    """All results with a shape, recorded."""
+    fresh = {id(t): t.clone() for t in sample.constants}
+    args, kwargs = modes.filled(sample.args, fresh), modes.filled(sample.kwargs, fresh)
+    return [y for y in leaves_of(sample.function(*args, **kwargs)) if hasattr(y, "shape")]
+
+
+def recorded_value(sample, case):
+    outs = [y.detach() if isinstance(y, cr.Tensor) else y for y in run(sample)]
+    modes.require("value", outs, loader().flat_outputs(case["outputs"]))
+
+
+def recorded_gradient(sample, case, create_graph=False):
+    outs = [run(sample)[i] for i in case["diff_outs"]]
     cotangents = [cr.tensor(c).requires_grad_() for c in case["cotangents"]]
-    twice = case.get("grad2_in") is not None
-    if case.get("jvp") is not None:
-        got["jvp"] = forward_agrees(outs, leaves, case)
-    grads = cr.autograd.grad(outs, leaves, cotangents, create_graph=twice, allow_unused=True)
-    got["vjp"] = all(
-        r is None or close(array(g, r), r) for g, r in zip(grads, case["grads"], strict=True)
+    grads = cr.autograd.grad(
+        outs, sample.leaves, cotangents, create_graph=create_graph, allow_unused=True
     )
-    if twice:
-        got["second"] = second_agrees(grads, leaves, cotangents, case)
-    return got
+    made = [array(g, x) for g, x in zip(grads, sample.xs, strict=True)]
+    modes.require("vjp", made, case["grads"])
+    return grads, cotangents
 
 
-def forward_agrees(outs, leaves, case):
+def recorded_push(sample, case):
+    outs = [run(sample)[i] for i in case["diff_outs"]]
     recorded = [o for o in outs if o.node is not None]
-    order, _ = engine.between([o.node for o in recorded], [x.node for x in leaves])
-    seeds = {x.node: t for x, t in zip(leaves, case["tangents"], strict=True) if t is not None}
+    order, _ = engine.between([o.node for o in recorded], [x.node for x in sample.leaves])
+    seeds = {x.node: t for x, t in zip(sample.leaves, case["tangents"], strict=True)}
     pushed = engine.push(order, seeds, False)
-    return all(
-        close(array(pushed.get(o.node), o.array), r) for o, r in zip(outs, case["jvp"], strict=True)
-    )
+    modes.require("push", [array(pushed.get(o.node), o.array) for o in outs], case["jvp"])
 
 
-def second_agrees(grads, leaves, cotangents, case):
+def recorded_twice(sample, case):
+    grads, cotangents = recorded_gradient(sample, case, create_graph=True)
     live = [
         (g, t)
         for g, t in zip(grads, case["tangents"], strict=True)
         if g is not None and g.requires_grad
     ]
     if not live:
-        return not any(x is not None and np.any(x) for x in case["grad2_in"])
+        assert not any(x is not None and np.any(x) for x in case["grad2_in"])
+        return
+    inputs = sample.leaves + cotangents
     second = cr.autograd.grad(
-        [g for g, _ in live],
-        leaves + cotangents,
-        [cr.tensor(t) for _, t in live],
-        allow_unused=True,
+        [g for g, _ in live], inputs, [cr.tensor(t) for _, t in live], allow_unused=True
     )
-    expected = [*case["grad2_in"], *case["grad2_cot"]]
-    return all(r is None or close(array(g, r), r) for g, r in zip(second, expected, strict=True))
+    made = [array(g, x.detach().numpy()) for g, x in zip(second, inputs, strict=True)]
+    modes.require("vjp of vjp", made, [*case["grad2_in"], *case["grad2_cot"]])
 
 
 class Slow(Exception):  # noqa: N818
@@ -166,45 +213,57 @@ class Slow(Exception):  # noqa: N818
 
 
 def _alarm(*_):
-    raise Slow(f"over {SECONDS_PER_CASE} s")
+    raise Slow(f"over {SECONDS_PER_CASE} s of processor time")
 
 
-def check_operation(op, cases):
-    """Counter of properties that disagree (or "error"), and the last error's text."""
+def check_operation(key, op, cases):
+    """{column: [why each case is short]} of an operation, and how many calls were refused."""
     function = resolve(op)
-    short, why = collections.Counter(), ""
-    previous = signal.signal(signal.SIGALRM, _alarm)
+    short = collections.defaultdict(list)
+    refusal, _ = REFUSED.get(key, (None, ""))
+    refused = 0
+    previous = signal.signal(signal.SIGPROF, _alarm)
     try:
         for case in cases:
-            signal.alarm(SECONDS_PER_CASE)
+            signal.setitimer(signal.ITIMER_PROF, SECONDS_PER_CASE)
             try:
-                got = check_case(function, case)
-            except Exception as error:
-                got, why = {"error": False}, f"{type(error).__name__}: {str(error)[:110]}"
+                found, count = check_case(function, case, refusal)
+                refused += count
+                for column, why in found.items():
+                    short[column].append(why)
+            except Slow as error:
+                short["value"].append(str(error))
             finally:
-                signal.alarm(0)
-            short.update(name for name, agrees in got.items() if not agrees)
+                signal.setitimer(signal.ITIMER_PROF, 0)
     finally:
-        signal.signal(signal.SIGALRM, previous)
-    return short, why
+        signal.signal(signal.SIGPROF, previous)
+    return dict(short), refused
 
 
 def main():
-    whole, missing, short = 0, [], {}
+    missing, refused = [], 0
+    counts = {column: collections.Counter() for column in COLUMNS}
     for key, op, cases in operations(sys.argv[1] if len(sys.argv) > 1 else ""):
         try:
-            bad, why = check_operation(op, cases)
+            short, count = check_operation(key, op, cases)
         except AttributeError:
             missing.append(key)
             continue
-        if bad:
-            short[key] = f"{dict(bad)} of {len(cases)} {why}"
-        else:
-            whole += 1
-    for key, what in sorted(short.items()):
-        print(f"{key}: {what}"[:220])
-    print("missing:", " ".join(missing))
-    print(f"{whole} whole, {len(short)} short, {len(missing)} missing")
+        refused += count > 0
+        known, reason = DIFFERENCES.get(key, ((), ""))
+        for column in COLUMNS:
+            kind = "whole" if column not in short else "known" if column in known else "short"
+            counts[column][kind] += 1
+            if kind == "known":
+                print(f"{key}: {column} differs: {reason}")
+            elif kind == "short":
+                why = short[column]
+                print(f"{key}: {column} {len(why)} of {len(cases)}: {why[0]}"[:230])
+    print(f"{len(missing)} missing:", " ".join(missing))
+    for column, count in counts.items():
+        print(
+            f"{column:9} {count['whole']:4} whole {count['short']:4} short {len(missing):4} missing"
+        )
 
 
 if __name__ == "__main__":

@@ -110,9 +110,9 @@ class Rules:
             grads[i] = g
         return grads
 
-    def mapped(self, size: int, randomness: str, flags: Sequence[bool]) -> Rules:
+    def mapped(self, vmap: BatchTag, flags: Sequence[bool]) -> Rules:
         """The function of a batch, for tensors that have the mapped axis in front, or not."""
-        batch = Batch(self, size, randomness, flags)
+        batch = Batch(self, vmap, flags)
         return Rules(
             self.name,
             batch.value,
@@ -128,19 +128,19 @@ class Rules:
 class Batch:
     """The functions of the batched form of rules, which run those of one example on boxes."""
 
-    def __init__(self, rules: Rules, size: int, randomness: str, flags: Sequence[bool]) -> None:
+    def __init__(self, rules: Rules, vmap: BatchTag, flags: Sequence[bool]) -> None:
         self.rules: Any = rules
-        self.size = size
-        self.randomness = randomness
+        self.vmap = vmap
+        self.size = vmap.size
         self.flags = flags
 
     def key(self) -> Any:
         """What equal calls have in common, as in `Rules`."""
         inner = self.rules.key()
-        return None if inner is None else (inner, self.size, self.randomness, tuple(self.flags))
+        return None if inner is None else (inner, self.size, self.vmap.randomness, tuple(self.flags))
 
     def _entered(self) -> Any:
-        return entered(BatchTag("vmap", self.size, self.randomness))
+        return entered(self.vmap.again())
 
     def _boxes(self, tag: BatchTag, xs: Leaves) -> list[Any]:
         return [batched(tag, x) if m else x for x, m in zip(xs, self.flags, strict=True)]
@@ -210,7 +210,7 @@ class CustomPrimitive(FunctionPrimitive):
         self, tag: BatchTag, args: Sequence[Any], mapped: Sequence[bool]
     ) -> tuple[Any, Sequence[bool]]:
         rules, *xs = args
-        out = self.cls.apply(rules.mapped(tag.size, tag.randomness, mapped[1:]), *xs)
+        out = self.cls.apply(rules.mapped(tag, mapped[1:]), *xs)
         return out, [True] * len(out)
 
     def apply(self, args: Sequence[Any], params: dict[str, Any]) -> Any:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from chainrule.autograd.function_vmap import checked_count, fits, mapped_function
+from chainrule.core.avals import same
 from chainrule.core.batching import moved
 from chainrule.core.boxes import any_box
 from chainrule.core.calls import Call
@@ -89,7 +90,7 @@ class FunctionPrimitive(UserPrimitive):
         key = tuple(mapped)
         if key not in self.mapped_classes:
             self.mapped_classes[key] = mapped_function(cls, key)
-        output = self.mapped_classes[key].apply(info, *args)
+        output = self.mapped_classes[key].apply(tag, *args)
         outs = output if isinstance(output, tuple) else (output,)
         return output, [isinstance(o, Tensor) for o in outs]
 
@@ -260,7 +261,9 @@ class Delayed(Primitive):
     side_effects = True
 
     def __init__(self) -> None:
-        super().__init__("once_differentiable", lambda *xs: xs[0], grad_name="DelayedError")
+        super().__init__(
+            "once_differentiable", lambda *xs: xs[0], aval=same, grad_name="DelayedError"
+        )
 
     def pull(
         self, node: Node, g: Any, xp: Any, args: Any, out: Any, live: Any, careful: bool

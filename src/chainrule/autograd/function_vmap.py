@@ -32,8 +32,8 @@ class Mapped:
     generate_vmap_rule = True
 
     @classmethod
-    def forward(cls, info: Any, *args: Any) -> Any:
-        with _entered(info) as tag:
+    def forward(cls, vmap: BatchTag, *args: Any) -> Any:
+        with _entered(vmap) as tag:
             boxes = cls._boxes(tag, args)
             result = cls.original.forward(*boxes)
             several = isinstance(result, tuple)
@@ -42,16 +42,16 @@ class Mapped:
 
     @classmethod
     def setup_context(cls, ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
-        info, *args = inputs
+        vmap, *args = inputs
         several = isinstance(output, tuple)
         outputs = output if several else (output,)
-        with _entered(info) as tag:
+        with _entered(vmap) as tag:
             boxes = cls._boxes(tag, args)
             outs = [_box_of(tag, o, boxes, args) for o in outputs]
             inner = type(ctx)()
             inner.needs_input_grad = ctx.needs_input_grad[1:]
             cls.original.setup_context(inner, tuple(boxes), tuple(outs) if several else outs[0])
-            ctx.info, ctx.inner = info, inner
+            ctx.vmap, ctx.inner = vmap, inner
             ctx.shapes = [tuple(x.array.shape) if isinstance(x, Tensor) else () for x in boxes]
             ctx.mapped_backward = [tag.holds(t) for t in inner._save]
             ctx.mapped_forward = [tag.holds(t) for t in inner._save_forward]
@@ -65,7 +65,7 @@ class Mapped:
     @classmethod
     def backward(cls, ctx: Any, *grad_outputs: Any) -> Any:
         inner = ctx.inner
-        with _entered(ctx.info) as tag:
+        with _entered(ctx.vmap) as tag:
             inner._save = _mapped_again(tag, ctx.saved_tensors, ctx.mapped_backward)
             inner._outer = ctx
             gs = [None if g is None else batched(tag, g) for g in grad_outputs]
@@ -83,7 +83,7 @@ class Mapped:
     @classmethod
     def jvp(cls, ctx: Any, _: Any, *tangents: Any) -> Any:
         inner = ctx.inner
-        with _entered(ctx.info) as tag:
+        with _entered(ctx.vmap) as tag:
             if ctx.mapped_forward:
                 inner._save_forward = _mapped_again(tag, ctx.saved_tensors, ctx.mapped_forward)
             else:
@@ -152,8 +152,8 @@ def fits(shape: tuple[int, ...], target: tuple[int, ...] | None) -> bool:
         return False
 
 
-def _entered(info: Any) -> Any:
-    return entered(BatchTag("vmap", info.batch_size, info.randomness))
+def _entered(vmap: BatchTag) -> Any:
+    return entered(vmap.again())
 
 
 def _taken(tag: BatchTag, o: Any, boxes: Sequence[Any], args: Sequence[Any]) -> Any:

@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from chainrule.core import mutation
+from chainrule.core import avals, mutation
 from chainrule.core.batching import aligned, rank, shape_of, spread, with_rank
 from chainrule.core.boxes import REPEATED, WRITES_INPUT, Box, become, is_input, refuse_write
 from chainrule.core.dtypes import category, is_inexact
@@ -92,6 +92,7 @@ write_view = general(
         np.zeros((), y_aval.dtype) if t[1] is None else t[1],
         view=view,
     ),
+    aval=avals.same,
     batch=_write_view_batch,
 )
 write_view.prim.reuses = True
@@ -105,7 +106,7 @@ overwrite = general(
           else wrap(np.zeros(x_aval.shape, x_aval.dtype)), lambda g: g),
     jvp=lambda xp, t, x_aval: xp.broadcast_to(t[1], shape=x_aval.shape) if t[1] is not None
     else np.zeros(x_aval.shape, x_aval.dtype),
-    batch=_overwrite_batch,
+    aval=avals.same, batch=_overwrite_batch,
 )  # fmt: skip
 overwrite.prim.namer = lambda params: str(params["title"])
 

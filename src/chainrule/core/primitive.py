@@ -24,10 +24,11 @@ class Primitive:
 
     `eval` computes on raw arrays.  `pull` turns a cotangent of the output into cotangents of the
     arguments, `push` tangents of the arguments into one of the output; both come from the declared
-    rules (see `chainrule.core.kinds`).  `aval` predicts shape and dtype, `samples` yields inputs
-    for the tests, `symbol` is the operation's written form.  `batch` applies the operation to
-    arguments with a mapped axis in front (see `chainrule.core.batching`).  With `real`, complex
-    tensors are refused: the operation orders numbers, or its rules hold for real ones only.
+    rules (see `chainrule.core.kinds`).  `aval` predicts shape and dtype (see
+    `chainrule.core.avals`), `samples` yields inputs for the tests, `symbol` is the operation's
+    written form.  `batch` applies the operation to arguments with a mapped axis in front (see
+    `chainrule.core.batching`).  With `real`, complex tensors are refused: the operation orders
+    numbers, or its rules hold for real ones only.
     """
 
     kind = "general"

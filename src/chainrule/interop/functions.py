@@ -9,19 +9,27 @@ array behind the user's back, which would lose the gradient.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 
 from chainrule.core.tensor import Tensor, wrap
+from chainrule.interop.functions_create import CREATE
+from chainrule.interop.functions_curves import CURVES
+from chainrule.interop.functions_fourier import FOURIER
 from chainrule.interop.functions_linalg import LINALG
 from chainrule.interop.functions_numerical import NUMERICAL
 from chainrule.interop.functions_numpy import NUMPY
 from chainrule.interop.functions_shape import SHAPE
+from chainrule.interop.functions_write import WRITE, check_target
 from chainrule.ops.api import attach, write_out
+from chainrule.ops.data import check_kind
 
-FUNCTIONS: dict[str, Callable[..., Any]] = {**NUMPY, **NUMERICAL, **SHAPE, **LINALG}
+FUNCTIONS: dict[str, Callable[..., Any]] = {
+    **NUMPY, **NUMERICAL, **SHAPE, **LINALG, **FOURIER, **CREATE, **CURVES, **WRITE,
+}  # fmt: skip
 
 
 def name_of(function: Any) -> str:
@@ -33,6 +41,7 @@ def name_of(function: Any) -> str:
 def wrapped(x: Any) -> Any:
     """Arrays among the arguments as constant tensors, also inside lists and tuples."""
     if isinstance(x, np.ndarray):
+        check_kind(x)
         return wrap(x)
     if isinstance(x, (list, tuple)) and any(isinstance(i, (np.ndarray, list, tuple)) for i in x):
         return type(x)(map(wrapped, x)) if type(x) in (list, tuple) else x
@@ -58,6 +67,9 @@ def _array_function(
             f"numpy.{name}() of a tensor cannot write its result to an array: pass a tensor as "
             "out, or convert first with x.detach().numpy()"
         )
+    if kwargs.get("device", "cpu") in (None, "cpu"):
+        kwargs.pop("device", None)
+    check_target(name, ours, args, kwargs)
     args = tuple(map(wrapped, args))
     kwargs = {key: wrapped(value) for key, value in kwargs.items()}
     try:
@@ -67,10 +79,8 @@ def _array_function(
         text = str(error)
         if "<lambda>" not in text:
             raise
-        raise TypeError(
-            f"{text.replace('<lambda>', f'numpy.{name}')}: this argument is not supported for "
-            f"tensors.{_WAY_OUT}"
-        ) from None
+        said = re.sub(r"[\w.<>]*<lambda>", f"numpy.{name}", text)
+        raise TypeError(f"{said}: this argument is not supported for tensors.{_WAY_OUT}") from None
     return result if out is None else write_out(out, result, f"numpy.{name}")
 
 

@@ -68,7 +68,7 @@ def _gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: int = 1) -> A
     return found[0] if len(found) == 1 else found
 
 
-def _convolve(a: Any, v: Any, mode: str = "full") -> Any:
+def convolve(a: Any, v: Any, mode: str = "full") -> Any:
     a, v = floating(tensor(a)), floating(tensor(v))
     if a.shape[0] < v.shape[0]:
         a, v = v, a
@@ -82,7 +82,7 @@ def _convolve(a: Any, v: Any, mode: str = "full") -> Any:
 
 
 def _correlate(a: Any, v: Any, mode: str = "valid") -> Any:
-    return _convolve(a, F.flip(tensor(v).conj(), (0,)), mode)
+    return convolve(a, F.flip(tensor(v).conj(), (0,)), mode)
 
 
 def _polyval(p: Any, x: Any) -> Any:
@@ -136,7 +136,7 @@ def _running(f: str) -> Callable[..., Any]:
 
 
 NUMERICAL: dict[str, Callable[..., Any]] = {
-    "interp": _interp, "gradient": _gradient, "convolve": _convolve, "correlate": _correlate,
+    "interp": _interp, "gradient": _gradient, "convolve": convolve, "correlate": _correlate,
     "polyval": _polyval, "ediff1d": _ediff1d, "nanvar": _nan_var, "nanstd": _nan_std,
     "nanprod": _nan_prod, "nancumsum": _nan_filled("cumsum", 0),
     "nancumprod": _nan_filled("cumprod", 1), "nanargmax": _nan_filled("argmax", -np.inf),

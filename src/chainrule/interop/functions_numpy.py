@@ -35,8 +35,18 @@ def floating(a: Any) -> Any:
 
 
 def tensor(a: Any) -> Any:
-    """Any operand as a tensor; lists and numbers are constants."""
-    return a if isinstance(a, Tensor) else wrap(np.asarray(a))
+    """Any operand as a tensor; nested lists of tensors are joined, numbers are constants."""
+    if isinstance(a, Tensor):
+        return a
+    if isinstance(a, (list, tuple)) and _holds_tensors(a):
+        return F.stack([tensor(part) for part in a])
+    return wrap(np.asarray(a))
+
+
+def _holds_tensors(parts: Any) -> bool:
+    return any(
+        isinstance(p, Tensor) or (isinstance(p, (list, tuple)) and _holds_tensors(p)) for p in parts
+    )
 
 
 def flat_or(axis: Any, a: Any) -> tuple[Any, int]:

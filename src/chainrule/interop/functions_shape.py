@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.core.boxes import refuse_mapped
 from chainrule.core.tensor import wrap
 from chainrule.interop.functions_numpy import F, flat_or, tensor
 from chainrule.ops.axes import normalize_dims
@@ -95,6 +96,7 @@ def _unique(
     ar: Any, return_index: bool = False, return_inverse: bool = False, return_counts: bool = False,
     axis: Any = None, *, equal_nan: bool = True, sorted: bool = True,
 ) -> Any:  # fmt: skip
+    refuse_mapped(ar, "numpy.unique", "take the distinct values outside of vmap")
     flat, dim = flat_or(axis, ar)
     where: Any = None if axis is None else normalize_dims(axis, ar.ndim)[0]
     unique: Any = np.unique

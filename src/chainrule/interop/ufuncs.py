@@ -29,6 +29,18 @@ def _modf(x: Any) -> Any:
     return recorded.frac(x), recorded.trunc(x)
 
 
+def _vecdot(x: Any, y: Any) -> Any:
+    return FUNCTIONS["sum"](recorded.conj(x) * y, -1)
+
+
+def _matvec(a: Any, x: Any) -> Any:
+    return FUNCTIONS["matmul"](a, x[..., None])[..., 0]
+
+
+def _vecmat(x: Any, a: Any) -> Any:
+    return FUNCTIONS["matmul"](recorded.conj(x)[..., None, :], a)[..., 0, :]
+
+
 @cache
 def numpy_table() -> dict[np.ufunc, Operation]:
     """NumPy's ufuncs and the operations that stand for them."""
@@ -50,6 +62,8 @@ def numpy_table() -> dict[np.ufunc, Operation]:
     public = {"rint": "round", "float_power": "float_power", "frexp": "frexp", "matmul": "matmul"}
     table |= {getattr(np, t): FUNCTIONS[ours] for t, ours in public.items() if ours in FUNCTIONS}
     table |= {np.divmod: _divmod, np.modf: _modf}
+    newer = {"vecdot": _vecdot, "matvec": _matvec, "vecmat": _vecmat}
+    table |= {getattr(np, name): f for name, f in newer.items() if hasattr(np, name)}
     return table
 
 
@@ -163,8 +177,8 @@ def _store(out: tuple[Any, ...], result: Any, name: str) -> Any:
     """Put the result where `out=` says: in a tensor, or in an array if nothing is recorded."""
     results = result if isinstance(result, tuple) else (result,)
     for target, value in zip(out, results, strict=True):
-        if isinstance(target, Tensor):
-            write_out(target, value, name)
+        if isinstance(target, Tensor):  # NumPy spreads the result; PyTorch would resize the target
+            write_out(target, recorded.broadcast_to(value, shape=tuple(target.shape)), name)
         elif target is not None:
             if value.requires_grad or value._box is not None:
                 raise TypeError(

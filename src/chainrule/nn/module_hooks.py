@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from chainrule.core.avals import same
 from chainrule.core.batching import all_mapped
 from chainrule.core.boxes import is_box
 from chainrule.core.hooks import RemovableHandle, add_hook
@@ -25,6 +26,7 @@ boundary = general(
     samples=lambda: [Sample(uniform(2, 3), uniform(3, seed=1)), Sample(uniform())],
     grad_name="ModuleBoundary",
     batch=lambda prim, size, args, mapped, params: prim(*all_mapped(size, args, mapped)),
+    aval=lambda *xs: tuple(map(same, xs)),
 )
 
 

@@ -6,9 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.core.avals import broadcast
 from chainrule.core.batching import leading_all
 from chainrule.core.kinds import general
 from chainrule.core.namespaces import raw
+from chainrule.core.node import Aval
 from chainrule.core.samples import Sample, uniform
 
 
@@ -64,8 +66,14 @@ def _jvp(xp: Any, t: Any, x: Any, y: Any, out: Any) -> tuple[Any, Any]:
     return of_h + of_c * o * (1 - squashed * squashed), of_c
 
 
+def _aval(x: Any, y: Any) -> tuple[Aval, Aval]:
+    made = broadcast(Aval((*x.shape[:-1], x.shape[-1] // 4), x.dtype), y)
+    return made, made
+
+
 lstm_step = general(
     "lstm_step", _eval, vjp=_vjp, jvp=_jvp, batch=leading_all, real=True,
+    aval=_aval,
     samples=lambda: [Sample(uniform(2, 12), uniform(2, 3, seed=1)),
                      Sample(uniform(4), uniform(1, seed=1))],
     symbol="lstm_step({}, {})",

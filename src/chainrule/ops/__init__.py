@@ -11,6 +11,7 @@ from chainrule.ops import complex as complex
 from chainrule.ops import contract as contract
 from chainrule.ops import convert as convert
 from chainrule.ops import convolution as convolution
+from chainrule.ops import copies as copies
 from chainrule.ops import counting as counting
 from chainrule.ops import create as create
 from chainrule.ops import cumulative as cumulative
@@ -50,6 +51,7 @@ from chainrule.ops import select as select
 from chainrule.ops import shape as shape
 from chainrule.ops import sort as sort
 from chainrule.ops import special as special
+from chainrule.ops import spectrogram as spectrogram
 from chainrule.ops import statistics as statistics
 from chainrule.ops import storage as storage
 from chainrule.ops import subscript as subscript

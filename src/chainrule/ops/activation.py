@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.core.avals import same, several
 from chainrule.core.batching import along_line, leading
 from chainrule.core.dtypes import as_numpy, is_inexact
 from chainrule.core.kinds import elementwise, general
@@ -129,6 +130,7 @@ def _gelu_jvp(xp: Any, t: Any, x: Any, out: Any) -> tuple[Any, Any]:
 
 gelu_prim = general(
     "gelu", _gelu, real=True, vjp=_gelu_vjp, jvp=_gelu_jvp, batch=leading,
+    aval=several(same, same),
     samples=lambda: [Sample(uniform(2, 3)), Sample(uniform(1))],
     doc="x·Φ(x), with the normal distribution function Φ.",
 )  # fmt: skip
@@ -232,7 +234,7 @@ def softmax_rule(xp: Any, g: Any, out: Any, axis: int) -> Any:
 
 softmax_prim = general(
     "softmax", _softmax,
-    real=True, batch=along_line,
+    real=True, batch=along_line, aval=same,
     vjps=(lambda xp, g, out, axis: xp.softmax_rule(g, out, axis),),
     jvps=(lambda xp, t, out, axis: xp.softmax_rule(t, out, axis),),
     samples=lambda: [
@@ -263,7 +265,7 @@ def _log_softmax_jvp(xp: Any, t: Any, out: Any, axis: int) -> Any:
 
 log_softmax_prim = general(
     "log_softmax", _log_softmax, real=True, vjps=(_log_softmax_vjp,), jvps=(_log_softmax_jvp,),
-    batch=along_line,
+    batch=along_line, aval=same,
     samples=lambda: [
         Sample(uniform(2, 3), axis=1), Sample(uniform(3, 2, 2), axis=0), Sample(uniform(), axis=0),
     ],

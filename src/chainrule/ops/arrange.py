@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.core import batching
+from chainrule.core import avals, batching
 from chainrule.core.boxes import refuse_mapped
 from chainrule.core.kinds import linear
+from chainrule.core.node import Aval
 from chainrule.core.samples import Sample, uniform
 from chainrule.core.tensor import wrap
 from chainrule.ops.api import export
@@ -26,20 +27,30 @@ from chainrule.ops.shape import (
 
 flip_prim = linear(
     "flip", lambda x, axis: np.flip(x, axis).copy(), lambda xp, g, axis: xp.flip(g, axis=axis),
-    batch=batching.along("axis"),
+    aval=avals.same, batch=batching.along("axis"),
     samples=lambda: [Sample(uniform(2, 3), axis=(1,)), Sample(uniform(2, 3), axis=(0, 1))],
 )  # fmt: skip
 roll_prim = linear(
     "roll", lambda x, shift, axis: np.roll(x, shift, axis),
     lambda xp, g, shift, axis: xp.roll(g, shift=tuple(-s for s in shift), axis=axis),
-    batch=batching.along("axis"),
+    aval=avals.same, batch=batching.along("axis"),
     samples=lambda: [Sample(uniform(4, 3), shift=(1, -2), axis=(0, 1))],
 )  # fmt: skip
 
 
+def _lengthened(shape: Sequence[int], reps: tuple[int, ...]) -> tuple[int, ...]:
+    """A shape with as many axes as there are repetitions."""
+    return (1,) * (len(reps) - len(shape)) + tuple(shape)
+
+
+def _tile_aval(x: Any, reps: tuple[int, ...]) -> Aval:
+    pairs = zip(reps, _lengthened(x.shape, reps), strict=True)
+    return Aval(tuple([n * d for n, d in pairs]), x.dtype)
+
+
 def _tile_vjp(xp: Any, g: Any, x_aval: Any, reps: tuple[int, ...]) -> Any:
     # Every axis of the result is (repetition, axis of x): add the repetitions up.
-    old = (1,) * (len(reps) - x_aval.ndim) + tuple(x_aval.shape)
+    old = _lengthened(x_aval.shape, reps)
     pairs = tuple(d for pair in zip(reps, old, strict=True) for d in pair)
     summed = xp.sum(xp.reshape(g, shape=pairs), axis=tuple(range(0, len(pairs), 2)), keepdims=False)
     return xp.reshape(summed, shape=tuple(x_aval.shape))
@@ -55,7 +66,7 @@ def _tile_batch(
 # One repetition per axis of the result, at least as many as x has axes.
 tile_prim = linear(
     "tile", lambda x, reps: np.tile(x, reps), _tile_vjp, grad_name="Repeat",
-    batch=_tile_batch,
+    aval=_tile_aval, batch=_tile_batch,
     samples=lambda: [
         Sample(uniform(2, 3), reps=(2, 1, 3)), Sample(uniform(2), reps=(3,)),
         Sample(uniform(), reps=(2,)),

@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.core.avals import broadcast, joint_dtype
 from chainrule.core.batching import leading
 from chainrule.core.kinds import elementwise, general, mismatch, promote
 from chainrule.core.namespaces import recorded
+from chainrule.core.node import Aval
 from chainrule.core.primitive import unbox
 from chainrule.core.samples import Sample, uniform
 from chainrule.core.tensor import Tensor, wrap
@@ -54,6 +56,7 @@ where_prim = general(
     vjps=(None, lambda xp, g, x: xp.where(x, g, 0), lambda xp, g, x: xp.where(x, 0, g)),
     jvp=lambda xp, t, x: xp.where(x, 0 if t[1] is None else t[1], 0 if t[2] is None else t[2]),
     symbol="where({}, {}, {})", batch=leading,
+    aval=lambda condition, x, y: Aval(broadcast(condition, x, y).shape, joint_dtype(x, y)),
     samples=lambda: [
         Sample(uniform(2, 3) > 0, uniform(2, 3, seed=1), uniform(3, seed=2)),
         Sample(np.array(True), uniform(2), uniform()),

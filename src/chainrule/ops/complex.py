@@ -6,9 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.core.avals import broadcast, complex_dtype, last_replaced, same, typed
 from chainrule.core.batching import leading, unchanged
+from chainrule.core.dtypes import real_dtype
 from chainrule.core.kinds import elementwise, general, linear, promote
 from chainrule.core.namespaces import publish, recorded
+from chainrule.core.node import Aval
 from chainrule.core.primitive import unbox
 from chainrule.core.samples import Sample, uniform
 from chainrule.core.tensor import Tensor
@@ -29,14 +32,17 @@ def is_complex_value(x: Any) -> bool:
 # Linear over the reals.  Gradients pair with tangents by Re(conj(g)·t), which gives the transposes.
 real_prim = linear(
     "real", lambda x: x.real, lambda g: g, view=True, batch=unchanged,
+    aval=typed(same, real_dtype),
     samples=lambda: [Sample(_complex_sample())],
 )  # fmt: skip
 imag_prim = linear(
     "imag", lambda x: x.imag, lambda g: g * 1j, view=True, batch=unchanged,
+    aval=typed(same, real_dtype),
     samples=lambda: [Sample(_complex_sample())],
 )  # fmt: skip
 conj_prim = linear(
     "conj", np.conjugate, lambda xp, g: xp.conj(g), symbol="conj({})", batch=unchanged,
+    aval=same,
     samples=lambda: [Sample(_complex_sample()), Sample(uniform(3))],
 )  # fmt: skip
 
@@ -122,6 +128,7 @@ def _across(xp: Any, g: Any, x: Any, out: Any) -> Any:
 
 complex_sign = general(
     "complex_sign", np.sign, vjps=(_across,), grad_name="Sgn", batch=unchanged,
+    aval=same,
     jvp=lambda xp, t, x, out: _across(xp, t[0], x, out),
     samples=lambda: [Sample(_complex_sample())],
 )  # fmt: skip
@@ -188,6 +195,7 @@ complex_prim = general(
         np.zeros(y_aval.shape, y_aval.dtype) if t[1] is None else t[1],
     ),
     symbol="{} + i*{}", batch=leading, real=True,
+    aval=lambda x, y: Aval(broadcast(x, y).shape, complex_dtype(x.dtype)),
     samples=lambda: [Sample(uniform(2, 3), uniform(2, 3, seed=1)), Sample(uniform(3), uniform())],
 )  # fmt: skip
 
@@ -239,6 +247,10 @@ def _as_real(x: Any) -> Any:
     return np.lib.stride_tricks.as_strided(real, (*x.shape, 2), (*x.strides, real.itemsize))
 
 
+def _as_real_aval(x: Any) -> Aval:
+    return Aval((*x.shape, 2), real_dtype(x.dtype))
+
+
 def _as_complex(x: Any) -> Any:
     if x.strides[-1] != x.itemsize:
         x = np.ascontiguousarray(x)
@@ -249,11 +261,12 @@ def _as_complex(x: Any) -> Any:
 # the other's transpose.
 as_real_prim = linear(
     "view_as_real", _as_real, lambda xp, g: xp.view_as_complex(g), view=True, batch=unchanged,
+    aval=_as_real_aval,
     samples=lambda: [Sample(_complex_sample()), Sample(np.array(1 + 2j))],
 )  # fmt: skip
 as_complex_prim = linear(
     "view_as_complex", _as_complex, lambda xp, g: xp.view_as_real(g), view=True, batch=unchanged,
-    real=True,
+    real=True, aval=typed(last_replaced(1, lambda pair: ()), complex_dtype),
     samples=lambda: [Sample(uniform(3, 2)), Sample(uniform(2))],
 )  # fmt: skip
 

@@ -13,11 +13,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from chainrule.core.avals import contracted
 from chainrule.core.batching import aligned, rank, shape_of, xp
 from chainrule.core.kinds import general
 from chainrule.core.namespaces import raw
 from chainrule.core.samples import Sample, uniform
-from chainrule.ops.products import LETTERS, conj, numpy_dtype, transpose, with_letter
+from chainrule.ops.products import LETTERS, conj, layer, numpy_dtype, transpose, with_letter
 
 
 class _Plan(NamedTuple):
@@ -138,7 +139,7 @@ def _pair_batch(prim: Any, size: int, args: Any, mapped: Any, params: Any) -> An
 # Two operands; no letter repeats in one, and every letter of one is in the other or in the output.
 contract_pair = general(
     "contract_pair", _pair, vjps=(_pair_vjp(0), _pair_vjp(1)), jvps=("linear", "linear"),
-    grad_name="Einsum", batch=_pair_batch,
+    grad_name="Einsum", batch=_pair_batch, aval=contracted,
     samples=lambda: [
         Sample(uniform(2, 3), uniform(3, 4, seed=1), equation="ij,jk->ki"),
         Sample(uniform(2, 3, 2), uniform(4, 2, 2, seed=1), equation="bij,kbj->bki"),
@@ -178,7 +179,7 @@ def _single_vjp(xp: Any, g: Any, x_aval: Any, equation: str) -> Any:
 # One operand: sums over letters that the output lacks, diagonals of letters that repeat.
 contract_single = general(
     "contract_single", _single, vjps=(_single_vjp,), jvps=("linear",), grad_name="Einsum",
-    batch=_pair_batch,
+    batch=_pair_batch, aval=contracted,
     samples=lambda: [
         Sample(uniform(2, 3, 4), equation="ijk->ki"),
         Sample(uniform(3, 3), equation="ii->"),
@@ -237,7 +238,7 @@ linear_each = general(
         lambda xp, t, x: xp.linear_each(x, t, None),
         lambda xp, t, x_aval: _between(xp, t, len(x_aval.shape)),
     ),
-    grad_name="Addmm", symbol="{} @ {}.T + {}", batch=_linear_each_batch,
+    grad_name="Addmm", symbol="{} @ {}.T + {}", batch=_linear_each_batch, aval=layer,
     samples=lambda: [
         Sample(uniform(2, 3), uniform(2, 4, 3, seed=1), uniform(2, 4, seed=2)),
         Sample(uniform(2, 3, 2), uniform(2, 2, 2, seed=1), uniform(2, 2, seed=2)),

@@ -6,9 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.core import inplace
+from chainrule.core import avals, inplace
 from chainrule.core.batching import unchanged
+from chainrule.core.dtypes import as_numpy
 from chainrule.core.kinds import linear
+from chainrule.core.node import Aval
 from chainrule.core.samples import Sample, uniform
 from chainrule.core.tensor import Tensor
 from chainrule.ops.api import export
@@ -25,12 +27,14 @@ def _astype(x: Any, dtype: np.dtype[Any]) -> Any:
 # The engine casts each cotangent back to its argument's dtype, so the transpose does nothing.
 astype = linear(
     "astype", _astype, lambda g: g, grad_name="ToCopy", batch=unchanged,
+    aval=lambda x, dtype: Aval(avals.shape_of(x), as_numpy(dtype)),
     samples=lambda: [Sample(uniform(3), dtype=np.dtype("c16"))],
 )  # fmt: skip
 clone_prim = linear(
     "clone",
     lambda x: x.copy(),
     lambda g: g,
+    aval=avals.same,
     batch=unchanged,
     samples=lambda: [Sample(uniform(2, 3))],
 )

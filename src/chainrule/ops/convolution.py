@@ -18,7 +18,9 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.core.avals import joint_dtype
 from chainrule.core.kinds import bilinear, general, linear
+from chainrule.core.node import Aval
 from chainrule.core.samples import Sample, uniform
 from chainrule.ops.convolution_batch import (
     channel_sum_batch,
@@ -245,7 +247,7 @@ channel_sum = linear(
     lambda xp, g, x_aval: xp.broadcast_to(
         xp.reshape(g, shape=(-1, *(1,) * (len(x_aval.shape) - 2))), shape=tuple(x_aval.shape)
     ),
-    batch=channel_sum_batch,
+    batch=channel_sum_batch, aval=lambda x: Aval((x.shape[1],), x.dtype),
     samples=lambda: [Sample(uniform(2, 3, 4)), Sample(uniform(2, 3))],
 )  # fmt: skip
 
@@ -281,6 +283,11 @@ convolution = general(
         lambda xp, t, stride: xp.reshape(t, shape=(-1, *(1,) * len(stride))),
     ),
     samples=_convolution_cases, batch=convolution_batch,
+    aval=lambda x, y, z, stride, padding, dilation, groups: Aval(
+        (x.shape[0], y.shape[0],
+         *windows_along(x.shape[2:], y.shape[2:], stride, padding, dilation)),
+        joint_dtype(x, y),
+    ),
 )  # fmt: skip
 
 conv_weight = bilinear(
@@ -293,6 +300,9 @@ conv_weight = bilinear(
         conj(xp, x), g, None, stride=stride, padding=padding, dilation=dilation, groups=groups
     ),
     batch=weight_batch,
+    aval=lambda x, y, kernel, stride, padding, dilation, groups: Aval(
+        (y.shape[1], x.shape[1] // groups, *kernel), joint_dtype(x, y)
+    ),
     samples=lambda: [
         Sample(x, y, kernel=w.shape[2:], **case) for case in _cases() for x, w, y in [_arrays(case)]
     ],
@@ -308,6 +318,9 @@ conv_transpose = bilinear(
         dilation=dilation, groups=groups,
     ),
     batch=transpose_batch,
+    aval=lambda x, y, size, stride, padding, dilation, groups: Aval(
+        (x.shape[0], groups * y.shape[1], *size), joint_dtype(x, y)
+    ),
     samples=lambda: [
         Sample(y, w, size=x.shape[2:], **case) for case in _cases() for x, w, y in [_arrays(case)]
     ],

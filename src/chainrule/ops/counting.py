@@ -10,9 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.core.avals import shape_of as aval_shape
 from chainrule.core.batching import all_mapped, rank, shape_of, xp
 from chainrule.core.boxes import is_mapped, refuse_mapped
+from chainrule.core.dtypes import NUMPY_INT64
 from chainrule.core.kinds import general
+from chainrule.core.node import Aval
 from chainrule.core.samples import Sample, uniform
 from chainrule.core.tensor import wrap
 from chainrule.ops.api import export
@@ -56,6 +59,7 @@ def _search_batch(prim: Any, size: int, args: Any, mapped: Any, params: Any) -> 
 
 searchsorted_prim = general(
     "searchsorted", _searchsorted, batch=_search_batch,
+    aval=lambda x, y, right=False: Aval(aval_shape(y), NUMPY_INT64),
     samples=lambda: [
         Sample(np.sort(uniform(5)), uniform(2, 3), right=False),
         Sample(np.sort(uniform(2, 5)), uniform(2, 3), right=True),
@@ -222,6 +226,7 @@ def _bins_batch(prim: Any, size: int, args: Any, mapped: Any, params: Any) -> An
 # out[k] = Σ w[i] over the i with place[i] = k
 weight_per_bin = general(
     "weight_per_bin", _weight_per_bin, batch=_bins_batch,
+    aval=lambda w, place, size: Aval((size,), w.dtype),
     vjps=(lambda xp, g, y: xp.getitem(g, y, index=("array",)), None),
     jvps=("linear", None), grad_name="Bincount",
     samples=lambda: [Sample(uniform(4), np.array([2, 0, 2, 3]), size=5)],

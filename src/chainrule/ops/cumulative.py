@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.core.avals import accumulator_dtype, joint_dtype, same, typed
 from chainrule.core.batching import along_line
 from chainrule.core.dtypes import is_inexact
 from chainrule.core.kinds import general, linear
@@ -39,8 +40,7 @@ def _running(accumulate: Any) -> Any:
     return running
 
 
-def _same(x: Any, **_: Any) -> Aval:
-    return Aval(x.shape, x.dtype if is_inexact(x.dtype) else np.dtype(np.int64))
+_accumulated = typed(same, accumulator_dtype)
 
 
 def _lines() -> list[Sample]:
@@ -54,7 +54,7 @@ def _lines() -> list[Sample]:
 cumsum_prim = linear(
     "cumsum", in_float32(_running(np.add.accumulate)),
     lambda xp, g, axis, reverse: xp.cumsum(g, axis=axis, reverse=not reverse),
-    aval=_same, symbol="cumsum({})", samples=_lines, batch=along_line,
+    aval=_accumulated, symbol="cumsum({})", samples=_lines, batch=along_line,
 )  # fmt: skip
 
 
@@ -71,7 +71,7 @@ def _shifted(x: Any, axis: int, reverse: bool = False) -> Any:
 shift = linear(
     "shift", _shifted,
     lambda xp, g, axis, reverse: xp.shift(g, axis=axis, reverse=not reverse), samples=_lines,
-    batch=along_line,
+    aval=same, batch=along_line,
 )  # fmt: skip
 
 
@@ -104,6 +104,11 @@ def _recurrence(x: Any, y: Any, axis: int, reverse: bool = False) -> Any:
     return flipped(np.moveaxis(s, 0, axis), axis, reverse)
 
 
+def _recurrence_aval(x: Any, y: Any, **_: Any) -> Aval:
+    alone = not y.shape or y.dtype.itemsize == 2
+    return Aval(tuple(y.shape), y.dtype if alone else joint_dtype(x, y))
+
+
 def _recurrence_vjp(
     xp: Any, g: Any, x: Any, out: Any, need: Any, axis: int, reverse: bool
 ) -> tuple[Any, Any]:
@@ -123,6 +128,7 @@ def _recurrence_jvp(xp: Any, t: Any, x: Any, out: Any, axis: int, reverse: bool)
 
 recurrence = general(
     "recurrence", _recurrence, vjp=_recurrence_vjp, jvp=_recurrence_jvp, batch=along_line,
+    aval=_recurrence_aval,
     samples=lambda: [
         Sample(uniform(4), uniform(4, seed=1), axis=0, reverse=False),
         Sample(uniform(2, 3), uniform(2, 3, seed=1), axis=1, reverse=True),
@@ -147,7 +153,7 @@ cumprod_prim = general(
             x, t * _before(xp, out, axis, reverse), axis=axis, reverse=reverse
         ),
     ),
-    aval=_same, symbol="cumprod({})", batch=along_line,
+    aval=_accumulated, symbol="cumprod({})", batch=along_line,
     samples=lambda: [*_lines(), Sample(np.array([1.5, 0.0, 2.0, 0.0, 3.0]), axis=0, reverse=False)],
 )  # fmt: skip
 
@@ -202,7 +208,7 @@ logcumsumexp_prim = general(
     samples=lambda: [
         Sample(uniform(4), axis=0), Sample(uniform(2, 3, 2), axis=1), Sample(uniform(), axis=0)
     ],
-    batch=along_line,
+    aval=same, batch=along_line,
 )  # fmt: skip
 
 
@@ -222,10 +228,12 @@ def _running_index(accumulate: Any) -> Any:
 _cummax_index = general(
     "cummax_index", _running_index(np.maximum.accumulate),
     samples=lambda: [Sample(uniform(2, 5), axis=1)], batch=along_line,
+    aval=typed(same, np.int64),
 )  # fmt: skip
 _cummin_index = general(
     "cummin_index", _running_index(np.minimum.accumulate),
     samples=lambda: [Sample(uniform(2, 5), axis=1)], batch=along_line,
+    aval=typed(same, np.int64),
 )  # fmt: skip
 _cummax_along = selection("cummax_along", "Cummax", repeats=True)
 _cummin_along = selection("cummin_along", "Cummin", repeats=True)

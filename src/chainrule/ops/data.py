@@ -52,6 +52,24 @@ def array_of(data: Any, dt: np.dtype[Any] | None, copy: bool = True) -> np.ndarr
     return _built(data, dt)
 
 
+def check_kind(x: Any) -> None:
+    """Raise for arrays that are more than their entries: masked arrays, and NumPy's matrices.
+
+    Raises:
+        TypeError: with what to pass instead.
+    """
+    if isinstance(x, np.ma.MaskedArray):
+        raise TypeError(
+            "a masked array would lose its mask: pass x.data and the mask as two arguments, and "
+            "select with numpy.where(mask, 0, x)"
+        )
+    if isinstance(x, np.matrix):
+        raise TypeError(
+            "a numpy.matrix would become an array, whose * is not the product of matrices: pass "
+            "numpy.asarray(x) and multiply with @"
+        )
+
+
 def warn_of_copy(level: int) -> None:
     """Warn that a tensor is copied without its record, as PyTorch does."""
     warnings.warn(

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.core import batching
+from chainrule.core import avals, batching
 from chainrule.core.kinds import linear
+from chainrule.core.node import Aval
 from chainrule.core.samples import Sample, uniform
 from chainrule.core.tensor import Tensor, wrap
 from chainrule.ops.api import export
@@ -22,6 +23,12 @@ def _diagonal(x: Any, offset: int, axis1: int, axis2: int) -> Any:
     x = x[..., max(-offset, 0) :, max(offset, 0) :]
     n = min(x.shape[-2:])
     return np.einsum("...ii->...i", x[..., :n, :n])
+
+
+def _diagonal_aval(x: Any, offset: int, axis1: int, axis2: int) -> Aval:
+    # The entries (i, i + offset): rows before -offset and columns before offset take no part.
+    n = min(x.shape[axis1] - max(-offset, 0), x.shape[axis2] - max(offset, 0))
+    return Aval((*avals.left_over(x.shape, (axis1, axis2)), max(n, 0)), x.dtype)
 
 
 def _diagonal_vjp(xp: Any, g: Any, x_aval: Any, offset: int, axis1: int, axis2: int) -> Any:
@@ -43,6 +50,7 @@ _CASES = [
 # Axes non-negative and different; the diagonal becomes the last axis.
 diagonal_prim = linear(
     "diagonal", _diagonal, _diagonal_vjp, view=True, batch=batching.along("axis1", "axis2"),
+    aval=_diagonal_aval,
     samples=lambda: [
         Sample(uniform(*shape), offset=k, axis1=i, axis2=j) for shape, k, i, j in _CASES
     ],
@@ -51,7 +59,7 @@ diagonal_prim = linear(
 diagonal_transpose = linear(
     "diagonal_transpose", _diagonal_transpose,
     lambda xp, g, offset, axis1, axis2: xp.diagonal(g, offset=offset, axis1=axis1, axis2=axis2),
-    grad_name="DiagEmbed",
+    grad_name="DiagEmbed", aval=avals.shaped_by("shape"),
     batch=batching.reparametrized(
         lambda size, shape, params: {
             "shape": (size, *params["shape"]),
@@ -66,11 +74,13 @@ diagonal_transpose = linear(
 tril_prim = linear(
     "tril", lambda x, diagonal: np.tril(x, diagonal),
     lambda xp, g, diagonal: xp.tril(g, diagonal=diagonal), batch=batching.unchanged,
+    aval=avals.same,
     samples=lambda: [Sample(uniform(3, 3), diagonal=0), Sample(uniform(2, 2, 4), diagonal=1)],
 )  # fmt: skip
 triu_prim = linear(
     "triu", lambda x, diagonal: np.triu(x, diagonal),
     lambda xp, g, diagonal: xp.triu(g, diagonal=diagonal), batch=batching.unchanged,
+    aval=avals.same,
     samples=lambda: [Sample(uniform(3, 3), diagonal=0), Sample(uniform(2, 4, 2), diagonal=-1)],
 )  # fmt: skip
 

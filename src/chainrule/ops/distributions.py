@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.core.avals import same
 from chainrule.core.batching import shaped_by_first
 from chainrule.core.device import check_device, check_layout
 from chainrule.core.dtypes import category
@@ -33,7 +34,7 @@ def _drawn(name: str, grad_name: str) -> Any:
         jvp=lambda t: t[0],
         grad_name=grad_name,
         samples=lambda: [Sample(uniform(3, seed=2), uniform(3), uniform(3, seed=1))],
-        batch=shaped_by_first,
+        aval=same, batch=shaped_by_first,
     )  # fmt: skip
 
 

@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.core.avals import same
 from chainrule.core.batching import folded, moved, rank, shape_of, shaped_by_first, spread, xp
 from chainrule.core.kinds import general
+from chainrule.core.node import Aval
 from chainrule.core.samples import Sample, uniform
 from chainrule.core.tensor import Tensor
 from chainrule.ops import gather  # noqa: F401 - declares positions_in_range
@@ -94,6 +96,7 @@ def _embedding_batch(prim: Any, size: int, args: Any, mapped: Any, params: Any) 
 # The lookup itself reads the padding row as any other; only its gradient leaves the row out.
 embedding = general(
     "embedding", _embedding, batch=_embedding_batch,
+    aval=lambda x, y, padding_idx: Aval((*y.shape, *x.shape[1:]), x.dtype),
     vjps=(
         lambda xp, g, x_aval, y, padding_idx: xp.embedding_rows(
             g, y, rows=x_aval.shape[0], padding_idx=padding_idx
@@ -130,6 +133,7 @@ def _rows_batch(prim: Any, size: int, args: Any, mapped: Any, params: Any) -> An
 
 embedding_rows = general(
     "embedding_rows", _embedding_rows, batch=_rows_batch,
+    aval=lambda x, y, rows, padding_idx: Aval((rows, *x.shape[len(y.shape) :]), x.dtype),
     vjps=(lambda xp, g, y, padding_idx: _masked_rows(xp, g, y, padding_idx), None),
     jvps=("linear", None),
     samples=lambda: [
@@ -279,6 +283,9 @@ def _spread_samples() -> list[Sample]:
 # As in PyTorch, the class weights are constants.
 nll = general(
     "nll", _nll, batch=_nll_batch,
+    aval=lambda x, y, z, ignore_index, reduction: Aval(
+        tuple(y.shape) if reduction == "none" else (), x.dtype
+    ),
     real=True, vjps=(
         lambda xp, g, x_aval, y, z, ignore_index, reduction: xp.nll_spread(
             g, y, z, classes=x_aval.shape[1], ignore_index=ignore_index, reduction=reduction
@@ -290,6 +297,7 @@ nll = general(
 
 nll_spread = general(
     "nll_spread", _nll_spread, batch=_nll_spread_batch, real=True,
+    aval=lambda x, y, z, classes, **params: Aval((y.shape[0], classes, *y.shape[1:]), x.dtype),
     vjps=(
         lambda xp, g, y, z, ignore_index, reduction: xp.nll(
             g, y, z, ignore_index=ignore_index, reduction=reduction
@@ -304,5 +312,5 @@ nll_spread = general(
 # tangents pass unchanged.
 scaled_gradient = general(
     "scaled_gradient", lambda x, y: x, vjps=(lambda g, y: g * y, None), jvps=(lambda t: t, None),
-    batch=shaped_by_first,
+    batch=shaped_by_first, aval=same,
 )  # fmt: skip

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from chainrule.core.avals import same, several, typed
 from chainrule.core.batching import unchanged
 from chainrule.core.kinds import elementwise, general
 from chainrule.core.namespaces import publish, recorded
@@ -159,6 +160,7 @@ class Frexp(NamedTuple):
 frexp_prim = general(
     "frexp", np.frexp, vjp=lambda xp, g, out: (None if g[0] is None else xp.ldexp(g[0], -out[1]),),
     jvp=lambda xp, t, out: (xp.ldexp(t[0], -out[1]), None), batch=unchanged,
+    aval=several(same, typed(same, np.int32)),
     samples=lambda: [Sample(uniform(2, 3, low=0.6, high=0.9)), Sample(np.array(5.0))],
 )  # fmt: skip
 publish("ldexp", np.ldexp, ldexp)

@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.core.avals import reduced, same, typed
 from chainrule.core.batching import along, along_all, rank, shape_of, xp
 from chainrule.core.kinds import general
 from chainrule.core.modes import get_mode
 from chainrule.core.namespaces import raw, recorded
-from chainrule.core.node import Aval
 from chainrule.core.samples import Sample, uniform
 from chainrule.core.tensor import Tensor, wrap
 from chainrule.ops.api import FUNCTIONS, export
@@ -28,7 +28,7 @@ from chainrule.ops.inputs import (
     require_entries,
     torch_name,
 )  # fmt: skip
-from chainrule.ops.reduce import expand, reduced
+from chainrule.ops.reduce import expand
 from chainrule.ops.results import result_type
 from chainrule.ops.selection import selection, without
 from chainrule.ops.viewing import is_plain
@@ -53,7 +53,7 @@ def _tie_weights(x: Any, out: Any, axis: tuple[int, ...], keepdims: bool) -> Any
 tie_weights = general(
     "tie_weights", _tie_weights,
     samples=lambda: [Sample(np.array([1.0, 3.0, 3.0]), np.array(3.0), axis=(0,), keepdims=False)],
-    batch=along_all,
+    aval=same, batch=along_all,
 )  # fmt: skip
 
 
@@ -78,8 +78,8 @@ def shared_reduction(name: str, reduce: Any, grad_name: str, partial: bool = Tru
                 _shared(xp, t, x, out, axis, keepdims), axis=axis, keepdims=keepdims
             ),
         ),
-        aval=lambda x, axis, keepdims=False: Aval(reduced(x, axis, keepdims).shape, x.dtype),
-        grad_name=grad_name, symbol=f"{name.removesuffix('_all')}({{}})", batch=along("axis"),
+        aval=reduced, batch=along("axis"),
+        grad_name=grad_name, symbol=f"{name.removesuffix('_all')}({{}})",
         samples=lambda: [
             Sample(uniform(2, 3), axis=(0, 1), keepdims=False),
             *([Sample(uniform(2, 3), axis=(1,), keepdims=True)] if partial else []),
@@ -124,8 +124,13 @@ def _searched(prim: Any, size: int, args: Any, mapped: Any, params: Any) -> Any:
     return xp.reshape(found, shape=(size, *(1,) * ndim)) if keepdims else found
 
 
-argmax_prim = general("argmax", _argument(np.argmax), samples=_searches, batch=_searched)
-argmin_prim = general("argmin", _argument(np.argmin), samples=_searches, batch=_searched)
+_positions = typed(reduced, np.int64)
+argmax_prim = general(
+    "argmax", _argument(np.argmax), aval=_positions, samples=_searches, batch=_searched
+)
+argmin_prim = general(
+    "argmin", _argument(np.argmin), aval=_positions, samples=_searches, batch=_searched
+)
 
 
 def ordered(input: Any, name: str) -> Any:

@@ -12,10 +12,12 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.core.avals import complex_dtype, same, typed
 from chainrule.core.batching import along
-from chainrule.core.dtypes import as_numpy, default_dtype
+from chainrule.core.dtypes import as_numpy, default_dtype, real_dtype
 from chainrule.core.kinds import linear
 from chainrule.core.namespaces import recorded
+from chainrule.core.node import Aval
 from chainrule.core.samples import Sample, uniform
 from chainrule.core.tensor import set_requires_grad, wrap
 from chainrule.ops.arrange import roll_prim
@@ -41,13 +43,18 @@ def _fft(x: Any, dim: _Dims, norm: str, inverse: bool) -> Any:
 fft_prim = linear(
     "fft", _fft,
     lambda xp, g, dim, norm, inverse: xp.fft(g, dim=dim, norm=_FLIPPED[norm], inverse=not inverse),
-    grad_name="FftC2C", batch=along("dim"),
+    grad_name="FftC2C", batch=along("dim"), aval=typed(same, complex_dtype),
     samples=lambda: [
         Sample(uniform(4), dim=(0,), norm="backward", inverse=False),
         Sample(uniform(2, 3) + 1j * uniform(2, 3, seed=1), dim=(0, 1), norm="ortho", inverse=True),
         Sample(uniform(2, 3) * 1j, dim=(1,), norm="forward", inverse=False),
     ],
 )  # fmt: skip
+
+
+def _with_length(shape: _Dims, axis: int, n: int) -> _Dims:
+    """A shape with another length along one axis."""
+    return (*shape[:axis], n, *shape[axis + 1 :])
 
 
 def _half_weights(n: int, axis: int, ndim: int, inner: float, dtype: Any) -> Any:
@@ -74,6 +81,9 @@ def _rfft_vjp(xp: Any, g: Any, x_aval: Any, dim: _Dims, norm: str) -> Any:
 rfft_prim = linear(
     "rfft", lambda x, dim, norm: np.fft.rfftn(x, axes=dim, norm=norm), _rfft_vjp,
     grad_name="FftR2C", batch=along("dim"),
+    aval=lambda x, dim, norm: Aval(
+        _with_length(x.shape, dim[-1], x.shape[dim[-1]] // 2 + 1), complex_dtype(x.dtype)
+    ),
     samples=lambda: [
         Sample(uniform(4), dim=(0,), norm="backward"), Sample(uniform(5), dim=(0,), norm="ortho"),
         Sample(uniform(3, 4), dim=(0, 1), norm="forward"),
@@ -95,6 +105,9 @@ def _irfft_vjp(xp: Any, g: Any, dim: _Dims, n: int, norm: str) -> Any:
 # Along the last of `dim` there are n//2 + 1 frequencies.
 irfft_prim = linear(
     "irfft", _irfft, _irfft_vjp, grad_name="FftC2R", batch=along("dim"),
+    aval=lambda x, dim, n, norm: Aval(
+        _with_length(x.shape, dim[-1], n), real_dtype(complex_dtype(x.dtype))
+    ),
     samples=lambda: [
         Sample(uniform(3) + 1j * uniform(3, seed=1), dim=(0,), n=4, norm="backward"),
         Sample(uniform(3) + 1j * uniform(3, seed=1), dim=(0,), n=5, norm="ortho"),

@@ -10,8 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.core.avals import same
 from chainrule.core.kinds import general
 from chainrule.core.namespaces import raw, recorded
+from chainrule.core.node import Aval
 from chainrule.core.samples import Sample, uniform
 from chainrule.core.scatter import add_at
 from chainrule.core.sweep import Owned, Scatter
@@ -177,6 +179,40 @@ def _getitem(x: Any, *arrays: Any, index: Spec) -> Any:
     return x[(*join_index(index, ()), Ellipsis)]
 
 
+def _getitem_aval(x: Any, *arrays: Any, index: Spec) -> Aval:
+    """What an index leaves of a shape.
+
+    Slices are tried on an array that takes no memory.  The dimensions of the arrays are broadcast
+    against each other and stand where the arrays do, or come first if those are apart (NumPy user
+    guide, "Combining advanced and basic indexing"); integers count as arrays then.
+
+    Raises:
+        RuntimeError: for a mask, as many entries are taken as it has true ones.
+    """
+    if any(is_mask(a) for a in arrays):
+        raise RuntimeError(
+            "x[mask]: the shape of the result depends on the values of the mask, so it is not "
+            "known without them. Use where(mask, x, other) or a product with the mask, which keep "
+            "the shape, or an index of integers."
+        )
+    dummy = np.broadcast_to(np.zeros((), x.dtype), x.shape)
+    if not arrays:
+        return Aval(dummy[join_index(index, ())].shape, x.dtype)
+    apart = [type(item) in (int, str) for item in index]
+    basic = tuple([FULL if a else item for a, item in zip(apart, index, strict=True)])
+    shape = dummy[join_index(basic, ())].shape
+    places = [i for i, a in enumerate(apart) if a]
+    rest = len(shape) - len(index)
+    skipped = rest if Ellipsis in index else 0  # by how much what follows the ellipsis is moved
+    after = index.index(Ellipsis) if skipped else len(index)
+    axes = [i + skipped * (i > after) for i in places]
+    left = [d for i, d in enumerate(shape) if i not in axes]
+    together = places[-1] - places[0] < len(places)
+    at = axes[0] if together else 0
+    joint = np.broadcast_shapes(*[tuple(a.shape) for a in arrays])
+    return Aval((*left[:at], *joint, *left[at:]), x.dtype)
+
+
 def _getitem_vjp(xp: Any, g: Any, x_aval: Any, rest: Any, index: Spec) -> tuple[Any, ...]:
     if xp is raw:
         repeats = bool(rest) and any(a.dtype.kind != "b" for a in rest)
@@ -193,7 +229,7 @@ def _zeros(aval: Any) -> Any:
 getitem = general(
     "getitem", _getitem, vjp=_getitem_vjp,
     jvp=lambda xp, t, rest, index: xp.getitem(t[0], *rest, index=index),
-    view=True, grad_name="Index", batch=index_batch.read,
+    view=True, grad_name="Index", aval=_getitem_aval, batch=index_batch.read,
     samples=lambda: [
         Sample(uniform(4, 3), index=(1,)),
         Sample(uniform(4, 3), index=(("slice", None, None, 2), None, -1)),
@@ -227,7 +263,7 @@ index_add = general(
         _zeros(x_aval) if t[0] is None else t[0], _zeros(y_aval) if t[1] is None else t[1],
         *tail, index=index,
     ),
-    batch=index_batch.write,
+    aval=same, batch=index_batch.write,
     samples=lambda: [
         Sample(uniform(4, 3), uniform(2, 3, seed=1), np.array([1, 1]), index=(ARRAY,)),
         Sample(uniform(4, 3), uniform(3, seed=1), index=(2,)),
@@ -270,7 +306,7 @@ index_put = general(
         _zeros(x_aval) if t[0] is None else t[0], _zeros(y_aval) if t[1] is None else t[1],
         *tail, index=index,
     ),
-    grad_name="IndexPut", batch=index_batch.write,
+    grad_name="IndexPut", aval=same, batch=index_batch.write,
     samples=lambda: [
         Sample(uniform(4, 3), uniform(2, 3, seed=1), np.array([0, 3]), index=(ARRAY,)),
         Sample(uniform(4, 3), uniform(3, seed=1), index=(2,)),

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.core.avals import joined, stacked
 from chainrule.core.batching import all_mapped
 from chainrule.core.kinds import general, promote
 from chainrule.core.modes import get_mode
@@ -52,6 +53,7 @@ def _join_batch(
 concat = general(
     "concat", lambda *xs, axis: np.concatenate(xs, axis), vjp=_concat_vjp,
     jvp=_joined_tangents("concat"), grad_name="Cat", batch=_join_batch,
+    aval=joined,
     samples=lambda: [
         Sample(uniform(2, 3), uniform(2, 1, seed=1), uniform(2, 2, seed=2), axis=1),
         Sample(uniform(2), axis=0),
@@ -76,7 +78,7 @@ def _stack(*xs: Any, axis: int) -> Any:
 
 stack_prim = general(
     "stack", _stack, vjp=_stack_vjp, jvp=_joined_tangents("stack"),
-    batch=_join_batch,
+    aval=stacked, batch=_join_batch,
     samples=lambda: [
         Sample(uniform(2, 3), uniform(2, 3, seed=1), axis=1),
         Sample(uniform(), uniform(seed=1), axis=0),

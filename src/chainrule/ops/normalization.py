@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.core.avals import broadcast, reduced, same, several
 from chainrule.core.batching import along, folded, rank, shape_of
 from chainrule.core.batching import xp as recorded
 from chainrule.core.kinds import general
 from chainrule.core.namespaces import composite, raw
+from chainrule.core.node import Aval
 from chainrule.core.samples import Sample, uniform
 
 
@@ -67,9 +69,14 @@ def _standardize_jvp(xp: Any, t: Any, out: Any, axis: tuple[int, ...]) -> tuple[
     return (t[0] - mean - y * along) * scale, mean, -(scale * scale) * along
 
 
+def _kept(x: Any, axis: tuple[int, ...], eps: float) -> Aval:
+    """Shape and dtype of what is computed once for all of `axis`."""
+    return reduced(x, axis, keepdims=True)
+
+
 standardize = general(
     "standardize", _standardize, real=True, vjp=_standardize_vjp, jvp=_standardize_jvp,
-    batch=along("axis"),
+    batch=along("axis"), aval=several(same, _kept, _kept),
     samples=lambda: [
         Sample(uniform(3, 4), axis=(1,), eps=1e-5),
         Sample(uniform(3, 2, 4), axis=(0, 2), eps=1e-2),
@@ -89,6 +96,11 @@ def _channel_affine(x: Any, w: Any, b: Any) -> Any:
     return out
 
 
+def _affine_aval(x: Any, y: Any, z: Any) -> Aval:
+    """The bias is added in place: it has no say."""
+    return broadcast(x, Aval((y.size, *(1,) * (x.ndim - 2)), y.dtype))
+
+
 def _affine_batch(prim: Any, size: int, args: Any, mapped: Any, params: Any) -> Any:
     x, w, b = args
     if mapped == [True, False, False]:
@@ -104,7 +116,7 @@ def _affine_batch(prim: Any, size: int, args: Any, mapped: Any, params: Any) -> 
 
 # x·w + b with a weight and a bias per channel of (N, C, ...).
 channel_affine = general(
-    "channel_affine", _channel_affine, batch=_affine_batch,
+    "channel_affine", _channel_affine, batch=_affine_batch, aval=_affine_aval,
     real=True, vjps=(
         lambda xp, g, x_aval, y: g * xp.along_channels(y, len(x_aval.shape)),
         lambda xp, g, x: xp.channel_sum(g * x),

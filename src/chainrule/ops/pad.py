@@ -8,6 +8,7 @@ import numpy as np
 
 from chainrule.core.batching import reparametrized
 from chainrule.core.kinds import general, linear
+from chainrule.core.node import Aval
 from chainrule.core.primitive import bind
 from chainrule.core.samples import Sample, uniform
 from chainrule.ops.index import getitem
@@ -46,6 +47,11 @@ def _fold(g: Any, pad_width: Widths, mode: str) -> Any:
     return g
 
 
+def _widened(x: Any, pad_width: Widths, sign: int = 1) -> Aval:
+    pairs = zip(x.shape, pad_width, strict=True)
+    return Aval(tuple([max(n + sign * (b + a), 0) for n, (b, a) in pairs]), x.dtype)
+
+
 def _pad_vjp(xp: Any, g: Any, x_aval: Any, pad_width: Widths, mode: str = "constant") -> Any:
     if mode != "constant":
         return xp.pad_transpose(g, pad_width=pad_width, mode=mode)
@@ -62,7 +68,7 @@ pad_prim = general(
     "pad", lambda x, pad_width, mode, value: _pad(x, pad_width, mode, value),
     vjps=(lambda xp, g, x_aval, pad_width, mode: _pad_vjp(xp, g, x_aval, pad_width, mode),),
     jvps=(lambda xp, t, pad_width, mode: xp.pad(t, pad_width=pad_width, mode=mode, value=0),),
-    batch=_batch,
+    aval=lambda x, pad_width, **_: _widened(x, pad_width), batch=_batch,
     samples=lambda: [
         Sample(uniform(3, 2, 4), pad_width=_WIDTHS, mode=mode, value=1.5)
         for mode in ("constant", "reflect", "replicate", "circular")
@@ -71,7 +77,7 @@ pad_prim = general(
 pad_transpose = linear(
     "pad_transpose", _fold,
     lambda xp, g, pad_width, mode: xp.pad(g, pad_width=pad_width, mode=mode, value=0),
-    batch=_batch,
+    aval=lambda g, pad_width, mode: _widened(g, pad_width, -1), batch=_batch,
     samples=lambda: [
         Sample(uniform(6, 2, 7), pad_width=_WIDTHS, mode=mode)
         for mode in ("reflect", "replicate", "circular")

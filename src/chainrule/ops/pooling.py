@@ -11,8 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.core.avals import same, several, spatial_by, typed
 from chainrule.core.batching import leading, leading_all
 from chainrule.core.kinds import general, linear
+from chainrule.core.node import Aval
 from chainrule.core.samples import Sample, uniform
 from chainrule.ops.window import Ints, Pads, inside, offsets, pad_spatial
 
@@ -133,6 +135,15 @@ def _max_cases() -> list[Sample]:
     return [Sample(_image(case), **case) for case in _CASES]
 
 
+_reduced_to_windows = spatial_by("count")
+
+
+def _place(x: Any, kernel: Ints, count: Ints, **params: Any) -> Aval:
+    """Shape and dtype of the places within windows."""
+    found: Aval = _reduced_to_windows(x, kernel=kernel, count=count)
+    return Aval(found.shape, np.dtype(place_dtype(kernel)))
+
+
 max_pool = general(
     "max_pool", _max_pool,
     real=True, vjps=(
@@ -150,7 +161,7 @@ max_pool = general(
             None,
         ),
     ),
-    samples=_max_cases, batch=leading,
+    samples=_max_cases, batch=leading, aval=several(_reduced_to_windows, _place),
 )  # fmt: skip
 
 
@@ -166,7 +177,7 @@ pool_spread = general(
         ),
         None,
     ),
-    jvps=("linear", None), batch=leading_all,
+    jvps=("linear", None), batch=leading_all, aval=spatial_by("size"),
     samples=lambda: [
         Sample(uniform(*best.shape, seed=3), place, size=x.shape[2:], **case)
         for x, best, place, case in _place_cases()
@@ -183,6 +194,7 @@ pool_pick = general(
         None,
     ),
     jvps=("linear", None), batch=leading_all,
+    aval=lambda x, y, **params: Aval(y.shape, x.dtype),
     samples=lambda: [Sample(x, place, **case) for x, _, place, case in _place_cases()],
 )  # fmt: skip
 
@@ -202,7 +214,7 @@ def _positions(
 
 
 pool_positions = general(
-    "pool_positions", _positions, batch=leading,
+    "pool_positions", _positions, batch=leading, aval=typed(same, np.int64),
     samples=lambda: [
         Sample(place, size=x.shape[2:], **case) for x, _, place, case in _place_cases()
     ],
@@ -224,7 +236,7 @@ def _within(x: Any, size: Ints) -> Any:
 
 
 within = general(
-    "within", _within, batch=leading, view=True,
+    "within", _within, batch=leading, view=True, aval=same,
     samples=lambda: [Sample(np.array([[0, 5], [3, 1]]), size=(2, 3))],
 )  # fmt: skip
 
@@ -262,7 +274,7 @@ window_sum = linear(
         g, size=tuple(x_aval.shape[len(x_aval.shape) - len(kernel) :]), kernel=kernel,
         stride=stride, padding=padding, dilation=dilation,
     ),
-    samples=_max_cases, batch=leading,
+    samples=_max_cases, batch=leading, aval=_reduced_to_windows,
 )  # fmt: skip
 
 window_spread = linear(
@@ -271,7 +283,7 @@ window_spread = linear(
         g, kernel=kernel, stride=stride, padding=padding, dilation=dilation,
         count=tuple(x_aval.shape[len(x_aval.shape) - len(kernel) :]),
     ),
-    batch=leading,
+    batch=leading, aval=spatial_by("size"),
     samples=lambda: [
         Sample(_window_sum(x, **case), size=x.shape[2:], **_without(case))
         for case in _CASES for x in [_image(case)]

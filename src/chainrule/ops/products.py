@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.core.avals import dotted, joint_dtype, matrix_product
 from chainrule.core.batching import aligned, rank, shape_of, xp
 from chainrule.core.kinds import bilinear, general
 from chainrule.core.namespaces import raw
+from chainrule.core.node import Aval
 from chainrule.core.samples import Sample, uniform
 
 LETTERS = string.ascii_uppercase + string.ascii_lowercase
@@ -77,7 +79,7 @@ def with_letter(equation: str, mapped: Any) -> str:
 dot_prim = bilinear(
     "dot", lambda x, y: x.dot(y),
     lambda xp, g, y: xp.multiply(g, conj(xp, y)), lambda xp, g, x: xp.multiply(g, conj(xp, x)),
-    symbol="dot({}, {})", batch=pair("i,i->"),
+    symbol="dot({}, {})", batch=pair("i,i->"), aval=dotted,
     samples=lambda: [
         Sample(uniform(3), uniform(3, seed=1)),
         Sample(uniform(3) + 1j * uniform(3, seed=2), uniform(3, seed=1) * (2 - 1j)),
@@ -86,13 +88,13 @@ dot_prim = bilinear(
 mv_prim = bilinear(
     "mv", lambda x, y: x.dot(y),
     lambda xp, g, y: _outer(xp, g, conj(xp, y)), lambda xp, g, x: xp.mv(adjoint(xp, x), g),
-    symbol="{} @ {}", batch=pair("ij,j->i"),
+    symbol="{} @ {}", batch=pair("ij,j->i"), aval=dotted,
     samples=lambda: [Sample(uniform(2, 3), uniform(3, seed=1)), Sample(uniform(0, 2), uniform(2))],
 )  # fmt: skip
 mm_prim = bilinear(
     "mm", lambda x, y: x.dot(y),
     lambda xp, g, y: xp.mm(g, adjoint(xp, y)), lambda xp, g, x: xp.mm(adjoint(xp, x), g),
-    symbol="{} @ {}", batch=pair("ij,jk->ik"),
+    symbol="{} @ {}", batch=pair("ij,jk->ik"), aval=dotted,
     samples=lambda: [
         Sample(uniform(2, 3), uniform(3, 4, seed=1)),
         Sample(uniform(2, 0), uniform(0, 3)),
@@ -122,7 +124,7 @@ def _bmm_batch(prim: Any, size: int, args: Any, mapped: Any, params: Any) -> Any
     extents = [(1,) * (n + 2 - len(s)) + s[:-2] for s in shapes]
     terms, operands = [], []
     for i, (a, m, s) in enumerate(zip(args, mapped, shapes, strict=True)):
-        keep = [d > 1 or extents[1 - i][j] == 1 for j, d in enumerate(extents[i])]
+        keep = [d != 1 or extents[1 - i][j] == 1 for j, d in enumerate(extents[i])]
         kept = tuple(d for d, k in zip(extents[i], keep, strict=True) if k)
         lead = shape_of(a)[:1] if m else ()
         terms.append("".join(c for c, k in zip(batch, keep, strict=True) if k) + ("AB", "BC")[i])
@@ -138,7 +140,7 @@ def reshaped(a: Any, shape: tuple[int, ...]) -> Any:
 
 bmm_prim = bilinear(
     "bmm", _bmm, lambda xp, g, y: xp.bmm(g, adjoint(xp, y)), _bmm_right,
-    symbol="{} @ {}", batch=_bmm_batch,
+    symbol="{} @ {}", batch=_bmm_batch, aval=matrix_product,
     samples=lambda: [
         Sample(uniform(2, 3, 2), uniform(2, 2, 4, seed=1)),
         Sample(uniform(2, 1, 3, 2), uniform(3, 2, 2, seed=1)),
@@ -154,6 +156,12 @@ def _linear(x: Any, y: Any, z: Any) -> Any:
     if z is not None:
         out = np.add(out, z, out=out) if out.dtype == z.dtype else out + z
     return out.reshape(*x.shape[:-1], y.shape[0])
+
+
+def layer(x: Any, y: Any, z: Any) -> Aval:
+    """Shape and dtype of x yᵀ + z, for one weight y (n, k) or one per example, (B, n, k)."""
+    args = (x, y) if z is None else (x, y, z)
+    return Aval((*x.shape[:-1], y.shape[-2]), joint_dtype(*args))
 
 
 def _linear_weight(xp: Any, g: Any, x: Any) -> Any:
@@ -190,7 +198,7 @@ linear_prim = general(
         lambda xp, t, x: xp.linear(x, t, None),
         lambda xp, t: t,
     ),
-    grad_name="Addmm", symbol="{} @ {}.T + {}", batch=_linear_batch,
+    grad_name="Addmm", symbol="{} @ {}.T + {}", batch=_linear_batch, aval=layer,
     samples=lambda: [
         Sample(uniform(2, 3), uniform(4, 3, seed=1), uniform(4, seed=2)),
         Sample(uniform(2, 2, 3), uniform(4, 3, seed=1), uniform(4, seed=2)),

@@ -23,7 +23,7 @@ from chainrule.ops.inputs import (
     torch_name,
 )  # fmt: skip
 from chainrule.ops.masks import where
-from chainrule.ops.reduce import expand, sum_prim
+from chainrule.ops.reduce import expand, reduced, sum_prim
 from chainrule.ops.selection import select_along
 from chainrule.ops.shape import permute_dims, reshape_prim
 from chainrule.ops.sort import argsort_prim, sort_along
@@ -50,7 +50,7 @@ nansum_prim = general(
         Sample(np.array([[1.0, np.nan, 2.0], [3.0, 4.0, np.nan]]), axis=(1,), keepdims=False),
         Sample(uniform(2, 3), axis=(0, 1), keepdims=True),
     ],
-    batch=along("axis"),
+    aval=reduced, batch=along("axis"),
 )  # fmt: skip
 
 

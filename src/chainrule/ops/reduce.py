@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.core import avals
+from chainrule.core.avals import accumulator_dtype, typed
 from chainrule.core.batching import along
 from chainrule.core.dtypes import default_dtype, is_inexact, real_dtype
 from chainrule.core.kinds import general, linear
@@ -62,19 +64,9 @@ _sum_of = _total(_add)
 _product_of = _total(np.multiply.reduce)
 
 
-def reduced(x: Any, axis: tuple[int, ...], keepdims: bool = False, **_: Any) -> Aval:
-    """Shape and dtype of a reduction: the argument's dtype, int64 for integers."""
-    if keepdims:
-        shape = tuple(1 if i in axis else d for i, d in enumerate(x.shape))
-    else:
-        shape = tuple(d for i, d in enumerate(x.shape) if i not in axis)
-    return Aval(shape, x.dtype if is_inexact(x.dtype) else _INT64)
-
-
-def reduced_real(x: Any, axis: tuple[int, ...], keepdims: bool = False, **_: Any) -> Aval:
-    """As `reduced`, for a reduction of complex numbers to real ones."""
-    found = reduced(x, axis, keepdims)
-    return Aval(found.shape, real_dtype(found.dtype))
+# Shapes and dtypes: the argument's dtype, int64 for integers; of a reduction to real numbers.
+reduced = typed(avals.reduced, accumulator_dtype)
+reduced_real = typed(reduced, real_dtype)
 
 
 def _reductions() -> list[Sample]:
@@ -196,15 +188,19 @@ def _true_as_torch(reduce: Any) -> Any:
     return found
 
 
+_whether = typed(avals.reduced, lambda dt: dt if dt == np.uint8 else np.dtype(bool))
 all_prim = general(
-    "all", _true_as_torch(np.logical_and.reduce), samples=_reductions, batch=along("axis")
-)
+    "all", _true_as_torch(np.logical_and.reduce), samples=_reductions, batch=along("axis"),
+    aval=_whether,
+)  # fmt: skip
 any_prim = general(
-    "any", _true_as_torch(np.logical_or.reduce), samples=_reductions, batch=along("axis")
-)
+    "any", _true_as_torch(np.logical_or.reduce), samples=_reductions, batch=along("axis"),
+    aval=_whether,
+)  # fmt: skip
 count_nonzero_prim = general(
     "count_nonzero", lambda x, axis: np.asarray(np.count_nonzero(x, axis)),
     samples=lambda: [Sample(uniform(2, 3), axis=(1,))], batch=along("axis"),
+    aval=typed(avals.reduced, np.int64),
 )  # fmt: skip
 
 

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.core.boxes import namespace_of
+from chainrule.core.namespaces import recorded
 from chainrule.core.primitive import bind
 from chainrule.core.tensor import Tensor
 from chainrule.ops.api import export
@@ -179,6 +181,54 @@ def index_add(input: Any, dim: int, index: Any, source: Any, *, alpha: Any = 1) 
     if alpha != 1:
         values = values * alpha
     return _written(add_at, input, values, positions, spec)
+
+
+def _line(positions: Any, axis: int, shape: tuple[int, ...]) -> Any:
+    """Positions along one dimension, to be broadcast with those along the others."""
+    ones = (1,) * len(shape)
+    return namespace_of(positions).reshape(
+        positions, shape=(*ones[:axis], shape[axis], *ones[axis + 1 :])
+    )
+
+
+@export(in_place=True)
+def index_reduce(
+    input: Any, dim: int, index: Any, source: Any, reduce: str, *, include_self: bool = True
+) -> Any:
+    """The slices of `source` that go to one position `index` of `dim`, reduced with what is there.
+
+    `reduce` is "prod", "mean", "amax" or "amin"; without `include_self`, the slices of `input`
+    count only where nothing goes. Ties of amax and amin share the gradient evenly.
+
+    Raises:
+        RuntimeError: for another reduction, or if the shapes or dtypes do not fit.
+        IndexError: if a position is out of range, or the numbers of slices differ.
+
+    >>> import chainrule as cr
+    >>> cr.zeros(2).index_reduce(0, cr.tensor([0, 0]), cr.tensor([1.0, 3.0]), "amax")
+    tensor([3., 0.])
+    """
+    if reduce not in ("prod", "mean", "amax", "amin"):
+        raise RuntimeError(
+            "index_reduce(): Expected reduce to be one of prod, mean, amax or amin but got "
+            f"{reduce}."
+        )
+    spec, positions = _slices(input, dim, index, "index_reduce")
+    source = _sliced(source, input, spec, positions, "index_reduce")
+    if source.dtype != input.dtype:
+        raise RuntimeError(
+            "index_reduce(): self and source expected to have the same dtype, but got self = "
+            f"{input.dtype} and source = {source.dtype}"
+        )
+    shape = tuple(input.shape)
+    if not shape:
+        input = reshape_prim(input, shape=(1,))
+    d, n = len(spec) - 1, positions.shape[0]
+    taken = (*shape[:d], n, *shape[d + 1 :])
+    source = recorded.broadcast_to(source, shape=taken)
+    arrays = [_line(positions if i == d else np.arange(k), i, taken) for i, k in enumerate(taken)]
+    found = reduce_at(input, source, (ARRAY,) * len(taken), arrays, taken, reduce, include_self)
+    return found if shape else reshape_prim(found, shape=())
 
 
 @export(in_place=True)

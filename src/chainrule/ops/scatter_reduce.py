@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.core.avals import same
 from chainrule.core.batching import rank, spread, with_rank
 from chainrule.core.boxes import namespace_of, values_of
 from chainrule.core.kinds import general
@@ -67,7 +68,7 @@ scatter_extreme = general(
     jvp=lambda xp, t, x, y, out, tail, index: _weighted(
         xp, t, *_shares(xp, x, y, out, tail, index), tail, index
     ),
-    grad_name="ScatterReduce", batch=_reduce_batch,
+    grad_name="ScatterReduce", real=True, aval=same, batch=_reduce_batch,
     samples=lambda: [
         Sample(uniform(4), uniform(5, seed=1), np.array([0, 1, 1, 1, 3]), index=(ARRAY,), reduce=r)
         for r in ("amax", "amin")
@@ -145,7 +146,7 @@ scatter_prod = general(
     jvp=lambda xp, t, x, y, tail, index: _weighted(
         xp, t, *_partials(xp, x, y, tail, index), tail, index
     ),
-    grad_name="ScatterReduce", batch=_reduce_batch,
+    grad_name="ScatterReduce", aval=same, batch=_reduce_batch,
     samples=lambda: [
         Sample(uniform(4), uniform(5, seed=1), np.array([0, 1, 1, 1, 3]), index=(ARRAY,)),
         Sample(

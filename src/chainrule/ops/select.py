@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.core import batching
+from chainrule.core import avals, batching
 from chainrule.core.boxes import is_mapped
 from chainrule.core.inplace import write_view
 from chainrule.core.kinds import linear
 from chainrule.core.namespaces import recorded
+from chainrule.core.node import Aval
 from chainrule.core.primitive import bind
 from chainrule.core.samples import Sample, uniform
 from chainrule.ops.api import export
@@ -23,6 +24,12 @@ from chainrule.ops.shape import tensor_arg
 def _windows(x: Any, axis: int, size: int, step: int) -> Any:
     windows = np.lib.stride_tricks.sliding_window_view(x, size, axis, writeable=step >= size)
     return windows[(*[slice(None)] * axis, slice(None, None, step))]
+
+
+def _windows_aval(x: Any, axis: int, size: int, step: int) -> Aval:
+    shape = list(x.shape)
+    shape[axis] = (shape[axis] - size) // step + 1
+    return Aval((*shape, size), x.dtype)
 
 
 def _add_windows(g: Any, shape: tuple[int, ...], axis: int, size: int, step: int) -> Any:
@@ -40,7 +47,7 @@ unfold_prim = linear(
     lambda xp, g, x_aval, axis, size, step: xp.unfold_transpose(
         g, shape=tuple(x_aval.shape), axis=axis, size=size, step=step
     ),
-    view=True, batch=batching.along("axis"),
+    view=True, aval=_windows_aval, batch=batching.along("axis"),
     samples=lambda: [
         Sample(uniform(5, 2), axis=0, size=3, step=1),
         Sample(uniform(2, 7), axis=1, size=2, step=3),
@@ -50,6 +57,7 @@ unfold_prim = linear(
 unfold_transpose = linear(
     "unfold_transpose", _add_windows,
     lambda xp, g, axis, size, step: xp.unfold(g, axis=axis, size=size, step=step),
+    aval=avals.shaped_by("shape"),
     batch=batching.reparametrized(
         lambda size, shape, params: {
             "shape": (size, *params["shape"]), "axis": params["axis"] + 1

@@ -10,8 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.core.avals import left_over, shaped_by
 from chainrule.core.batching import all_mapped, along_line, shifted
 from chainrule.core.kinds import general
+from chainrule.core.node import Aval
 from chainrule.core.samples import Sample, uniform
 from chainrule.ops.direct import along_axis
 from chainrule.ops.shape import reshape_prim
@@ -22,6 +24,11 @@ def _select(x: Any, index: Any, axis: int, keepdims: bool = True) -> Any:
         return x.copy()
     found = x[along_axis(index, axis)]
     return found if keepdims else found.squeeze(axis)
+
+
+def _select_aval(x: Any, index: Any, axis: int, keepdims: bool = True) -> Aval:
+    shape = tuple(index.shape if x.shape else ())
+    return Aval(shape if keepdims else left_over(shape, axis), x.dtype)
 
 
 def _spread(
@@ -82,6 +89,7 @@ def selection(name: str, grad_name: str, repeats: bool = False) -> Any:
             None,
         ),
         grad_name=grad_name, samples=_samples, batch=along_line,
+        aval=_select_aval,
     )  # fmt: skip
 
 
@@ -109,5 +117,5 @@ spread_along = general(
         ),
         None,
     ),
-    samples=_spread_samples, batch=_spread_batch,
+    samples=_spread_samples, aval=shaped_by("shape"), batch=_spread_batch,
 )  # fmt: skip

@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.core import batching
+from chainrule.core import avals, batching
 from chainrule.core.dtypes import as_numpy, dtype
 from chainrule.core.kinds import linear
 from chainrule.core.modes import get_mode
 from chainrule.core.namespaces import composite, recorded
+from chainrule.core.node import Aval
 from chainrule.core.primitive import titled
 from chainrule.core.samples import Sample, uniform
 from chainrule.core.tensor import Tensor, wrap
@@ -35,11 +36,15 @@ def _broadcast_to(x: Any, shape: Shape) -> Any:
     return x[...] if x.shape == shape else np.broadcast_to(x, shape)
 
 
-def _expand_dims(x: Any, axis: Shape) -> Any:
-    shape = list(x.shape)
+def _expanded(shape: Sequence[int], axis: Shape) -> Shape:
+    full = list(shape)
     for a in sorted(axis):
-        shape.insert(a, 1)
-    return x.reshape(shape)
+        full.insert(a, 1)
+    return tuple(full)
+
+
+def _reshape_aval(x: Any, shape: Shape) -> Aval:
+    return Aval(complete(shape, x.size), x.dtype)
 
 
 def _broadcast_batch(
@@ -61,6 +66,7 @@ _raised_axis = batching.reparametrized(
 reshape_prim = linear(
     "reshape", lambda x, shape: x.reshape(shape),
     lambda xp, g, x_aval: xp.reshape(g, shape=x_aval.shape), view=True, grad_name="View",
+    aval=_reshape_aval,
     batch=batching.reparametrized(
         # In an empty batch, -1 could be anything.
         lambda size, shape, params: {"shape": (size, *complete(params["shape"], prod(shape)))}
@@ -69,12 +75,13 @@ reshape_prim = linear(
 )  # fmt: skip
 broadcast_to_prim = linear(
     "broadcast_to", _broadcast_to, lambda g: g, view=True, grad_name="Expand",
-    batch=_broadcast_batch,
+    aval=avals.shaped_by("shape"), batch=_broadcast_batch,
     samples=lambda: [Sample(uniform(3, 1), shape=(2, 3, 4)), Sample(uniform(2), shape=(2,))],
 )  # fmt: skip
 permute_dims = linear(
     "permute_dims", lambda x, axes: x.transpose(axes),
     lambda xp, g, axes: xp.permute_dims(g, axes=_inverse(axes)), view=True, grad_name="Permute",
+    aval=avals.permuted,
     batch=batching.reparametrized(
         lambda size, shape, params: {"axes": (0, *[a + 1 for a in params["axes"]])}
     ),
@@ -82,14 +89,16 @@ permute_dims = linear(
 )  # fmt: skip
 # Axes of the result, non-negative and distinct.
 expand_dims = linear(
-    "expand_dims", _expand_dims, lambda xp, g, axis: xp.squeeze(g, axis=axis), view=True,
+    "expand_dims", lambda x, axis: x.reshape(_expanded(x.shape, axis)),
+    lambda xp, g, axis: xp.squeeze(g, axis=axis), view=True,
     grad_name="Unsqueeze", batch=_raised_axis,
+    aval=lambda x, axis: Aval(_expanded(x.shape, axis), x.dtype),
     samples=lambda: [Sample(uniform(2, 3), axis=(0, 2)), Sample(uniform(), axis=(0,))],
 )  # fmt: skip
 squeeze_prim = linear(
     "squeeze", lambda x, axis: x.squeeze(axis),
     lambda xp, g, axis: xp.expand_dims(g, axis=axis), view=True,
-    batch=_raised_axis,
+    aval=avals.reduced, batch=_raised_axis,
     samples=lambda: [Sample(uniform(1, 3, 1), axis=(0, 2)), Sample(uniform(2), axis=())],
 )  # fmt: skip
 

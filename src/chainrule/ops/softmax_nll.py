@@ -11,9 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.core.avals import joint_dtype, same
 from chainrule.core.batching import folded, rank, shape_of, spread, xp
 from chainrule.core.kinds import general
 from chainrule.core.namespaces import publish
+from chainrule.core.node import Aval
 from chainrule.core.samples import Sample, uniform
 from chainrule.ops.embedding import class_places, class_weights
 from chainrule.ops.index_batch import ARRAY
@@ -133,8 +135,13 @@ def _batch(prim: Any, size: int, args: Any, mapped: Any, params: Any) -> Any:
     return loss, logp
 
 
+def _aval(x: Any, y: Any, z: Any, divisor: float, summed: bool) -> tuple[Aval, Aval]:
+    dt = x.dtype if z is None else joint_dtype(x, z)
+    return Aval(() if summed else tuple(y.shape), dt), same(x)
+
+
 # As in PyTorch, the class weights are constants.
 softmax_nll = general(
     "softmax_nll", _softmax_nll, vjps=(_vjp, None, None), jvps=(_jvp, None, None),
-    grad_name="NllLoss", samples=_samples, batch=_batch, real=True,
+    grad_name="NllLoss", samples=_samples, batch=_batch, real=True, aval=_aval,
 )  # fmt: skip

@@ -13,8 +13,11 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.core.avals import same, typed
 from chainrule.core.batching import along_line
+from chainrule.core.dtypes import NUMPY_INT64
 from chainrule.core.kinds import general
+from chainrule.core.node import Aval
 from chainrule.core.samples import Sample, uniform
 from chainrule.ops.api import export
 from chainrule.ops.extremes import ordered, shared_reduction
@@ -116,13 +119,22 @@ def _flat_median(skip_nan: bool) -> Any:
     return median_of_all
 
 
-def _search(name: str, find: Any, **params: Any) -> Any:
+def _found_aval(x: Any, axis: int, k: int = 1, **_: Any) -> Aval:
+    """The shape of `k` positions found along an axis of `x`."""
+    shape = list(x.shape)
+    if shape:
+        shape[axis] = k
+    return Aval(tuple(shape), NUMPY_INT64)
+
+
+def _search(name: str, find: Any, aval: Any = _found_aval, **params: Any) -> Any:
     return general(
-        name, find, samples=lambda: [Sample(uniform(2, 5), axis=1, **params)], batch=along_line
-    )
+        name, find, aval=aval, batch=along_line,
+        samples=lambda: [Sample(uniform(2, 5), axis=1, **params)],
+    )  # fmt: skip
 
 
-argsort_prim = _search("argsort", _argsort, descending=False)
+argsort_prim = _search("argsort", _argsort, typed(same, NUMPY_INT64), descending=False)
 _ranked_prim = _search("rank_index", _ranked, rank=2)
 _top_prim = _search("topk_index", _top, k=2, largest=True)
 _median_prim = _search("median_index", _median_index, skip_nan=False)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.core.avals import shaped_by
 from chainrule.core.batching import reparametrized
 from chainrule.core.boxes import bottom
 from chainrule.core.device import channels_last, channels_last_3d
@@ -48,7 +49,7 @@ as_strided_prim = linear(
     lambda xp, g, x_aval, size, stride, offset: xp.as_strided_transpose(
         g, shape=tuple(x_aval.shape), size=size, stride=stride, offset=offset
     ),
-    view=True,
+    view=True, aval=shaped_by("size"),
     batch=reparametrized(
         lambda count, shape, params: {
             "size": (count, *params["size"]), "stride": (prod(shape), *params["stride"])
@@ -60,6 +61,7 @@ as_strided_prim = linear(
 as_strided_transpose = linear(
     "as_strided_transpose", _as_strided_transpose,
     lambda xp, g, size, stride, offset: xp.as_strided(g, size=size, stride=stride, offset=offset),
+    aval=shaped_by("shape"),
     batch=reparametrized(
         lambda count, _, params: {
             "shape": (count, *params["shape"]), "size": (count, *params["size"]),

@@ -9,6 +9,7 @@ import numpy as np
 
 from chainrule.core.batching import by_rows
 from chainrule.core.kinds import linear
+from chainrule.core.node import Aval
 from chainrule.core.samples import Sample, uniform
 from chainrule.ops.window import Ints, Pads, inside, offsets, pad_spatial, windows_along
 
@@ -47,6 +48,11 @@ im2col = linear(
         dilation=dilation,
     ),
     grad_name="Im2Col", batch=by_rows, samples=lambda: [Sample(uniform(2, 2, 4, 5), **_PARAMS)],
+    aval=lambda x, kernel, stride, padding, dilation: Aval(
+        (x.shape[0], x.shape[1] * prod(kernel),
+         prod(windows_along(x.shape[2:], kernel, stride, padding, dilation))),
+        x.dtype,
+    ),
 )  # fmt: skip
 col2im = linear(
     "col2im", _col2im,
@@ -54,5 +60,8 @@ col2im = linear(
         g, kernel=kernel, stride=stride, padding=padding, dilation=dilation
     ),
     grad_name="Col2Im", batch=by_rows,
+    aval=lambda x, size, kernel, **params: Aval(
+        (x.shape[0], x.shape[1] // prod(kernel), *size), x.dtype
+    ),
     samples=lambda: [Sample(uniform(2, 12, 8), size=(4, 5), **_PARAMS)],
 )  # fmt: skip

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from typing import Any, NoReturn
 
 import numpy as np
@@ -18,6 +19,7 @@ from chainrule.core.batching import moved, spread
 from chainrule.core.boxes import Box, Tag, bottom, note_view
 from chainrule.core.calls import operands
 from chainrule.core.kinds import linear
+from chainrule.core.node import Aval
 from chainrule.core.primitive import Primitive
 from chainrule.core.samples import Sample, uniform
 from chainrule.core.tensor import Tensor, new
@@ -115,6 +117,10 @@ def check_randomness(randomness: str) -> None:
         )
 
 
+# The tags whose boxes a pull has taken apart around the code that runs now.
+opened_by_pulls: ContextVar[frozenset[Any]] = ContextVar("chainrule_opened", default=frozenset())
+
+
 def _repeat(x: Any, size: int) -> Any:
     if x.flags.c_contiguous:  # several times as fast as `np.broadcast_to`
         return np.ndarray((size, *x.shape), x.dtype, x, 0, (0, *x.strides))
@@ -129,6 +135,7 @@ def _repeat_batch(prim: Any, size: int, args: Any, mapped: Any, params: Any) -> 
 repeat = linear(
     "repeat_example", _repeat,
     lambda xp, g: xp.sum(g, axis=(0,), keepdims=False),
+    aval=lambda x, size: Aval((size, *x.shape), x.dtype),
     batch=_repeat_batch, samples=lambda: [Sample(uniform(2, 3), size=4), Sample(uniform(), size=2)],
 )  # fmt: skip
 
@@ -141,12 +148,13 @@ class BatchTag(Tag):
         randomness: "error", "different" or "same": what random functions may do.
         scopes: the reverse transforms that began inside and whose functions still run, outermost
             first.
+        original: the vmap itself, or the one that this enters again.
         replayed: shared by several runs of one function that are to have the same draws if
             `randomness` is "same": the states of generators before the first draw from each, to
             which they return when another run begins.  None if there is only one run.
     """
 
-    __slots__ = ("randomness", "replayed", "scopes", "size")
+    __slots__ = ("original", "randomness", "replayed", "scopes", "size")
 
     def __init__(
         self, title: str, size: int, randomness: str = "error",
@@ -156,9 +164,17 @@ class BatchTag(Tag):
         self.size = size
         self.randomness = randomness
         self.replayed = replayed
+        self.original = self
         self.scopes: list[Any] = []
         for generator, state in (replayed or {}).items():
             generator.set_state(state)
+
+    def again(self) -> BatchTag:
+        """The same vmap around what was inside its boxes, for rules that want to see examples."""
+        made = BatchTag(self.title, self.size, self.randomness)
+        made.original = self.original
+        made.scopes = self.scopes
+        return made
 
     def holds(self, x: Any) -> bool:
         """Whether a value is mapped by this transform, at the outermost level."""
@@ -177,8 +193,7 @@ class BatchTag(Tag):
         return batched(self, change(x.inner))
 
     def process(self, prim: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Any:
-        if self.scopes:
-            args = [self._crossing(x) for x in args]
+        args = self.crossing(args)
         if prim.partials is not None:
             return batched(self, self._elementwise(prim, args, params))
         mapped = [type(x) is Batched and x.tag is self for x in args]
@@ -200,6 +215,15 @@ class BatchTag(Tag):
             note_view(made, args[0], prim, params)
         return made
 
+    def crossing(self, args: Sequence[Any]) -> Sequence[Any]:
+        """The arguments of a mapped operation, those mapped that must be for their gradients."""
+        return [self._crossing(x) for x in args] if self.scopes else args
+
+    def frame(self) -> frozenset[Any]:
+        """The older tags whose boxes a pull has taken apart around the code that runs now."""
+        opened = opened_by_pulls.get()
+        return frozenset([t for t in opened if t.level < self.level]) if opened else opened
+
     def _crossing(self, x: Any) -> Any:
         """An unmapped argument that a scope may differentiate by, made mapped on the tape.
 
@@ -212,15 +236,17 @@ class BatchTag(Tag):
         node = bottom(x).node
         if node is None or node.seq <= outermost.since:
             return x
-        known = self.scopes[-1].crossed.get(node) if x.node is node else None
+        key = (self.original, node)
+        known = self.scopes[-1].crossed.get(key) if x.node is node else None
         if known is None:
             known = repeat(x, size=self.size)
             if bottom(known).node is None:  # under no_grad
                 return x
+            found = (self.original, self.original.frame(), x, known)
             for scope in self.scopes:
-                scope.crossings.append((self, x, known))
+                scope.crossings.append(found)
             if x.node is node:
-                self.scopes[-1].crossed[node] = known
+                self.scopes[-1].crossed[key] = known
         return batched(self, known)
 
     def _elementwise(self, prim: Any, args: Sequence[Any], params: dict[str, Any]) -> Any:

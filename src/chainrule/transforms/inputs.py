@@ -1,6 +1,7 @@
 """What transforms do with arguments and results: trees of tensors, arrays or numbers.
 
-Functions always see tensors.  Results are arrays if arrays were given and no tensors.
+Functions always see tensors.  Results are tensors if a tensor was given; otherwise, for arrays and
+Python's numbers, they are arrays.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ import numpy as np
 
 from chainrule import tree
 from chainrule.core.boxes import Box
-from chainrule.core.dtypes import as_numpy, default_dtype, is_inexact
+from chainrule.core.dtypes import as_numpy, is_inexact
 from chainrule.core.tensor import Tensor, wrap
+from chainrule.ops.data import check_kind
 from chainrule.tree import Spec
 
 
@@ -33,24 +35,40 @@ def gives_arrays(leaves: Sequence[Any]) -> bool:
 
 
 def as_tensor(x: Any) -> Any:
-    """An array as a tensor that shares its memory; anything else as it is."""
+    """An array as a tensor that shares its memory; anything else as it is.
+
+    Raises:
+        TypeError: for a masked array or a `numpy.matrix`, whose operations mean something else.
+    """
     if isinstance(x, Tensor) or not is_array(x):
         return x
+    check_kind(x)
     array = np.asarray(x)
     return wrap(array.astype(as_numpy(array.dtype), copy=False))
 
 
-def variable(x: Any, title: str, spec: Spec | None = None, position: int = 0) -> Tensor:
+def number_dtype(leaves: Sequence[Any]) -> np.dtype[Any]:
+    """The dtype for Python's floats among the arguments: the widest real one of the tensors and
+    arrays beside them; if there are only numbers, float64, which is what a Python float is.
+    """
+    kinds = {getattr(x, "array", x).dtype for x in leaves if isinstance(x, Tensor) or is_array(x)}
+    reals = [np.finfo(dt).dtype for dt in map(as_numpy, kinds) if dt.kind in "fc"]
+    return np.result_type(*reals) if reals else np.dtype(np.float64)
+
+
+def variable(
+    x: Any, title: str, kind: np.dtype[Any], spec: Spec | None = None, position: int = 0
+) -> Tensor:
     """A leaf to differentiate with respect to: a tensor, array or number.
 
-    `spec` and `position` say where it stands, for messages.
+    `kind` is the dtype that Python's floats take; `spec` and `position` say where the leaf stands,
+    for messages.
 
     Raises:
         TypeError: for anything else.
         RuntimeError: for integers, which have no derivative.
     """
     if isinstance(x, (float, complex)) and not is_array(x):
-        kind = default_dtype()
         dt = np.result_type(kind, np.complex64) if isinstance(x, complex) else kind
         made: Tensor = wrap(np.asarray(x, dt))
         return made
@@ -91,14 +109,15 @@ class Arguments:
         self.argnums = chosen(argnums, len(args), title)
         self.single = isinstance(argnums, int)
         everything, spec = tree.flatten((tuple(args), kwargs))
-        self.arrays = gives_arrays(everything)
+        self.arrays = not any(isinstance(x, Tensor) for x in everything)
         self.args: Any = args
         self.kwargs = kwargs
         if any(map(is_array, everything)):
             self.args, self.kwargs = spec.unflatten([as_tensor(x) for x in everything])
         picked: Any = tuple(args[i] for i in self.argnums)
         leaves, self.spec = tree.flatten(picked[0] if self.single else picked)
-        self.leaves = [variable(x, title, self.spec, i) for i, x in enumerate(leaves)]
+        kind = number_dtype(everything)
+        self.leaves = [variable(x, title, kind, self.spec, i) for i, x in enumerate(leaves)]
 
     def call(self, f: Callable[..., Any], leaves: Sequence[Any]) -> Any:
         """`f` of the arguments, with these leaves in place of those differentiated."""
@@ -118,9 +137,12 @@ class Arguments:
 
 
 def as_given(x: Any, arrays: bool) -> Any:
-    """A tensor as an array, where arrays were given and nothing hangs on it."""
+    """A tensor as an array, where arrays were given and nothing hangs on it.
+
+    The caller may write to the array, so one number spread over a shape gets memory for it.
+    """
     if arrays and isinstance(x, Tensor) and x.node is None and not isinstance(x, Box):
-        return x.array
+        return x.array if x.array.flags.writeable else x.array.copy()
     return x
 
 

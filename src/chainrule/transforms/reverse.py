@@ -21,12 +21,14 @@ per example there, and then over the unmapped part with those gradients as one m
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
 from chainrule.core import engine, modes
+from chainrule.core.avals import same
 from chainrule.core.batching import leading, moved
 from chainrule.core.boxes import Box, Tag, bottom, escaped, newest, next_level, outside, running
 from chainrule.core.dtypes import is_inexact
@@ -36,7 +38,7 @@ from chainrule.core.primitive import LEAF, make_node
 from chainrule.core.samples import Sample, uniform
 from chainrule.core.source import caller
 from chainrule.core.tensor import Tensor, wrap
-from chainrule.transforms.batch import Batched, BatchTag, batched
+from chainrule.transforms.batch import Batched, BatchTag, batched, opened_by_pulls
 from chainrule.transforms.forward import ForwardTag
 from chainrule.transforms.taylor import TaylorTag
 
@@ -46,9 +48,10 @@ class Scope:
 
     Attributes:
         since: the time at which it began, on the clock of nodes.
-        crossings: (tag, value, copy) for each unmapped value that entered an operation mapped by
-            the tag, and the mapped copy that stands for it there; oldest first.
-        crossed: the copies by the node of the value.
+        crossings: (tag, frame, value, copy) for each unmapped value that entered an operation
+            mapped by the tag, and the mapped copy that stands for it there; oldest first.  The
+            frame says which older boxes had been taken apart around the operation.
+        crossed: the copies by tag and node of the value.
     """
 
     __slots__ = ("alive", "crossed", "crossings", "level", "recording", "since", "tags")
@@ -58,8 +61,8 @@ class Scope:
         self.level = next_level()
         self.since = next_seq()
         self.recording = modes.is_recording()
-        self.crossings: list[tuple[BatchTag, Any, Any]] = []
-        self.crossed: dict[Node, Any] = {}
+        self.crossings: list[tuple[BatchTag, frozenset[Any], Any, Any]] = []
+        self.crossed: dict[tuple[BatchTag, Node], Any] = {}
         self.tags: list[BatchTag] = []
 
     def __enter__(self) -> Scope:
@@ -75,7 +78,7 @@ class Scope:
 
 
 ALIAS = linear(
-    "alias", lambda x, scope: x, lambda g: g, batch=leading,
+    "alias", lambda x, scope: x, lambda g: g, aval=same, batch=leading,
     samples=lambda: [Sample(uniform(2, 3), scope=Scope())],
 ).prim  # fmt: skip
 
@@ -103,12 +106,20 @@ def _alias_plain(x: Tensor, scope: Scope) -> Tensor:
 
 def pull(
     outs: Sequence[Any], cotangents: Sequence[Any], inputs: Sequence[Any], scope: Scope | None,
-    create_graph: bool = False,
+    create_graph: bool = False, pending: Sequence[Pending] = (),
 ) -> list[Any]:  # fmt: skip
-    """Gradients with respect to aliased inputs; None where nothing depends on an input."""
+    """Gradients with respect to aliased inputs; None where nothing depends on an input.
+
+    `pending` are the vmaps that have been taken apart further up, with crossings yet to be met.
+    """
     pairs = [(y, c) for y, c in zip(outs, cotangents, strict=True) if c is not None]
     if not pairs:
         return [None] * len(inputs)
+    for i, mine in enumerate(pending):
+        crossings = mine.here()
+        if crossings:
+            others = [*pending[:i], *pending[i + 1 :]]
+            return _pull_across(mine, crossings, pairs, inputs, scope, create_graph, others)
     ys = [y for y, _ in pairs]
     tag = newest([*ys, *inputs, *[below_batches(c) for _, c in pairs]])
     if tag is not None:
@@ -116,10 +127,12 @@ def pull(
             raise escaped(tag, "vjp_fn")
         newer = newest([c for _, c in pairs])
         if newer is not None and newer.level > tag.level and not isinstance(newer, BatchTag):
-            return _pull_apart(newer, pairs, inputs, scope, create_graph)
-        found: list[Any] = _PULLS[type(tag)](tag, pairs, inputs, scope, create_graph)
+            return _pull_apart(newer, pairs, inputs, scope, create_graph, pending)
+        found: list[Any] = _PULLS[type(tag)](tag, pairs, inputs, scope, create_graph, pending)
         return found
-    return _pull_plain(pairs, [x.node for x in inputs], scope, create_graph)
+    blocked = {i for p in pending for i in p.shared}  # these are reached by crossings only
+    nodes = [None if i in blocked else x.node for i, x in enumerate(inputs)]
+    return _pull_plain(pairs, nodes, scope, create_graph)
 
 
 def below_batches(c: Any) -> Any:
@@ -134,21 +147,22 @@ def below_batches(c: Any) -> Any:
 
 
 def _pull_plain(
-    pairs: Sequence[tuple[Tensor, Any]], nodes: Sequence[Node], scope: Scope | None,
+    pairs: Sequence[tuple[Tensor, Any]], nodes: Sequence[Node | None], scope: Scope | None,
     create_graph: bool,
 ) -> list[Any]:  # fmt: skip
+    wanted = {n for n in nodes if n is not None}
     pairs = [(y, c) for y, c in pairs if y.node is not None]
     boxes = any(isinstance(c, Box) for _, c in pairs)
-    order, live = engine.between([y.node for y, _ in pairs if y.node is not None], nodes)
+    order, live = engine.between([y.node for y, _ in pairs if y.node is not None], wanted)
     seeds = [(y.node, c) for y, c in pairs if y.node in live]
     if not seeds:
         return [None] * len(nodes)
     create_graph = create_graph or must_record(order, live, [c for _, c in seeds], scope)
     if not (create_graph or boxes):
         seeds = [(n, c.array) for n, c in seeds]
-    found, _ = engine.pull(order, seeds, live, set(nodes), create_graph, on_tensors=boxes)  # type: ignore[arg-type]
+    found, _ = engine.pull(order, seeds, live, wanted, create_graph, on_tensors=boxes)  # type: ignore[arg-type]
     return [None if g is None else g if isinstance(g, Tensor) else wrap(g)
-            for g in (found.get(n) for n in nodes)]  # fmt: skip
+            for g in (None if n is None else found.get(n) for n in nodes)]  # fmt: skip
 
 
 def must_record(
@@ -185,27 +199,42 @@ def leads_outside(order: Sequence[Node], live: set[Node]) -> bool:
 # ---------------------------------------------------------------- component by component
 
 
-def _pull_series(tag: Any, pairs: Any, inputs: Any, scope: Any, create_graph: bool) -> list[Any]:
+def _pull_series(
+    tag: Any, pairs: Any, inputs: Any, scope: Any, create_graph: bool, pending: Any
+) -> list[Any]:
     """Forward and Taylor mode: a tangent is coefficient 1 of a series of order 1."""
     split = [(tag.components(y), components_under(tag, c)) for y, c in pairs]
     bottoms = [tag.components(x)[0] for x in inputs]
     found = []
-    for k in range(len(split[0][0])):
-        products = [(ys[i], cs[k - i]) for ys, cs in split for i in range(k + 1)]
-        wanted = [(y, c) for y, c in products if y is not None and c is not None]
-        columns = [y for y, _ in wanted], [c for _, c in wanted]
-        found.append(pull(*columns, bottoms, scope, create_graph))
+    with opened(tag):
+        for k in range(len(split[0][0])):
+            products = [(ys[i], cs[k - i]) for ys, cs in split for i in range(k + 1)]
+            wanted = [(y, c) for y, c in products if y is not None and c is not None]
+            columns = [y for y, _ in wanted], [c for _, c in wanted]
+            found.append(pull(*columns, bottoms, scope, create_graph, pending))
     return [join_over(tag, g) for g in zip(*found, strict=True)]
 
 
-def _pull_apart(tag: Any, pairs: Any, inputs: Any, scope: Any, create_graph: bool) -> list[Any]:
+@contextmanager
+def opened(tag: Any) -> Iterator[None]:
+    """Work on what is inside the boxes of a tag."""
+    token = opened_by_pulls.set(opened_by_pulls.get() | {tag})
+    try:
+        yield
+    finally:
+        opened_by_pulls.reset(token)
+
+
+def _pull_apart(
+    tag: Any, pairs: Any, inputs: Any, scope: Any, create_graph: bool, pending: Any
+) -> list[Any]:
     """Cotangents that are series of a transform newer than the values: a pull is linear in them."""
     split = [(y, components_under(tag, c)) for y, c in pairs]
     found = []
     for k in range(len(split[0][1])):
         wanted = [(y, cs[k]) for y, cs in split if cs[k] is not None]
         columns = [y for y, _ in wanted], [c for _, c in wanted]
-        found.append(pull(*columns, inputs, scope, create_graph))
+        found.append(pull(*columns, inputs, scope, create_graph, pending))
     return [join_over(tag, g) for g in zip(*found, strict=True)]
 
 
@@ -237,36 +266,100 @@ def zeros_of(x: Tensor) -> Tensor:
     return made
 
 
+class Pending:
+    """A vmap that a pull has taken apart, and what remains to be done for it further down.
+
+    Attributes:
+        tag: the vmap.
+        crossings: by frame, (value, copy) for its crossings that have not been met yet.
+        shared: which of the inputs it does not map: they are reached by crossings only.
+    """
+
+    __slots__ = ("crossings", "shared", "tag")
+
+    def __init__(
+        self, tag: BatchTag, crossings: dict[frozenset[Any], list[Any]], shared: Sequence[int]
+    ) -> None:
+        self.tag = tag
+        self.crossings = crossings
+        self.shared = shared
+
+    def here(self) -> list[Any]:
+        """The crossings to meet now: all boxes that had been taken apart around them, are."""
+        if not self.crossings:
+            return []
+        frame = self.tag.frame()
+        return [c for f, found in self.crossings.items() if f <= frame for c in found]
+
+    def met(self) -> Pending:
+        """What remains when the crossings that are here have been met."""
+        frame = self.tag.frame()
+        left = {f: c for f, c in self.crossings.items() if not f <= frame}
+        return Pending(self.tag, left, self.shared)
+
+    def of(self, inputs: Sequence[int]) -> Pending:
+        """The same for a selection of the inputs."""
+        return Pending(
+            self.tag, self.crossings, [j for j, i in enumerate(inputs) if i in self.shared]
+        )
+
+
 def _pull_batched(
-    tag: BatchTag, pairs: Any, inputs: Any, scope: Any, create_graph: bool
+    tag: BatchTag, pairs: Any, inputs: Any, scope: Any, create_graph: bool, pending: Any
 ) -> list[Any]:
     mapped = [(y.inner, unmapped_under(tag, c)) for y, c in pairs if tag.holds(y)]
-    crossings = crossings_of(tag, scope, inputs) if mapped else []
-    copies = [copy for _, copy in crossings]
-    held = [i for i, x in enumerate(inputs) if tag.holds(x)]
-    shared = [i for i, x in enumerate(inputs) if not tag.holds(x)]
-    if shared and not (scope is not None and scope.crossings):
-        _refuse_bypass(tag, [y for y, _ in mapped], copies, [inputs[i] for i in shared])
-    targets = [inputs[i].inner for i in held] + copies
-    with outside(tag):  # rules of the user may differentiate, and alias what they work on
-        found = pull([y for y, _ in mapped], [c for _, c in mapped], targets, scope, create_graph)
-    grads = [None if g is None else mapped_over(tag, g) for g in found]
-    sums: list[Any] = [None] * len(inputs)
-    for i, g in zip(held, grads, strict=False):
-        sums[i] = g
     rest = [(y, c) for y, c in pairs if not tag.holds(y)]
-    for (value, _), g in zip(crossings, grads[len(held) :], strict=True):
-        if g is not None:
-            position = _position(value, inputs)
-            if position is None:
-                rest.append((value, g))
-            else:
-                sums[position] = _plus(sums[position], g)
+    shared = [i for i, x in enumerate(inputs) if not tag.holds(x)]
+    sums: list[Any] = [None] * len(inputs)
+    if mapped:
+        crossings = crossings_of(tag, scope, inputs)
+        if shared and not (scope is not None and scope.crossings):
+            _refuse_bypass(tag, mapped, crossings, [inputs[i] for i in shared])
+        ys, cs = [y for y, _ in mapped], [c for _, c in mapped]
+        targets = [x.inner if tag.holds(x) else x for x in inputs]
+        below = [*pending, Pending(tag, crossings, shared)]
+        # Rules of the user may differentiate, and alias what they work on.
+        with outside(tag), opened(tag):
+            sums = pull(ys, cs, targets, scope, create_graph, below)
+        for i, g in enumerate(sums):
+            if g is not None and i not in shared:
+                sums[i] = mapped_over(tag, g)
     if rest and shared:
         ys, cs = [y for y, _ in rest], [c for _, c in rest]
-        more = pull(ys, cs, [inputs[i] for i in shared], scope, create_graph)
+        others = [p.of(shared) for p in pending]
+        more = pull(ys, cs, [inputs[i] for i in shared], scope, create_graph, others)
         for i, g in zip(shared, more, strict=True):
             sums[i] = _plus(sums[i], g)
+    return sums
+
+
+def _pull_across(
+    mine: Pending, crossings: Any, pairs: Any, inputs: Any, scope: Any, create_graph: bool,
+    others: Sequence[Pending],
+) -> list[Any]:  # fmt: skip
+    """First down to the crossings, then from the values that crossed, one cotangent per example."""
+    n = len(inputs)
+    targets = [*inputs, *[copy for _, copy in crossings]]
+    ys, cs = [y for y, _ in pairs], [c for _, c in pairs]
+    found = pull(ys, cs, targets, scope, create_graph, [mine.met(), *others])
+    sums = found[:n]
+    shared = [inputs[i] for i in mine.shared]
+    values, gs = [], []
+    for (value, _), g in zip(crossings, found[n:], strict=True):
+        if g is None:
+            continue
+        g = mapped_over(mine.tag, g)
+        position = _position(value, shared)
+        if position is None:
+            values.append(value)
+            gs.append(g)
+        else:
+            i = mine.shared[position]
+            sums[i] = _plus(sums[i], g)
+    below = [p.of(mine.shared) for p in others]
+    rest = pull(values, gs, shared, scope, create_graph, below) if shared else []
+    for i, g in zip(mine.shared, rest, strict=True):
+        sums[i] = _plus(sums[i], g)
     return sums
 
 
@@ -275,11 +368,11 @@ def _plus(a: Any, b: Any) -> Any:
     return b if a is None else a if b is None else a + b
 
 
-def _refuse_bypass(tag: BatchTag, ys: Any, copies: Any, inputs: Any) -> None:
+def _refuse_bypass(tag: BatchTag, pairs: Any, crossings: Any, inputs: Any) -> None:
     """Raise if mapped values depend on an unmapped input otherwise than by a crossing."""
     nodes = {bottom(x).node for x in inputs}
-    seen: set[Node | None] = {bottom(x).node for x in copies}
-    stack = [bottom(y).node for y in ys]
+    seen: set[Node | None] = {bottom(copy).node for c in crossings.values() for _, copy in c}
+    stack = [bottom(y).node for y, _ in pairs]
     while stack:
         node = stack.pop()
         if node is None or node in seen:
@@ -294,19 +387,24 @@ def _refuse_bypass(tag: BatchTag, ys: Any, copies: Any, inputs: Any) -> None:
         stack.extend(node.parents)
 
 
-def crossings_of(tag: BatchTag, scope: Scope | None, inputs: Sequence[Any]) -> list[Any]:
-    """Where unmapped values entered operations mapped by the tag, since the inputs were made."""
+def crossings_of(
+    tag: BatchTag, scope: Scope | None, inputs: Sequence[Any]
+) -> dict[frozenset[Any], list[Any]]:
+    """Where unmapped values entered operations mapped by the tag, since the inputs were made.
+
+    By frame, (value, copy) for each.
+    """
+    found: dict[frozenset[Any], list[Any]] = {}
     if scope is None or not scope.crossings:
         scope = tag.scopes[0] if tag.scopes else None
     if scope is None:
-        return []
+        return found
     oldest = min((n.seq for x in inputs if (n := bottom(x).node) is not None), default=0)
-    found = []
-    for by, value, copy in reversed(scope.crossings):
+    for by, frame, value, copy in reversed(scope.crossings):
         if bottom(copy).node.seq < oldest:  # type: ignore[union-attr]
             break
         if by is tag:
-            found.append((value, copy))
+            found.setdefault(frame, []).append((value, copy))
     return found
 
 

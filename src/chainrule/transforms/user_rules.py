@@ -7,7 +7,7 @@ the transforms further in.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from chainrule.core.boxes import become, escaped, newest, outside, take_over
@@ -30,6 +30,21 @@ class UserPrimitive(Primitive):
     side_effects = True
     jvp: Any = None
     jvps: Any = None
+
+    def __init__(self, name: str, eval: Callable[..., Any], **declared: Any) -> None:
+        super().__init__(name, eval, aval=self.predict, **declared)
+
+    def predict(self, *args: Any, **params: Any) -> Any:
+        """Nothing: the user's code says what it returns by running, and it needs values.
+
+        Raises:
+            RuntimeError: always.
+        """
+        raise RuntimeError(
+            f"{self.name}: the shapes of its results are those that its forward returns, so they "
+            "are not known without running it on values. Call it on arrays of these shapes and "
+            "look at the results"
+        )
 
     def apply(self, args: Sequence[Any], params: dict[str, Any]) -> Any:
         tag = newest(args)
@@ -71,8 +86,9 @@ class UserPrimitive(Primitive):
         return found if several else found[0]
 
     def _apply_mapped(self, tag: BatchTag, args: Sequence[Any]) -> Any:
-        mapped = [tag.holds(x) for x in args]
-        inner = [x.inner if m else x for x, m in zip(args, mapped, strict=True)]
+        crossed = tag.crossing(args)
+        mapped = [tag.holds(x) for x in crossed]
+        inner = [x.inner if m else x for x, m in zip(crossed, mapped, strict=True)]
         with outside(tag):
             out, axes = self.run_mapped(tag, inner, mapped)
         several = isinstance(out, tuple)

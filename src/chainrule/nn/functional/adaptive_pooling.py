@@ -12,6 +12,7 @@ from chainrule.core.tensor import wrap
 from chainrule.nn.functional.common import as_tensor, off_tape, raw_dtype, require_tensor
 from chainrule.nn.functional.pooling import avg_pool1d, avg_pool2d, avg_pool3d
 from chainrule.ops.api import export
+from chainrule.ops.extremes import ordered
 from chainrule.ops.window import Ints
 
 
@@ -84,6 +85,7 @@ def _last(x: Any, n: int) -> Ints:
 
 def _adaptive_max(n: int, input: Any, output_size: Any, return_indices: bool) -> Any:
     out = _sizes(input, n, output_size, f"adaptive_max_pool{n}d")
+    ordered(input, f"adaptive_max_pool{n}d")
     windows, mask, flat = _blocks(input, out)
     shape = tuple(windows.shape)
     lead, entries = shape[: len(shape) - n], prod(shape[len(shape) - n :])

@@ -3,6 +3,7 @@
 from chainrule.ops.linalg import determinant as determinant
 from chainrule.ops.linalg import factor as factor
 from chainrule.ops.linalg import functions as functions
+from chainrule.ops.linalg import householder as householder
 from chainrule.ops.linalg import lu as lu
 from chainrule.ops.linalg import norms as norms
 from chainrule.ops.linalg import pinv as pinv

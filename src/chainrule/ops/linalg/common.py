@@ -6,8 +6,14 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.core.avals import last_replaced, typed
 from chainrule.ops.contract_checks import operand, scalar_name
 from chainrule.ops.products import adjoint, conj, numpy_dtype, transpose
+
+# Shape rules of what there is for each matrix (m, n): a number, an int32, min(m, n) values.
+number_each = last_replaced(2, lambda m, n: ())
+info_each = typed(number_each, np.int32)
+values_each = last_replaced(2, lambda m, n: (min(m, n),))
 
 
 class LinAlgError(RuntimeError):
@@ -144,6 +150,6 @@ def general_matrix(m: int, n: int, *batch: int, complex: bool = False, seed: int
 __all__ = [
     "LinAlgError", "adjoint", "adjoint_raw", "as_column", "as_row", "batch_element", "check_matrix",
     "check_square", "columns", "conj", "diagonal", "diagonal_matrix", "first_zero",
-    "general_matrix", "hermitian", "numpy_dtype", "operand", "re", "rows_of", "scalar_name", "spd",
-    "transpose", "tril", "triu",
+    "general_matrix", "hermitian", "info_each", "number_each", "numpy_dtype", "operand", "re",
+    "rows_of", "scalar_name", "spd", "transpose", "tril", "triu", "values_each",
 ]  # fmt: skip

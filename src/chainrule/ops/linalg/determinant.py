@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.core.avals import same, several, typed
 from chainrule.core.batching import leading
+from chainrule.core.dtypes import real_dtype
 from chainrule.core.kinds import general
 from chainrule.core.namespaces import recorded
 from chainrule.core.samples import Sample
@@ -23,6 +25,7 @@ from chainrule.ops.linalg.common import (
     diagonal,
     diagonal_matrix,
     general_matrix,
+    number_each,
     numpy_dtype,
 )  # fmt: skip
 from chainrule.ops.results import result_type
@@ -84,7 +87,7 @@ _SINGULAR = np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0], [5.0, 7.0, 9.0]]) / 4
 
 adjugate = general(
     "adjugate", _adjugate, vjps=(_adjugate_vjp,), jvps=(_adjugate_jvp,), symbol="adj({})",
-    batch=leading,
+    batch=leading, aval=same,
     samples=lambda: [
         Sample(general_matrix(3, 3)), Sample(general_matrix(2, 2, 2)), Sample(_SINGULAR),
         Sample(general_matrix(2, 2, complex=True)), Sample(general_matrix(1, 1)),
@@ -104,6 +107,7 @@ det_prim = general(
         lambda xp, g, x: xp.reshape(g, shape=(*g.shape, 1, 1)) * adjoint(xp, xp.adjugate(x)),
     ),
     jvps=(_det_jvp,), grad_name="LinalgDet", symbol="det({})", batch=leading,
+    aval=number_each,
     samples=lambda: [
         Sample(general_matrix(3, 3)), Sample(general_matrix(2, 2, 2)), Sample(_SINGULAR),
         Sample(general_matrix(2, 2, complex=True)),
@@ -135,6 +139,7 @@ def _slogdet_jvp(xp: Any, t: Any, x: Any, out: Any) -> tuple[Any, Any]:
 slogdet_prim = general(
     "slogdet", lambda x: tuple(np.linalg.slogdet(x)), vjp=_slogdet_vjp, jvp=_slogdet_jvp,
     grad_name="LinalgSlogdet", batch=leading,
+    aval=several(number_each, typed(number_each, real_dtype)),
     samples=lambda: [
         Sample(general_matrix(3, 3)), Sample(general_matrix(2, 2, 2)),
         Sample(general_matrix(2, 2, complex=True)),

@@ -6,8 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.core.avals import same
 from chainrule.core.batching import leading
 from chainrule.core.kinds import general
+from chainrule.core.node import Aval
 from chainrule.core.samples import Sample
 from chainrule.core.tensor import wrap
 from chainrule.ops.api import export
@@ -21,6 +23,7 @@ from chainrule.ops.linalg.common import (
     columns,
     general_matrix,
     hermitian,
+    info_each,
     numpy_dtype,
     operand,
     spd,
@@ -95,6 +98,7 @@ def _cholesky_jvp(xp: Any, t: Any, out: Any) -> Any:
 cholesky_prim = general(
     "cholesky", _cholesky, vjps=(_cholesky_vjp,), jvps=(_cholesky_jvp,),
     grad_name="LinalgCholeskyEx", symbol="cholesky({})", batch=leading,
+    aval=same,
     samples=lambda: [
         Sample(spd(3), check=True), Sample(spd(2, 2), check=True),
         Sample(spd(3, complex=True), check=False),
@@ -135,6 +139,7 @@ def _torch_cholesky(input: Any, upper: bool = False) -> Any:
 
 leading_minors_prim = general(
     "leading_minors", lambda x: _leading_minors(hermitian_part(x)), batch=leading,
+    aval=info_each,
     samples=lambda: [Sample(spd(3)), Sample(-spd(2, 2)), Sample(np.diag([1.0, -1.0, 2.0]))],
     doc="Per matrix the order of the first leading minor that is not positive; 0 if all are.",
 )  # fmt: skip
@@ -250,9 +255,16 @@ def _qr_jvp(xp: Any, t: Any, out: Any, mode: str) -> tuple[Any, Any]:
     return dq, dr
 
 
+def _qr_aval(x: Any, mode: str) -> tuple[Aval, Aval]:
+    m, n = x.shape[-2:]
+    k = m if mode == "complete" else min(m, n)
+    batch = x.shape[:-2]
+    return Aval((*batch, m, k), x.dtype), Aval((*batch, k, n), x.dtype)
+
+
 qr_prim = general(
     "qr", lambda x, mode: tuple(np.linalg.qr(x, "complete" if mode == "complete" else "reduced")),
-    vjp=_qr_vjp, jvp=_qr_jvp, grad_name="LinalgQr", batch=leading,
+    vjp=_qr_vjp, jvp=_qr_jvp, grad_name="LinalgQr", batch=leading, aval=_qr_aval,
     samples=lambda: [
         Sample(general_matrix(3, 3), mode="reduced"), Sample(general_matrix(4, 2), mode="reduced"),
         Sample(general_matrix(2, 4), mode="reduced"),

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.core.avals import broadcast, same
 from chainrule.core.batching import leading
 from chainrule.core.kinds import bilinear, general, promote
 from chainrule.core.namespaces import recorded
@@ -118,7 +119,7 @@ matrix_exp_prim = general(
     "matrix_exp", _matrix_exp,
     vjps=(lambda xp, g, x: _exp_along(xp, adjoint(xp, x), g),),
     jvps=(lambda xp, t, x: _exp_along(xp, x, t),),
-    grad_name="LinalgMatrixExp", symbol="exp({})", batch=leading,
+    grad_name="LinalgMatrixExp", symbol="exp({})", batch=leading, aval=same,
     samples=lambda: [
         Sample(general_matrix(3, 3)), Sample(general_matrix(2, 2, 2)),
         Sample(general_matrix(2, 2, complex=True)), Sample(5 * general_matrix(2, 2)),
@@ -243,7 +244,7 @@ cross_prim = bilinear(
     "cross", _cross,
     lambda xp, g, y, axis: xp.cross(conj(xp, y), g, axis=axis),
     lambda xp, g, x, axis: xp.cross(g, conj(xp, x), axis=axis),
-    grad_name="LinalgCross", batch=leading,
+    grad_name="LinalgCross", batch=leading, aval=broadcast,
     samples=lambda: [
         Sample(uniform(2, 3), uniform(2, 3, seed=1), axis=-1),
         Sample(uniform(3, 2), uniform(3, 1, seed=1), axis=-2),

@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.core.avals import last_replaced, same, several, typed
 from chainrule.core.batching import leading
 from chainrule.core.boxes import is_box
 from chainrule.core.kinds import general
 from chainrule.core.namespaces import recorded
+from chainrule.core.node import Aval
 from chainrule.core.samples import Sample
 from chainrule.core.tensor import wrap
 from chainrule.ops.api import export
@@ -21,12 +23,14 @@ from chainrule.ops.linalg.common import (
     columns,
     first_zero,
     general_matrix,
+    info_each,
     numpy_dtype,
     operand,
     rows_of,
     transpose,
     tril,
     triu,
+    values_each,
 )  # fmt: skip
 from chainrule.ops.linalg.elimination import factorize
 from chainrule.ops.linalg.solve import check_system, triangular_prim
@@ -111,6 +115,7 @@ def _lu_jvp(xp: Any, t: Any, out: Any, pivot: bool) -> tuple[Any, None, None]:
 
 lu_prim = general(
     "lu", _lu, vjp=_lu_vjp, jvp=_lu_jvp, grad_name="LinalgLuFactorEx", batch=leading,
+    aval=several(same, typed(values_each, np.int32), last_replaced(2, lambda m, n: (m, m))),
     samples=lambda: [
         Sample(general_matrix(3, 3), pivot=True), Sample(general_matrix(4, 2), pivot=True),
         Sample(general_matrix(2, 4), pivot=True), Sample(general_matrix(2, 2, 2), pivot=True),
@@ -134,7 +139,7 @@ def _check_pivots(x: Any, check: bool) -> Any:
 
 
 lu_info_prim = general(
-    "lu_info", _check_pivots, batch=leading,
+    "lu_info", _check_pivots, batch=leading, aval=info_each,
     samples=lambda: [
         Sample(general_matrix(3, 2), check=True), Sample(np.zeros((2, 2, 2)), check=False),
     ],
@@ -207,6 +212,7 @@ def _order_of(pivots: Any, n: int) -> Any:
 
 exchange_prim = general(
     "exchange", lambda x, n, dtype: permutation(_order_of(x, n), dtype), batch=leading,
+    aval=lambda x, n, dtype: Aval((*x.shape[:-1], n, n), dtype),
     samples=lambda: [
         Sample(np.array([2, 3, 3], np.int32), n=3, dtype=np.dtype(np.float64)),
         Sample(np.array([[2, 2], [1, 2]], np.int32), n=2, dtype=np.dtype(np.float64)),

@@ -13,7 +13,7 @@ from chainrule.ops.api import export
 from chainrule.ops.axes import normalize_dims
 from chainrule.ops.inputs import as_input, converted
 from chainrule.ops.linalg.common import check_matrix, operand
-from chainrule.ops.linalg.pinv import as_number, rank_prim
+from chainrule.ops.linalg.pinv import limit_of, rank_prim
 from chainrule.ops.linalg.solve import inv
 from chainrule.ops.linalg.spectral import svdvals_prim
 from chainrule.ops.reduce import sum_prim
@@ -159,9 +159,11 @@ def matrix_rank(
     limit = tol if tol is None or isinstance(tol, Tensor) else np.asarray(tol)
     if limit is not None and limit.ndim < a.ndim - 1:
         limit = reshape_prim(limit, shape=(*limit.shape, 1))
-    return rank_prim(
-        A, limit, rtol=as_number(rtol), atol=as_number(atol), hermitian=bool(hermitian)
-    )
+    if limit is None:
+        limit, rtol, atol = limit_of(A, rtol, atol)
+    else:
+        rtol = atol = None
+    return rank_prim(A, limit, rtol=rtol, atol=atol, hermitian=bool(hermitian))
 
 
 @export("norm")

@@ -7,11 +7,18 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.core.batching import leading, rank, spread, with_rank
+from chainrule.core.avals import last_replaced, shape_of
+from chainrule.core.batching import rank, spread, with_rank
+from chainrule.core.boxes import is_box
+from chainrule.core.dtypes import NUMPY_INT64
 from chainrule.core.kinds import general
+from chainrule.core.namespaces import recorded
+from chainrule.core.node import Aval
 from chainrule.core.samples import Sample
-from chainrule.core.tensor import wrap
+from chainrule.core.tensor import Tensor, wrap
+from chainrule.ops import arithmetic
 from chainrule.ops.api import export
+from chainrule.ops.extremes import amax_prim
 from chainrule.ops.index import getitem
 from chainrule.ops.linalg.common import (
     adjoint,
@@ -31,12 +38,11 @@ from chainrule.ops.shape import reshape_prim
 # The pseudo-inverse P of A (Golub & Pereyra 1973, theorem 4.3), at constant rank:
 #   dP = -P dA P + P Pᴴ dAᴴ (I - AP) + (I - PA) dAᴴ Pᴴ P,
 # whose adjoint maps g to -Pᴴ g Pᴴ + (I - AP) gᴴ P Pᴴ + Pᴴ P gᴴ (I - PA).
-def _pinv(x: Any, rtol: float | None, atol: float | None) -> Any:
-    if x.size == 0:
-        return np.zeros((*x.shape[:-2], x.shape[-1], x.shape[-2]), x.dtype)
+# y (..., 1), if not None, says which singular values count as zero: those up to it.
+def _pinv(x: Any, y: Any, rtol: float | None, atol: float | None) -> Any:
     u, s, vh = np.linalg.svd(x, full_matrices=False)
-    keep = s > tolerance(x, s, rtol, atol)
-    inverse = np.where(keep, 1 / np.where(keep, s, 1), 0)
+    keep = s > (tolerance(x, s, rtol, atol) if y is None else y)
+    inverse = np.where(keep, 1 / np.where(keep, s, 1), 0)  # more of them than of x, if y has more
     return np.matmul(adjoint_raw(vh) * inverse[..., None, :], adjoint_raw(u)).astype(x.dtype)
 
 
@@ -71,12 +77,22 @@ def _pinv_jvp(xp: Any, t: Any, x: Any, out: Any) -> Any:
     )
 
 
+def _limited_batch(prim: Any, size: int, args: Any, mapped: Any, params: Any) -> Any:
+    """The batch rule of an operation of a matrix and a limit (..., 1), or None."""
+    x, y = args
+    if not mapped[0]:
+        x = spread(x, size)
+    return prim.apply((x, with_rank(y, rank(x) - 2) if mapped[1] else y), params)
+
+
 pinv_prim = general(
-    "pinv", _pinv, vjps=(_pinv_vjp,), jvps=(_pinv_jvp,), grad_name="LinalgPinv", batch=leading,
+    "pinv", _pinv, vjps=(_pinv_vjp, None), jvps=(_pinv_jvp, None), grad_name="LinalgPinv",
+    aval=last_replaced(2, lambda m, n: (n, m)), batch=_limited_batch,
     samples=lambda: [
-        Sample(general_matrix(3, 2), rtol=None, atol=None),
-        Sample(general_matrix(2, 3, 2), rtol=1e-3, atol=None),
-        Sample(general_matrix(2, 2, complex=True), rtol=None, atol=1e-6),
+        Sample(general_matrix(3, 2), None, rtol=None, atol=None),
+        Sample(general_matrix(2, 3, 2), None, rtol=1e-3, atol=None),
+        Sample(general_matrix(2, 2, complex=True), None, rtol=None, atol=1e-6),
+        Sample(general_matrix(2, 3, 2), np.array([[1e-6], [1e-9]]), rtol=None, atol=None),
     ],
 )  # fmt: skip
 
@@ -86,16 +102,13 @@ def _rank(x: Any, y: Any, rtol: float | None, atol: float | None, hermitian: boo
     return (s > (tolerance(x, s, rtol, atol) if y is None else y)).sum(-1)
 
 
-def _rank_batch(prim: Any, size: int, args: Any, mapped: Any, params: Any) -> Any:
-    x, y = args
-    if not mapped[0]:
-        x = spread(x, size)
-    return prim.apply((x, with_rank(y, rank(x) - 2) if mapped[1] else y), params)
+def _rank_aval(x: Any, y: Any, **params: Any) -> Aval:
+    return Aval(np.broadcast_shapes(x.shape[:-2], shape_of(y)[:-1]), NUMPY_INT64)
 
 
 # How many singular values of x exceed y (..., 1), or, if y is None, the usual tolerance.
 rank_prim = general(
-    "matrix_rank", _rank, batch=_rank_batch,
+    "matrix_rank", _rank, aval=_rank_aval, batch=_limited_batch,
     samples=lambda: [
         Sample(general_matrix(3, 2), None, rtol=None, atol=None, hermitian=False),
         Sample(general_matrix(2, 2, 3), np.array([[0.5], [1.2], [4.0]]), rtol=None, atol=None,
@@ -110,12 +123,40 @@ def as_number(x: Any) -> Any:
     return x if x is None else float(getattr(x, "array", x))
 
 
+def limit_of(A: Any, rtol: Any, atol: Any) -> tuple[Any, float | None, float | None]:
+    """Which singular values count as zero: a limit (..., 1) or None, and the tolerances if None.
+
+    Tolerances may be tensors, with one number for each matrix of a batch.
+    """
+    if not any(isinstance(t, Tensor) and (is_box(t) or t.ndim) for t in (rtol, atol)):
+        return None, as_number(rtol), as_number(atol)
+    s = svdvals_prim(A.detach() if isinstance(A, Tensor) else A)
+    largest = amax_prim(s, axis=(s.ndim - 1,), keepdims=True) if s.shape[-1] else 0.0
+    if rtol is None:
+        eps = float(np.finfo(s.array.dtype).eps) * max(A.shape[-2:])
+        rtol = recorded.where(_column(atol) > 0, 0.0, eps)
+    else:
+        rtol = _column(rtol)
+    return (
+        arithmetic.multiply(rtol, largest).maximum(_column(0.0 if atol is None else atol)),
+        None,
+        None,
+    )
+
+
+def _column(x: Any) -> Any:
+    """A tolerance per matrix as one per row of singular values."""
+    x = x.detach() if isinstance(x, Tensor) else wrap(np.asarray(x))
+    return reshape_prim(x, shape=(*x.shape, 1))
+
+
 def pinv(
     A: Any, rcond: Any = None, *, rtol: Any = None, atol: Any = None, hermitian: bool = False
 ) -> Any:
     """The pseudo-inverse (Moore and Penrose) of a matrix, or of each in a batch.
 
-    Singular values of at most max(atol, rtol·largest) count as zero.
+    Singular values of at most max(atol, rtol·largest) count as zero; tolerances may be tensors with
+    one number for each matrix of a batch.
 
     Raises:
         RuntimeError: if the argument is not a matrix of floating-point numbers.
@@ -131,8 +172,8 @@ def pinv(
             f"linalg.pinv({scalar_name(a)}{{{list(a.shape)}}}): expected a tensor with 2 or more "
             "dimensions of float, double, cfloat or cdouble types"
         )
-    rtol = as_number(rtol if rcond is None else rcond)
-    return pinv_prim(A, rtol=rtol, atol=as_number(atol))
+    limit, rtol, atol = limit_of(A, rtol if rcond is None else rcond, atol)
+    return pinv_prim(A, limit, rtol=rtol, atol=atol)
 
 
 export("pinverse")(pinv)
@@ -178,7 +219,7 @@ def lstsq(A: Any, B: Any, rcond: Any = None, *, driver: str | None = None) -> An
         residuals = vector_norm_prim(off, ord=2.0, axis=(X.ndim - 2,), keepdims=False) ** 2
     else:
         flat = reshape_prim(X, shape=(prod(X.shape),))
-        residuals = getitem(flat, index=(("slice", 0, 0, None),))
+        residuals = recorded.real(getitem(flat, index=(("slice", 0, 0, None),)))
     if vector:
         X = reshape_prim(X, shape=tuple(X.shape[:-1]))
     dt = np.empty(0, numpy_dtype(a)).real.dtype

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.core.avals import matrix_product, same
 from chainrule.core.batching import folded, leading, rank, shape_of, unfolded
 from chainrule.core.kinds import general
 from chainrule.core.samples import Sample, uniform
@@ -19,6 +20,7 @@ from chainrule.ops.linalg.common import (
     check_square,
     first_zero,
     general_matrix,
+    info_each,
     numpy_dtype,
     operand,
     scalar_name,
@@ -39,7 +41,7 @@ def first_zero_pivot(a: Any) -> Any:
 
 
 zero_pivot_prim = general(
-    "zero_pivot", first_zero_pivot, batch=leading,
+    "zero_pivot", first_zero_pivot, batch=leading, aval=info_each,
     samples=lambda: [
         Sample(general_matrix(2, 2)), Sample(np.ones((2, 3, 3))), Sample(np.zeros((2, 2))),
     ],
@@ -74,7 +76,7 @@ inv_prim = general(
     "inv", _inv,
     vjps=(lambda xp, g, out: -xp.bmm(adjoint(xp, out), xp.bmm(g, adjoint(xp, out))),),
     jvps=(lambda xp, t, out: -xp.bmm(out, xp.bmm(t, out)),),
-    grad_name="LinalgInvEx", symbol="inv({})", batch=leading,
+    grad_name="LinalgInvEx", symbol="inv({})", batch=leading, aval=same,
     samples=lambda: [
         Sample(general_matrix(3, 3), check=True), Sample(general_matrix(2, 2, 2), check=False),
         Sample(general_matrix(2, 2, complex=True), check=True),
@@ -133,7 +135,7 @@ def _solve_jvp(xp: Any, t: Any, x: Any, out: Any) -> Any:
 
 solve_prim = general(
     "solve", _solve, vjp=_solve_vjp, jvp=_solve_jvp, grad_name="LinalgSolveEx",
-    symbol="solve({}, {})", batch=_system_batch,
+    symbol="solve({}, {})", batch=_system_batch, aval=matrix_product,
     samples=lambda: [
         Sample(general_matrix(3, 3), general_matrix(3, 2)),
         Sample(general_matrix(2, 2, 2), general_matrix(2, 1)),
@@ -191,7 +193,7 @@ def _triangular_jvp(xp: Any, t: Any, x: Any, out: Any, upper: bool, unit: bool) 
 
 triangular_prim = general(
     "solve_triangular", _solve_triangular, vjp=_triangular_vjp, jvp=_triangular_jvp,
-    grad_name="LinalgSolveTriangular", batch=_system_batch,
+    grad_name="LinalgSolveTriangular", batch=_system_batch, aval=matrix_product,
     samples=lambda: [
         *(Sample(general_matrix(3, 3) + 2 * np.eye(3), general_matrix(3, 2), upper=upper, unit=unit)
           for upper in (True, False) for unit in (True, False)),

@@ -11,8 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.core.avals import complex_dtype, same, several, typed
 from chainrule.core.batching import leading
+from chainrule.core.dtypes import real_dtype
 from chainrule.core.kinds import general
+from chainrule.core.node import Aval
 from chainrule.core.samples import Sample
 from chainrule.core.tensor import wrap
 from chainrule.ops.api import export
@@ -36,10 +39,14 @@ from chainrule.ops.linalg.common import (
     spd,
     tril,
     triu,
+    values_each,
 )  # fmt: skip
 from chainrule.ops.linalg.factor import hermitian_part
 from chainrule.ops.linalg.gaps import over_gaps, slope_limit, warn_assumed
 from chainrule.ops.results import result_type
+
+_real_values = typed(values_each, real_dtype)
+_complex_values = typed(values_each, complex_dtype)
 
 
 def _finite(x: Any, name: str) -> None:
@@ -78,7 +85,7 @@ def _eigh_jvp(xp: Any, t: Any, out: Any) -> tuple[Any, Any]:
 # The Hermitian part of the argument is decomposed: the derivative then is PyTorch's.
 eigh_prim = general(
     "eigh", _eigh, vjp=lambda xp, g, out: (hermitian(xp, _eigh_vjp(xp, g, out)[0]),),
-    jvp=_eigh_jvp, grad_name="LinalgEigh", batch=leading,
+    jvp=_eigh_jvp, grad_name="LinalgEigh", batch=leading, aval=several(_real_values, same),
     samples=lambda: [Sample(spd(3)), Sample(spd(2, 2)), Sample(np.zeros((0, 0)))],
 )  # fmt: skip
 
@@ -100,7 +107,7 @@ def _eigvalsh_vjp(xp: Any, g: Any, x: Any) -> Any:
 
 eigvalsh_prim = general(
     "eigvalsh", _eigvalsh, vjps=(_eigvalsh_vjp,), jvps=(_eigvalsh_jvp,), grad_name="LinalgEigh",
-    batch=leading,
+    batch=leading, aval=_real_values,
     samples=lambda: [Sample(spd(3)), Sample(spd(2, 2)), Sample(spd(3, complex=True))],
 )  # fmt: skip
 
@@ -139,6 +146,7 @@ _REAL_SPECTRUM = np.array([[1.0, 0.4, -0.2], [0.3, 2.5, 0.5], [0.1, -0.3, 4.0]])
 
 eig_prim = general(
     "eig", _eig, vjp=_eig_vjp, jvp=_eig_jvp, grad_name="LinalgEig", batch=leading,
+    aval=several(_complex_values, typed(same, complex_dtype)),
     samples=lambda: [
         Sample(_REAL_SPECTRUM), Sample(np.stack([_REAL_SPECTRUM, 2 * _REAL_SPECTRUM.T])),
     ],
@@ -158,6 +166,7 @@ def _eigvals_jvp(xp: Any, t: Any, x: Any) -> Any:
 eigvals_prim = general(
     "eigvals", lambda x: np.linalg.eigvals(x).astype(np.result_type(x.dtype, np.complex64)),
     vjps=(_eigvals_vjp,), jvps=(_eigvals_jvp,), grad_name="LinalgEig", batch=leading,
+    aval=_complex_values,
     samples=lambda: [Sample(_REAL_SPECTRUM), Sample(_REAL_SPECTRUM * (1 + 0.5j))],
 )  # fmt: skip
 
@@ -240,8 +249,16 @@ def _svd_jvp(xp: Any, t: Any, out: Any) -> tuple[Any, Any, Any]:
     return du, re(xp, diagonal(xp, p)), dvh
 
 
+def _svd_aval(x: Any, full_matrices: bool = False) -> tuple[Aval, Aval, Aval]:
+    m, n = x.shape[-2:]
+    of_u, of_vh = (m, n) if full_matrices else (min(m, n),) * 2
+    batch = x.shape[:-2]
+    return Aval((*batch, m, of_u), x.dtype), _real_values(x), Aval((*batch, of_vh, n), x.dtype)
+
+
 svd_prim = general(
     "svd", _svd, vjp=_svd_vjp, jvp=_svd_jvp, grad_name="LinalgSvd", batch=leading,
+    aval=_svd_aval,
     samples=lambda: [
         Sample(general_matrix(3, 3), full_matrices=True),
         Sample(general_matrix(4, 2), full_matrices=False),
@@ -269,7 +286,7 @@ def _svdvals_jvp(xp: Any, t: Any, x: Any) -> Any:
 
 svdvals_prim = general(
     "svdvals", _svdvals, vjps=(_svdvals_vjp,), jvps=(_svdvals_jvp,), grad_name="LinalgSvd",
-    batch=leading,
+    batch=leading, aval=_real_values,
     samples=lambda: [
         Sample(general_matrix(3, 3)), Sample(general_matrix(2, 3, 2)),
         Sample(general_matrix(3, 2, complex=True)),
