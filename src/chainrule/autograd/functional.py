@@ -437,3 +437,6 @@ def vhp(
     with _recording(create_graph):
         found = run.pull(vs)
         return run.run.settled(values[0]), _result(several, found)
+
+
+__all__ = ["hessian", "hvp", "jacobian", "jvp", "vhp", "vjp"]
