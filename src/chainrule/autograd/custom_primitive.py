@@ -137,7 +137,9 @@ class Batch:
     def key(self) -> Any:
         """What equal calls have in common, as in `Rules`."""
         inner = self.rules.key()
-        return None if inner is None else (inner, self.size, self.vmap.randomness, tuple(self.flags))
+        return (
+            None if inner is None else (inner, self.size, self.vmap.randomness, tuple(self.flags))
+        )
 
     def _entered(self) -> Any:
         return entered(self.vmap.again())
