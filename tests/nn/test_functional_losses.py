@@ -231,3 +231,34 @@ def test_cross_entropy_in_other_layouts_and_with_nothing_that_counts(reduction):
     compare_float32("cross_entropy", X, LABELS, weight=None, reduction=reduction)
     if reduction != "mean":
         compare("cross_entropy", X, LABELS * 0 - 100, reduction=reduction)
+
+
+def test_linear_cross_entropy():
+    x, w, b = normal(4, 3), normal(5, 3), normal(5)
+    index = np.array([0, 2, 4, 1])
+    x_, w_, b_, t = map(cr.tensor, (x, w, b, index))
+    logits = x_ @ w_.mT + b_
+    for options in ({}, {"reduction": "none"}, {"ignore_index": 2}, {"label_smoothing": 0.2},
+                    {"weight": cr.tensor([1.0, 2.0, 3.0, 4.0, 5.0]).double()}):  # fmt: skip
+        got = F.linear_cross_entropy(x_, w_, t, linear_bias=b_, **options)
+        want = F.cross_entropy(logits, t, **options)
+        np.testing.assert_allclose(got.numpy(), want.numpy(), rtol=1e-12)
+    deep = cr.tensor(normal(5, 2, 3))
+    targets = cr.tensor(np.array([[0, 1], [2, 3], [4, 0], [1, 1]]))
+    logits = cr.einsum("nk,cdk->ncd", x_, deep)
+    got = F.linear_cross_entropy(x_, deep, targets)
+    np.testing.assert_allclose(got.item(), F.cross_entropy(logits, targets).item(), rtol=1e-12)
+
+
+def test_linear_cross_entropy_refuses():
+    x, w, t = cr.ones(2, 3), cr.ones(4, 3), cr.tensor([0, 1])
+    with pytest.raises(RuntimeError, match="dimensionality 1 or 2"):
+        F.linear_cross_entropy(x[None], w, t)
+    with pytest.raises(RuntimeError, match="in_features"):
+        F.linear_cross_entropy(x, cr.ones(4, 2), t)
+    with pytest.raises(RuntimeError, match="expected linear_bias shape"):
+        F.linear_cross_entropy(x, w, t, linear_bias=cr.ones(3))
+    with pytest.raises(RuntimeError, match="requires batched input"):
+        F.linear_cross_entropy(x[0], cr.ones(4, 2, 3), t)
+    with pytest.raises(RuntimeError, match="probabilities"):
+        F.linear_cross_entropy(x, w, cr.ones(2, 4) / 4, ignore_index=1)

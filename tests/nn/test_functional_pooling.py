@@ -128,3 +128,41 @@ def test_second_order():
 @pytest.mark.parametrize("p", [1, 1.5, 2, 3])
 def test_lp_pool_of_negative_entries(p):
     compare("lp_pool1d", np.array([[-1.0, 2, -3, 4, -5, -6]]), p, 2)
+
+
+@pytest.mark.parametrize("n", [2, 3])
+@pytest.mark.parametrize("size", [1, 2, (4, 3, 2)])
+def test_fractional_max_pool(n, size):
+    x = normal(2, 3, 7, 6, 5)[..., 0] if n == 2 else normal(2, 3, 7, 6, 5)
+    size = size if isinstance(size, int) else size[:n]
+    samples = np.random.default_rng(0).random((2, 3, n))
+    name = f"fractional_max_pool{n}d"
+    options = {"output_size": size, "return_indices": True}
+    for images, u in ((x, samples), (x[0], samples[:1])):
+        found = [
+            getattr(lib, name)(made(images), 2, _random_samples=made(u), **options)
+            for lib, made in ((TF, torch.tensor), (F, cr.tensor))
+        ]
+        for a, b in zip(*found, strict=True):
+            np.testing.assert_array_equal(a.numpy(), b.numpy())
+
+
+def test_fractional_max_pool_draws_its_windows():
+    cr.manual_seed(0)
+    x = cr.tensor(normal(1, 50, 9, 9))
+    pooled, places = F.fractional_max_pool2d(x, 2, output_ratio=0.5, return_indices=True)
+    assert pooled.shape == (1, 50, 4, 4)
+    assert len({tuple(p.reshape(-1).tolist()) for p in places[0] // 9 // 2}) > 10
+    np.testing.assert_array_equal(x.flatten(2).gather(2, places.flatten(2)), pooled.flatten(2))
+
+
+def test_fractional_max_pool_refuses():
+    x = cr.ones(1, 1, 4, 4)
+    with pytest.raises(ValueError, match="requires specifying either an output_size"):
+        F.fractional_max_pool2d(x, 2)
+    with pytest.raises(RuntimeError, match="pool height 3 too large relative to input height 4"):
+        F.fractional_max_pool2d(x, 3, output_size=3)
+    with pytest.raises(RuntimeError, match="_random_samples"):
+        F.fractional_max_pool2d(x, 2, 2, _random_samples=cr.ones(1, 1, 3))
+    with pytest.raises(NotImplementedError, match="complex"):
+        F.fractional_max_pool2d(x + 0j, 2, 2)

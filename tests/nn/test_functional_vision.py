@@ -2,6 +2,8 @@
 
 import pytest
 
+import chainrule as cr
+
 from .oracle import compare, compare_errors, compare_float32, normal
 
 X = normal(2, 3, 6, 5)
@@ -85,3 +87,12 @@ def test_grid_sample(mode, padding, corners):
     options = {"mode": mode, "padding_mode": padding, "align_corners": corners}
     compare("grid_sample", normal(2, 3, 4, 5), normal(2, 3, 2, 2), **options)
     compare("grid_sample", normal(2, 2, 3, 4, 2), normal(2, 2, 3, 2, 3), **options)
+
+
+@pytest.mark.parametrize("corners", [False, True])
+@pytest.mark.parametrize("padding", ["zeros", "border", "reflection"])
+def test_bicubic_grid_sample(padding, corners):
+    options = {"mode": "bicubic", "padding_mode": padding, "align_corners": corners}
+    compare("grid_sample", normal(2, 3, 4, 5), normal(2, 3, 2, 2), **options)
+    with pytest.raises(RuntimeError, match="only supports 4D input"):
+        cr.nn.functional.grid_sample(cr.ones(1, 1, 2, 2, 2), cr.zeros(1, 1, 1, 1, 3), **options)

@@ -131,6 +131,22 @@ CASES = {
         lambda x, g: F.grid_sample(x, g, align_corners=False),
         uniform(1, 2, 3, 3), 0.31 + 0.01 * uniform(1, 2, 2, 2),
     ),
+    "grid_sample_bicubic": (
+        lambda x, g: F.grid_sample(x, g, mode="bicubic", align_corners=False),
+        uniform(1, 2, 3, 3), 0.31 + 0.01 * uniform(1, 2, 2, 2),
+    ),
+    "fractional_max_pool2d": (
+        lambda x, u: F.fractional_max_pool2d(x, 2, output_size=(3, 2), _random_samples=u),
+        uniform(1, 2, 5, 4), 0.45 + 0.01 * uniform(1, 2, 2),
+    ),
+    "linear_cross_entropy": (
+        lambda x, w, b: F.linear_cross_entropy(x, w, cr.tensor([2, 0]), linear_bias=b),
+        uniform(2, 3), uniform(4, 3), uniform(4),
+    ),
+    "linear_cross_entropy_rows": (
+        lambda x, w: F.linear_cross_entropy(x, w, cr.tensor([[2, 0], [1, 3]]), reduction="none"),
+        uniform(2, 3), uniform(4, 2, 3),
+    ),
     "grid_sample_border": (
         lambda x, g: F.grid_sample(x, g, padding_mode="border", align_corners=True),
         uniform(1, 1, 3, 4), 0.31 + 0.01 * uniform(1, 2, 1, 2),

@@ -21,8 +21,8 @@ from chainrule.transforms.forward import ForwardTag, dual
 from chainrule.transforms.gradient import ones_of
 from chainrule.transforms.inputs import fitting
 from chainrule.transforms.jacobian import basis, jacfwd, rows_of, sizes
-from chainrule.transforms.reverse import Pullback, pull, zeros_of
-from chainrule.transforms.transposition import nodes_in, transposed
+from chainrule.transforms.reverse import Pullback, nodes_in, pull, zeros_of
+from chainrule.transforms.transposition import transposed
 
 Function = Callable[..., Any]
 Tensors = tuple[Tensor, ...]

@@ -130,9 +130,8 @@ def pull(
             return _pull_apart(newer, pairs, inputs, scope, create_graph, pending)
         found: list[Any] = _PULLS[type(tag)](tag, pairs, inputs, scope, create_graph, pending)
         return found
-    blocked = {i for p in pending for i in p.shared}  # these are reached by crossings only
-    nodes = [None if i in blocked else x.node for i, x in enumerate(inputs)]
-    return _pull_plain(pairs, nodes, scope, create_graph)
+    stops = {n for p in pending for n in p.nodes}
+    return _pull_plain(pairs, [x.node for x in inputs], scope, create_graph, stops)
 
 
 def below_batches(c: Any) -> Any:
@@ -148,19 +147,19 @@ def below_batches(c: Any) -> Any:
 
 def _pull_plain(
     pairs: Sequence[tuple[Tensor, Any]], nodes: Sequence[Node | None], scope: Scope | None,
-    create_graph: bool,
+    create_graph: bool, stops: set[Node],
 ) -> list[Any]:  # fmt: skip
     wanted = {n for n in nodes if n is not None}
     pairs = [(y, c) for y, c in pairs if y.node is not None]
     boxes = any(isinstance(c, Box) for _, c in pairs)
-    order, live = engine.between([y.node for y, _ in pairs if y.node is not None], wanted)
+    order, live = engine.between([y.node for y, _ in pairs if y.node is not None], wanted, stops)
     seeds = [(y.node, c) for y, c in pairs if y.node in live]
     if not seeds:
         return [None] * len(nodes)
     create_graph = create_graph or must_record(order, live, [c for _, c in seeds], scope)
     if not (create_graph or boxes):
         seeds = [(n, c.array) for n, c in seeds]
-    found, _ = engine.pull(order, seeds, live, wanted, create_graph, on_tensors=boxes)  # type: ignore[arg-type]
+    found, _ = engine.pull(order, seeds, live, wanted, create_graph, boxes, stops)  # type: ignore[arg-type]
     return [None if g is None else g if isinstance(g, Tensor) else wrap(g)
             for g in (None if n is None else found.get(n) for n in nodes)]  # fmt: skip
 
@@ -225,6 +224,16 @@ def opened(tag: Any) -> Iterator[None]:
         opened_by_pulls.reset(token)
 
 
+@contextmanager
+def closed(tag: Any) -> Iterator[None]:
+    """Work on values that are not inside the boxes of a tag."""
+    token = opened_by_pulls.set(opened_by_pulls.get() - {tag})
+    try:
+        yield
+    finally:
+        opened_by_pulls.reset(token)
+
+
 def _pull_apart(
     tag: Any, pairs: Any, inputs: Any, scope: Any, create_graph: bool, pending: Any
 ) -> list[Any]:
@@ -272,17 +281,23 @@ class Pending:
     Attributes:
         tag: the vmap.
         crossings: by frame, (value, copy) for its crossings that have not been met yet.
-        shared: which of the inputs it does not map: they are reached by crossings only.
+        shared: which of the inputs it may not map: they are reached by crossings only.
+        nodes: those of all its copies, which no sweep passes.
     """
 
-    __slots__ = ("crossings", "shared", "tag")
+    __slots__ = ("crossings", "nodes", "shared", "tag")
 
     def __init__(
-        self, tag: BatchTag, crossings: dict[frozenset[Any], list[Any]], shared: Sequence[int]
-    ) -> None:
+        self, tag: BatchTag, crossings: dict[frozenset[Any], list[Any]], shared: Sequence[int],
+        nodes: set[Node] | None = None,
+    ) -> None:  # fmt: skip
         self.tag = tag
         self.crossings = crossings
         self.shared = shared
+        if nodes is None:
+            copies = [copy for found in crossings.values() for _, copy in found]
+            nodes = {n for copy in copies for n in nodes_in(copy)}
+        self.nodes = nodes
 
     def here(self) -> list[Any]:
         """The crossings to meet now: all boxes that had been taken apart around them, are."""
@@ -295,13 +310,16 @@ class Pending:
         """What remains when the crossings that are here have been met."""
         frame = self.tag.frame()
         left = {f: c for f, c in self.crossings.items() if not f <= frame}
-        return Pending(self.tag, left, self.shared)
+        return Pending(self.tag, left, self.shared, self.nodes)
 
     def of(self, inputs: Sequence[int]) -> Pending:
         """The same for a selection of the inputs."""
-        return Pending(
-            self.tag, self.crossings, [j for j, i in enumerate(inputs) if i in self.shared]
-        )
+        shared = [j for j, i in enumerate(inputs) if i in self.shared]
+        return Pending(self.tag, self.crossings, shared, self.nodes)
+
+    def also(self, new: Sequence[int]) -> Pending:
+        """The same when more inputs are wanted, of which nothing is known."""
+        return Pending(self.tag, self.crossings, [*self.shared, *new], self.nodes)
 
 
 def _pull_batched(
@@ -341,7 +359,8 @@ def _pull_across(
     n = len(inputs)
     targets = [*inputs, *[copy for _, copy in crossings]]
     ys, cs = [y for y, _ in pairs], [c for _, c in pairs]
-    found = pull(ys, cs, targets, scope, create_graph, [mine.met(), *others])
+    within = [p.also(range(n, len(targets))) for p in others]
+    found = pull(ys, cs, targets, scope, create_graph, [mine.met(), *within])
     sums = found[:n]
     shared = [inputs[i] for i in mine.shared]
     values, gs = [], []
@@ -353,14 +372,23 @@ def _pull_across(
         if position is None:
             values.append(value)
             gs.append(g)
-        elif not any(mine.shared[position] in p.shared for p in others):
+        else:
             i = mine.shared[position]
             sums[i] = _plus(sums[i], g)
-    below = [p.of(mine.shared) for p in others]
-    rest = pull(values, gs, shared, scope, create_graph, below) if shared else []
-    for i, g in zip(mine.shared, rest, strict=True):
-        sums[i] = _plus(sums[i], g)
+    if values and shared:
+        below = [p.of(mine.shared) for p in others]
+        with closed(mine.tag):
+            rest = pull(values, gs, shared, scope, create_graph, below)
+        for i, g in zip(mine.shared, rest, strict=True):
+            sums[i] = _plus(sums[i], g)
     return sums
+
+
+def nodes_in(x: Any) -> list[Node]:
+    """The nodes at the bottom of a tensor or box, one for each recorded component."""
+    if isinstance(x, Box):
+        return [n for part in x.parts() if part is not None for n in nodes_in(part)]
+    return [] if x.node is None else [x.node]
 
 
 def _plus(a: Any, b: Any) -> Any:

@@ -79,11 +79,16 @@ from chainrule.nn.functional.dropout import (
     dropout3d,
     feature_alpha_dropout,
 )
+from chainrule.nn.functional.fractional_pooling import (
+    fractional_max_pool2d,
+    fractional_max_pool3d,
+)
 from chainrule.nn.functional.grids import affine_grid, grid_sample
 from chainrule.nn.functional.losses import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
     cross_entropy,
+    linear_cross_entropy,
     nll_loss,
 )
 from chainrule.nn.functional.margin_losses import (
@@ -181,6 +186,8 @@ __all__ = [
     "embedding_bag",
     "feature_alpha_dropout",
     "fold",
+    "fractional_max_pool2d",
+    "fractional_max_pool3d",
     "gaussian_nll_loss",
     "gelu",
     "glu",
@@ -202,6 +209,7 @@ __all__ = [
     "leaky_relu",
     "leaky_relu_",
     "linear",
+    "linear_cross_entropy",
     "local_response_norm",
     "log_softmax",
     "logsigmoid",

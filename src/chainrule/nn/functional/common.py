@@ -110,3 +110,15 @@ def weighted(loss: Any, weight: Any, reduction: str) -> Any:
     check_reduction(reduction)
     loss = loss * weight
     return total(loss) / total(weight) if reduction == "mean" else reduced(loss, reduction)
+
+
+def cubic_weights(t: Any) -> list[Any]:
+    """The weights of the four neighbours of a place at t in [0, 1] between the middle two.
+
+    Source: Keys, Cubic convolution interpolation for digital image processing, IEEE Trans. ASSP 29
+    (1981), with the parameter a = -0.75.
+    """
+    a = -0.75
+    near = [((a + 2) * u - (a + 3)) * u * u + 1 for u in (t, 1 - t)]
+    far = [((a * u - 5 * a) * u + 8 * a) * u - 4 * a for u in (t + 1, 2 - t)]
+    return [far[0], near[0], near[1], far[1]]

@@ -10,7 +10,14 @@ import numpy as np
 from chainrule.core.namespaces import raw
 from chainrule.core.namespaces import recorded as xp
 from chainrule.core.tensor import Tensor, wrap
-from chainrule.nn.functional.common import as_tensor, off_tape, raw_dtype, require_tensor
+from chainrule.nn.functional.common import (
+    as_tensor,
+    cubic_weights,
+    off_tape,
+    raw_dtype,
+    require_tensor,
+)
+from chainrule.ops.api import export
 from chainrule.ops.contract import matmul
 
 
@@ -68,7 +75,7 @@ def grid_sample(
     Args:
         input: (N, C, H, W) or (N, C, D, H, W).
         grid: places (N, H', W', 2) or (N, D', H', W', 3) in [-1, 1], x first.
-        mode: "bilinear" or "nearest".
+        mode: "bilinear", "nearest" or, for images only, "bicubic".
         padding_mode: outside the image: "zeros", "border" or "reflection".
         align_corners: whether -1 and 1 are the corner pixels' centres or the image's edges.
 
@@ -84,11 +91,13 @@ def grid_sample(
     require_tensor(input, "grid_sample")
     require_tensor(grid, "grid_sample", "grid", 2)
     d = len(input.shape) - 2
-    if mode not in ("bilinear", "nearest"):
+    if mode not in ("bilinear", "nearest", "bicubic"):
         raise ValueError(
-            "nn.functional.grid_sample(): expected mode to be 'bilinear' or 'nearest', but got: "
-            f"'{mode}'"
+            "nn.functional.grid_sample(): expected mode to be 'bilinear', 'nearest' or 'bicubic', "
+            f"but got: '{mode}'"
         )
+    if mode == "bicubic" and d != 2:
+        raise RuntimeError("grid_sampler(): bicubic interpolation only supports 4D input")
     if padding_mode not in ("zeros", "border", "reflection"):
         raise ValueError(
             "nn.functional.grid_sample(): expected padding_mode to be 'zeros', 'border', or "
@@ -106,15 +115,31 @@ def grid_sample(
             f"sizes {list(input.shape)} and grid with sizes {list(grid.shape)}"
         )
     size = tuple(input.shape[2:])
+    corners = bool(align_corners)
     # The grid's last coordinate belongs to the first spatial dimension.
-    at = [
-        _reflected_or_clipped(
-            _pixels(grid[..., d - 1 - i], n, bool(align_corners)), n, padding_mode,
-            bool(align_corners),
-        )
-        for i, n in enumerate(size)
-    ]  # fmt: skip
+    at = [_pixels(grid[..., d - 1 - i], n, corners) for i, n in enumerate(size)]
+    if mode == "bicubic":
+        return _cubic(input, at, size, padding_mode, corners)
+    at = [_reflected_or_clipped(x, n, padding_mode, corners) for x, n in zip(at, size, strict=True)]
     return _nearest(input, at, size) if mode == "nearest" else _mixed(input, at, size)
+
+
+_MODES = ("bilinear", "nearest", "bicubic")
+_PADDINGS = ("zeros", "border", "reflection")
+
+
+@export("grid_sampler", "grid_sampler_2d", "grid_sampler_3d", method=False)
+def grid_sampler(
+    input: Any, grid: Any, interpolation_mode: int, padding_mode: int, align_corners: bool
+) -> Any:
+    """`nn.functional.grid_sample` with numbers for the modes, in the order they are listed there.
+
+    >>> import chainrule as cr
+    >>> cr.grid_sampler(cr.ones(1, 1, 1, 2), cr.zeros(1, 1, 1, 2), 0, 0, False).item()
+    1.0
+    """
+    mode, padding = _MODES[interpolation_mode], _PADDINGS[padding_mode]
+    return grid_sample(input, grid, mode, padding, align_corners)
 
 
 def _pixels(x: Any, n: int, align_corners: bool) -> Any:
@@ -175,5 +200,28 @@ def _mixed(input: Any, at: list[Any], size: tuple[int, ...]) -> Any:
         assert weight is not None
         shape = (weight.shape[0], 1, *weight.shape[1:])
         term = _at(input, index, size) * xp.reshape(weight, shape=shape)
+        total = term if total is None else total + term
+    return total
+
+
+def _cubic(
+    input: Any, at: list[Any], size: tuple[int, ...], padding_mode: str, align_corners: bool
+) -> Any:
+    """The four neighbours of each place along each dimension, weighted by cubic polynomials.
+
+    It is the neighbours that are clipped or reflected, not the places.
+    """
+    index, weight = [], []
+    for x, n in zip(at, size, strict=True):
+        on, values = off_tape(x)
+        low = as_tensor(on.floor(values))
+        places = [low + k for k in (-1, 0, 1, 2)]
+        moved = [_reflected_or_clipped(p, n, padding_mode, align_corners) for p in places]
+        index.append([cast.astype(p, dtype=np.int64) for cast, p in map(off_tape, moved)])
+        weight.append(cubic_weights(x - low))
+    total = None
+    for i, j in product(range(4), repeat=2):
+        w = weight[0][i] * weight[1][j]
+        term = _at(input, [index[0][i], index[1][j]], size) * w[:, None]
         total = term if total is None else total + term
     return total

@@ -20,6 +20,7 @@ from chainrule.nn.functional.common import (
     total,
 )
 from chainrule.ops.activation import log_sigmoid, log_softmax_prim
+from chainrule.ops.contract import linear
 from chainrule.ops.embedding import nll
 from chainrule.ops.softmax_nll import places_of, softmax_nll
 
@@ -157,6 +158,62 @@ def cross_entropy(
             )
         return _against_probabilities(logp, target, weight, reduction, label_smoothing)
     return _smoothed(logp, target, weight, ignore_index, reduction, label_smoothing)
+
+
+def linear_cross_entropy(
+    input: Any, linear_weight: Any, target: Any, *, linear_bias: Any = None, weight: Any = None,
+    reduction: str = "mean", ignore_index: int | None = None, label_smoothing: float = 0.0,
+) -> Any:  # fmt: skip
+    """The cross entropy of the logits input @ linear_weightᵀ + linear_bias.
+
+    Args:
+        input: (N, k) or (k).
+        linear_weight: (C, k), or (C, d1, ..., k) for logits (N, C, d1, ...).
+        linear_bias: of the shape of `linear_weight` without k.
+        target, weight, reduction, ignore_index, label_smoothing: as for `cross_entropy`; no
+            `ignore_index` for targets that are probabilities.
+
+    Raises:
+        RuntimeError: if the shapes do not fit.
+
+    >>> import chainrule as cr
+    >>> x, w = cr.tensor([[1.0, 2.0]]), cr.zeros(2, 2)
+    >>> cr.nn.functional.linear_cross_entropy(x, w, cr.tensor([1]))
+    tensor(0.6931)
+    """
+    for x, name, position in ((input, "input", 1), (linear_weight, "linear_weight", 2)):
+        require_tensor(x, "linear_cross_entropy", name, position)
+    given, shape = tuple(input.shape), tuple(linear_weight.shape)
+    if len(given) not in (1, 2):
+        raise RuntimeError(f"expected input with dimensionality 1 or 2, got {len(given)}")
+    if len(shape) < 2:
+        raise RuntimeError(
+            f"expected linear_weight with dimensionality at least 2, got {len(shape)}"
+        )
+    if given[-1] != shape[-1]:
+        raise RuntimeError(
+            "expected equal input and linear_weight last dimensions (in_features), got "
+            f"{given[-1]} and {shape[-1]}, respectively"
+        )
+    if linear_bias is not None and tuple(linear_bias.shape) != shape[:-1]:
+        raise RuntimeError(
+            f"expected linear_bias shape {shape[:-1]}, got {tuple(linear_bias.shape)}"
+        )
+    if len(shape) > 2 and len(given) == 1:
+        raise RuntimeError(
+            f"K-dimensional loss defined by linear_weight shape {shape} requires batched input, "
+            f"(N, {shape[-1]}), got unbatched input with shape {given}"
+        )
+    rows = prod(shape[:-1])
+    bias = None if linear_bias is None else xp.reshape(linear_bias, shape=(rows,))
+    logits = linear(input, xp.reshape(linear_weight, shape=(rows, shape[-1])), bias)
+    logits = xp.reshape(logits, shape=(*given[:-1], *shape[:-1]))
+    if ignore_index is not None and tuple(target.shape) == tuple(logits.shape):
+        raise RuntimeError("ignore_index cannot be specified when target contains probabilities")
+    return cross_entropy(
+        logits, target, weight, ignore_index=-100 if ignore_index is None else ignore_index,
+        reduction=reduction, label_smoothing=label_smoothing,
+    )  # fmt: skip
 
 
 def _softmax_nll(input: Any, target: Any, weight: Any, ignore_index: int, reduction: str) -> Any:

@@ -14,7 +14,7 @@ from chainrule.nn.functional.adaptive_pooling import (
     adaptive_avg_pool2d,
     adaptive_avg_pool3d,
 )
-from chainrule.nn.functional.common import raw_dtype, require_tensor
+from chainrule.nn.functional.common import cubic_weights, raw_dtype, require_tensor
 from chainrule.ops.api import export
 from chainrule.ops.pad import pad as pad
 from chainrule.ops.window import Ints, windows_along
@@ -226,11 +226,8 @@ def _neighbours(old: int, new: int, scale: float, mode: str, corners: bool) -> t
     if mode != "bicubic":
         low = np.minimum(low, old - 1)
         return np.stack([low, np.minimum(low + 1, old - 1)]), np.stack([1 - t, t])
-    a = -0.75
-    near = [((a + 2) * u - (a + 3)) * u * u + 1 for u in (t, 1 - t)]
-    far = [((a * u - 5 * a) * u + 8 * a) * u - 4 * a for u in (t + 1, 2 - t)]
     index = np.clip(low + np.arange(-1, 3)[:, None], 0, old - 1)
-    return index, np.stack([far[0], near[0], near[1], far[1]])
+    return index, np.stack(cubic_weights(t))
 
 
 def _blended(input: Any, index: Any, weight: Any, axis: int) -> Any:
