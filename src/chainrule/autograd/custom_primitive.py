@@ -26,7 +26,7 @@ from chainrule.core.dtypes import is_inexact
 from chainrule.core.namespaces import recorded
 from chainrule.core.tensor import Tensor, wrap
 from chainrule.transforms.batch import BatchTag, batched
-from chainrule.transforms.reverse import zeros_of
+from chainrule.transforms.scope import zeros_of
 from chainrule.transforms.taylor import TaylorTag
 from chainrule.transforms.transposition import transposed
 
@@ -137,7 +137,9 @@ class Batch:
     def key(self) -> Any:
         """What equal calls have in common, as in `Rules`."""
         inner = self.rules.key()
-        return None if inner is None else (inner, self.size, self.vmap.randomness, tuple(self.flags))
+        return (
+            None if inner is None else (inner, self.size, self.vmap.randomness, tuple(self.flags))
+        )
 
     def _entered(self) -> Any:
         return entered(self.vmap.again())

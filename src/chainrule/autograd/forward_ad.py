@@ -21,7 +21,7 @@ from chainrule.core.dtypes import is_inexact
 from chainrule.core.tensor import Tensor, wrap
 from chainrule.transforms.batch import Batched, batched
 from chainrule.transforms.forward import Dual, ForwardTag, dual
-from chainrule.transforms.reverse import zeros_of
+from chainrule.transforms.scope import zeros_of
 
 _levels: ContextVar[tuple[ForwardTag, ...]] = ContextVar("chainrule_dual_levels", default=())
 
@@ -55,6 +55,14 @@ def exit_dual_level(*, level: int | None = None) -> None:
 
     Raises:
         RuntimeError: if there is none, or `level` is another.
+
+    >>> import chainrule as cr
+    >>> fwAD = cr.autograd.forward_ad
+    >>> level = fwAD.enter_dual_level()
+    >>> x = fwAD.make_dual(cr.tensor(2.0), cr.tensor(1.0))
+    >>> fwAD.exit_dual_level()
+    >>> fwAD.unpack_dual(x)
+    UnpackedDualTensor(primal=tensor(2.), tangent=None)
     """
     levels = _levels.get()
     if not levels and level is None:

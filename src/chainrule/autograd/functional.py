@@ -21,8 +21,9 @@ from chainrule.transforms.forward import ForwardTag, dual
 from chainrule.transforms.gradient import ones_of
 from chainrule.transforms.inputs import fitting
 from chainrule.transforms.jacobian import basis, jacfwd, rows_of, sizes
-from chainrule.transforms.reverse import Pullback, pull, zeros_of
-from chainrule.transforms.transposition import nodes_in, transposed
+from chainrule.transforms.reverse import Pullback, pull
+from chainrule.transforms.scope import nodes_in, zeros_of
+from chainrule.transforms.transposition import transposed
 
 Function = Callable[..., Any]
 Tensors = tuple[Tensor, ...]
@@ -437,3 +438,6 @@ def vhp(
     with _recording(create_graph):
         found = run.pull(vs)
         return run.run.settled(values[0]), _result(several, found)
+
+
+__all__ = ["hessian", "hvp", "jacobian", "jvp", "vhp", "vjp"]

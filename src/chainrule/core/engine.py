@@ -44,10 +44,13 @@ def reach(roots: Iterable[Node]) -> list[Node]:
     return found
 
 
-def between(outs: Iterable[Node], ins: Iterable[Node]) -> tuple[list[Node], set[Node]]:
+def between(
+    outs: Iterable[Node], ins: Iterable[Node], stops: Collection[Node] = ()
+) -> tuple[list[Node], set[Node]]:
     """The nodes on paths from `ins` to `outs`, in order of creation, and the same as a set.
 
-    Nodes older than the oldest input cannot depend on it, so the walk stops there.
+    Nodes older than the oldest input cannot depend on it, so the walk ends there.  Paths that go
+    through one of the `stops` do not count; they may begin at one.
     """
     live = set(ins)
     oldest = min((n.seq for n in live), default=0)
@@ -57,6 +60,8 @@ def between(outs: Iterable[Node], ins: Iterable[Node]) -> tuple[list[Node], set[
     while stack:
         node = stack.pop()
         found.append(node)
+        if node in stops:
+            continue
         for parent in node.parents:
             if parent not in seen:
                 seen.add(parent)
@@ -67,6 +72,8 @@ def between(outs: Iterable[Node], ins: Iterable[Node]) -> tuple[list[Node], set[
     for node in found:
         if node in live:
             path.append(node)
+            continue
+        if node in stops:
             continue
         for parent in node.parents:
             if parent in live:
@@ -109,11 +116,12 @@ def pull(
     wanted: set[Node] | None,
     create_graph: bool,
     on_tensors: bool = False,
+    stops: Collection[Node] = (),
 ) -> tuple[dict[Node, Any], dict[Node, Any]]:
     """Reverse mode over `order`: cotangents of the wanted nodes, and of those that retain theirs.
 
     The rules run on tensors if the derivative is to be recorded, or if asked to because the
-    cotangents are boxes.
+    cotangents are boxes.  Nothing is carried past the `stops`.
 
     A zero cotangent wins over an infinite or nan local derivative.  Testing for it at every step
     would double the cost, so the first sweep multiplies plainly, and only if a nan arrives is the
@@ -121,6 +129,8 @@ def pull(
     which is what the test would have done.
     """
     found = Sweep(live, wanted, create_graph or on_tensors)
+    if stops:
+        found.ends.update(stops)
     check_alive(order, found.ends)
     outer = modes.get_mode()
     if isinstance(outer, modes.Mode):

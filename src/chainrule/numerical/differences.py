@@ -12,7 +12,7 @@ from chainrule import tree
 from chainrule.autograd.progress import counted
 from chainrule.core.tensor import Tensor, wrap
 from chainrule.numerical import schemes
-from chainrule.numerical.points import Function, Line, Vector, array_of, kept_dtype, like
+from chainrule.numerical.points import Function, Line, Point, Vector, array_of, kept_dtype, like
 from chainrule.numerical.schemes import METHODS, Found
 
 
@@ -165,8 +165,9 @@ def jacobian(
     function = _prepared(f, x, method, step, 1, what)
     founds = _columns(function, method, step, what)
     value, error = (np.stack([getattr(c, k) for c in founds], -1) for k in ("value", "error"))
-    return _estimate(function, _blocks(function, value), _blocks(function, error, True), founds,
-                     method)  # fmt: skip
+    point = function.point
+    values, errors = _blocks(function, point, value), _blocks(function, point, error, True)
+    return _estimate(function, values, errors, founds, method)
 
 
 def hessian(
@@ -207,7 +208,8 @@ def hessian(
         less = parts[1].value[0] if i != j else 0.0
         value[i, j] = value[j, i] = (parts[0].value[0] - less) / scale
         error[i, j] = error[j, i] = sum(p.error[0] for p in parts) / scale
-    return _estimate(function, _square(function, value), _square(function, error), founds, method)
+    values, errors = (_blocks(function.point, function.point, t) for t in (value, error))
+    return _estimate(function, values, errors, founds, method)
 
 
 # ---------------------------------------------------------------- what they share
@@ -299,11 +301,10 @@ def _block(out: Any, arg: Any, part: np.ndarray) -> Any:
     return like(out, part) if part.ndim == 0 else part
 
 
-def _blocks(function: Function, table: np.ndarray, error: bool = False) -> Any:
-    """A table (results, entries of x) as a tree of trees of arrays."""
+def _blocks(rows_of: Function | Point, point: Point, table: np.ndarray, error: bool = False) -> Any:
+    """A table (entries of results or of x, entries of x) as a tree of trees of arrays."""
     rows, start = [], 0
-    point = function.point
-    for leaf, a in zip(function.leaves, function.arrays, strict=True):
+    for leaf, a in zip(rows_of.leaves, rows_of.arrays, strict=True):
         part = table[start : start + a.size]
         start += a.size
         blocks = [
@@ -311,19 +312,4 @@ def _blocks(function: Function, table: np.ndarray, error: bool = False) -> Any:
             for b, arg, x in zip(point.split(part), point.leaves, point.arrays, strict=True)
         ]
         rows.append(point.spec.unflatten(blocks))
-    return function.spec.unflatten(rows)
-
-
-def _square(function: Function, table: np.ndarray) -> Any:
-    """A table (entries of x, entries of x) as a tree of trees of arrays."""
-    rows, start = [], 0
-    point = function.point
-    for leaf, a in zip(point.leaves, point.arrays, strict=True):
-        part = table[start : start + a.size]
-        start += a.size
-        blocks = [
-            _block(leaf, arg, b.reshape((*a.shape, *x.shape)).astype(a.dtype))
-            for b, arg, x in zip(point.split(part), point.leaves, point.arrays, strict=True)
-        ]
-        rows.append(point.spec.unflatten(blocks))
-    return point.spec.unflatten(rows)
+    return rows_of.spec.unflatten(rows)

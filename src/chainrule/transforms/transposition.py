@@ -25,7 +25,8 @@ from chainrule.core.boxes import Box, running, tags_in
 from chainrule.core.node import Node
 from chainrule.core.primitive import PICK
 from chainrule.core.tensor import Tensor, wrap
-from chainrule.transforms.reverse import ALIAS, Pullback, zeros_of
+from chainrule.transforms.reverse import Pullback
+from chainrule.transforms.scope import ALIAS, nodes_in, zeros_of
 
 Linear = Callable[[Sequence[Tensor]], Sequence[Any]]
 
@@ -122,13 +123,6 @@ def _first_nonlinear(outs: Sequence[Tensor], inputs: Sequence[Tensor]) -> Node |
         if keeps_out or any(k and v for k, v in zip(keeps, varying, strict=True)):
             return node
     return None
-
-
-def nodes_in(x: Any) -> list[Node]:
-    """The nodes at the bottom of a tensor or box, one for each recorded component."""
-    if isinstance(x, Box):
-        return [n for part in x.parts() if part is not None for n in nodes_in(part)]
-    return [] if x.node is None else [x.node]
 
 
 def _arrays_in(x: Any) -> list[Any]:

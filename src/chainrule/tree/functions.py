@@ -73,7 +73,12 @@ def structure(tree: Any, is_leaf: IsLeaf = None) -> Spec:
 
 
 def structure_of(tree_or_spec: Any) -> Spec:
-    """The structure itself, or that of a tree."""
+    """The structure itself, or that of a tree.
+
+    >>> import chainrule as cr
+    >>> cr.tree.structure_of(cr.tree.structure([1.0, 2.0])), cr.tree.structure_of([1.0, 2.0])
+    ([*, *], [*, *])
+    """
     return tree_or_spec if isinstance(tree_or_spec, Spec) else flatten(tree_or_spec)[1]
 
 
@@ -97,6 +102,10 @@ def subtrees(
 
     Raises:
         ValueError: if the tree lacks the structure, naming the first path where they differ.
+
+    >>> import chainrule as cr
+    >>> cr.tree.subtrees(cr.tree.structure({"a": 0, "b": 0}), {"b": [1, 2], "a": 3})
+    [3, [1, 2]]
     """
     found = []
     pending = [tree]
@@ -126,6 +135,10 @@ def flatten_as(
 
     Raises:
         ValueError: if it has another structure, naming the first path where they differ.
+
+    >>> import chainrule as cr
+    >>> cr.tree.flatten_as(cr.tree.structure({"a": 0, "b": 0}), {"b": 2, "a": 1})
+    [1, 2]
     """
     found = subtrees(spec, tree, what, what_tree)
     if builtins.any(KINDS[type(x)] is not None for x in found):
