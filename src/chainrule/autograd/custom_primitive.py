@@ -26,7 +26,7 @@ from chainrule.core.dtypes import is_inexact
 from chainrule.core.namespaces import recorded
 from chainrule.core.tensor import Tensor, wrap
 from chainrule.transforms.batch import BatchTag, batched
-from chainrule.transforms.reverse import zeros_of
+from chainrule.transforms.scope import zeros_of
 from chainrule.transforms.taylor import TaylorTag
 from chainrule.transforms.transposition import transposed
 

@@ -21,7 +21,7 @@ from chainrule.core.dtypes import is_inexact
 from chainrule.core.tensor import Tensor, wrap
 from chainrule.transforms.batch import Batched, batched
 from chainrule.transforms.forward import Dual, ForwardTag, dual
-from chainrule.transforms.reverse import zeros_of
+from chainrule.transforms.scope import zeros_of
 
 _levels: ContextVar[tuple[ForwardTag, ...]] = ContextVar("chainrule_dual_levels", default=())
 

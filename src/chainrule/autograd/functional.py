@@ -21,7 +21,8 @@ from chainrule.transforms.forward import ForwardTag, dual
 from chainrule.transforms.gradient import ones_of
 from chainrule.transforms.inputs import fitting
 from chainrule.transforms.jacobian import basis, jacfwd, rows_of, sizes
-from chainrule.transforms.reverse import Pullback, nodes_in, pull, zeros_of
+from chainrule.transforms.reverse import Pullback, pull
+from chainrule.transforms.scope import nodes_in, zeros_of
 from chainrule.transforms.transposition import transposed
 
 Function = Callable[..., Any]

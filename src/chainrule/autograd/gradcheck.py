@@ -27,6 +27,7 @@ from chainrule.core.boxes import any_box
 from chainrule.core.dtypes import is_inexact
 from chainrule.core.tensor import Tensor, set_requires_grad, wrap
 from chainrule.transforms import reverse as reverse_mode
+from chainrule.transforms.scope import Scope, alias
 
 __all__ = ["GradcheckError", "gradcheck", "gradgradcheck"]
 
@@ -242,9 +243,9 @@ def _pulled_through_boxes(
     func: Callable[..., Any], xs: list[Any], places: Sequence[int], cotangents: Sequence[Any]
 ) -> tuple[Any, ...]:
     """The gradients where inputs are duals: reverse mode inside of forward mode."""
-    scope = reverse_mode.Scope()
+    scope = Scope()
     for i in places:
-        xs[i] = reverse_mode.alias(xs[i], scope)
+        xs[i] = alias(xs[i], scope)
     with scope:
         results = as_tuple(func(*xs))
     outs = [o for o in results if isinstance(o, Tensor) and is_inexact(o.array.dtype)]

@@ -13,7 +13,8 @@ from chainrule.core.node import Leaf, Node
 from chainrule.core.tensor import Tensor, as_array, wrap
 from chainrule.transforms.batch import BatchTag, batched
 from chainrule.transforms.forward import ForwardTag
-from chainrule.transforms.reverse import Scope, nodes_in, pull, zeros_of
+from chainrule.transforms.reverse import pull
+from chainrule.transforms.scope import Scope, nodes_in, zeros_of
 
 
 def grad_of_boxes(

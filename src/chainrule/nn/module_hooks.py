@@ -7,14 +7,13 @@ from typing import Any
 
 from chainrule.core.avals import same
 from chainrule.core.batching import all_mapped
-from chainrule.core.boxes import is_box
+from chainrule.core.boxes import bottom, is_box
 from chainrule.core.hooks import RemovableHandle, add_hook
 from chainrule.core.kinds import general
 from chainrule.core.node import extra_of
 from chainrule.core.samples import Sample, uniform
 from chainrule.core.tensor import Tensor
 from chainrule.ops.explain import explain
-from chainrule.transforms.reverse import bottom
 
 # The identity on several tensors at once: one node that all gradients entering or leaving a module
 # pass together.  It copies, so that writing to the result in place does not reach the arguments.

@@ -17,7 +17,8 @@ from chainrule.transforms.batch import BatchTag, batched, check_randomness
 from chainrule.transforms.forward import ForwardTag
 from chainrule.transforms.gradient import ones_of
 from chainrule.transforms.inputs import Arguments, all_given, check_real, outputs, with_aux
-from chainrule.transforms.reverse import Pullback, zeros_of
+from chainrule.transforms.reverse import Pullback
+from chainrule.transforms.scope import zeros_of
 from chainrule.transforms.tangents import run_forward
 from chainrule.tree import Spec
 

@@ -13,95 +13,33 @@ components
 
 because coefficient i of J(x(ε)) is ∂y_i/∂x_0 with the other coefficients of x held fixed.
 
-Under vmap, what is the same for all examples is computed once.  Where it enters an operation on
-mapped values, the tape has a *crossing*: a node that repeats the value for every example, without
-copying.  A pull runs over the mapped part of the tape down to the crossings, which gives a gradient
-per example there, and then over the unmapped part with those gradients as one mapped cotangent.
+Under vmap, unmapped values enter mapped operations at crossings (`chainrule.transforms.crossings`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
-
 from chainrule.core import engine, modes
-from chainrule.core.avals import same
-from chainrule.core.batching import leading, moved
-from chainrule.core.boxes import Box, Tag, bottom, escaped, newest, next_level, outside, running
+from chainrule.core.boxes import Box, Tag, escaped, newest, outside
 from chainrule.core.dtypes import is_inexact
-from chainrule.core.kinds import linear
-from chainrule.core.node import Aval, Node, next_seq
-from chainrule.core.primitive import LEAF, make_node
-from chainrule.core.samples import Sample, uniform
-from chainrule.core.source import caller
+from chainrule.core.node import Node
 from chainrule.core.tensor import Tensor, wrap
-from chainrule.transforms.batch import Batched, BatchTag, batched, opened_by_pulls
+from chainrule.transforms.batch import Batched, BatchTag, batched
+from chainrule.transforms.crossings import (
+    Pending,
+    closed,
+    crossings_of,
+    mapped_over,
+    opened,
+    position_of,
+    refuse_bypass,
+    unmapped_under,
+)
 from chainrule.transforms.forward import ForwardTag
+from chainrule.transforms.scope import Scope, alias, leads_outside, must_record, zeros_of
 from chainrule.transforms.taylor import TaylorTag
-
-
-class Scope:
-    """A reverse transform: alive while its function runs.
-
-    Attributes:
-        since: the time at which it began, on the clock of nodes.
-        crossings: (tag, frame, value, copy) for each unmapped value that entered an operation
-            mapped by the tag, and the mapped copy that stands for it there; oldest first.  The
-            frame says which older boxes had been taken apart around the operation.
-        crossed: the copies by tag and node of the value.
-    """
-
-    __slots__ = ("alive", "crossed", "crossings", "level", "recording", "since", "tags")
-
-    def __init__(self) -> None:
-        self.alive = True
-        self.level = next_level()
-        self.since = next_seq()
-        self.recording = modes.is_recording()
-        self.crossings: list[tuple[BatchTag, frozenset[Any], Any, Any]] = []
-        self.crossed: dict[tuple[BatchTag, Node], Any] = {}
-        self.tags: list[BatchTag] = []
-
-    def __enter__(self) -> Scope:
-        self.tags = [t for t in running.get() if isinstance(t, BatchTag)]
-        for tag in self.tags:
-            tag.scopes.append(self)
-        return self
-
-    def __exit__(self, *error: Any) -> None:
-        self.alive = False
-        for tag in self.tags:
-            tag.scopes.remove(self)
-
-
-ALIAS = linear(
-    "alias", lambda x, scope: x, lambda g: g, aval=same, batch=leading,
-    samples=lambda: [Sample(uniform(2, 3), scope=Scope())],
-).prim  # fmt: skip
-
-
-def alias(x: Any, scope: Scope) -> Any:
-    """The same value with a fresh node at the bottom, to differentiate with respect to."""
-    if not isinstance(x, Box):
-        return _alias_plain(x, scope)
-    if isinstance(x, Batched):
-        return batched(x.tag, alias(x.inner, scope))
-    return x.tag.with_primal(x, lambda primal: alias(primal, scope))
-
-
-def _alias_plain(x: Tensor, scope: Scope) -> Tensor:
-    array = x.array[...]
-    array.flags.writeable = False  # the function must not change what its caller holds
-    parent = x.node if scope.recording else None
-    node = make_node(
-        ALIAS, (Aval(array.shape, array.dtype),), None, {"scope": scope}, (parent,), caller(1)
-    )
-    node.shape, node.dtype = array.shape, array.dtype
-    made: Tensor = wrap(array, node)
-    return made
 
 
 def pull(
@@ -164,37 +102,6 @@ def _pull_plain(
             for g in (None if n is None else found.get(n) for n in nodes)]  # fmt: skip
 
 
-def must_record(
-    order: Sequence[Node], live: set[Node], seeds: Sequence[Any], scope: Scope | None
-) -> bool:
-    """Whether what a walk over a region computes may be differentiated by somebody else."""
-    recording = modes.is_recording() if scope is None else scope.recording
-    return recording and (
-        any(bottom(c).node is not None for c in seeds) or leads_outside(order, live)
-    )
-
-
-def leads_outside(order: Sequence[Node], live: set[Node]) -> bool:
-    """Whether somebody else may want to differentiate what was computed in a region.
-
-    So it is if a path leads from the region to a leaf that requires grad, or to the alias of a
-    transform that is still running.
-    """
-    leaving = {p for n in order for p in n.parents if p is not None and p not in live}
-    stack = list(leaving)
-    while stack:
-        node = stack.pop()
-        if node.prim is LEAF:
-            return True
-        if node.prim is ALIAS and node.params is not None and node.params["scope"].alive:
-            return True
-        for p in node.parents:
-            if p is not None and p not in leaving:
-                leaving.add(p)
-                stack.append(p)
-    return False
-
-
 # ---------------------------------------------------------------- component by component
 
 
@@ -212,26 +119,6 @@ def _pull_series(
             columns = [y for y, _ in wanted], [c for _, c in wanted]
             found.append(pull(*columns, bottoms, scope, create_graph, pending))
     return [join_over(tag, g) for g in zip(*found, strict=True)]
-
-
-@contextmanager
-def opened(tag: Any) -> Iterator[None]:
-    """Work on what is inside the boxes of a tag."""
-    token = opened_by_pulls.set(opened_by_pulls.get() | {tag})
-    try:
-        yield
-    finally:
-        opened_by_pulls.reset(token)
-
-
-@contextmanager
-def closed(tag: Any) -> Iterator[None]:
-    """Work on values that are not inside the boxes of a tag."""
-    token = opened_by_pulls.set(opened_by_pulls.get() - {tag})
-    try:
-        yield
-    finally:
-        opened_by_pulls.reset(token)
 
 
 def _pull_apart(
@@ -269,59 +156,6 @@ def join_over(tag: Any, components: Sequence[Any]) -> Any:
     return tag.joined(components)
 
 
-def zeros_of(x: Tensor) -> Tensor:
-    """Zeros of the shape and dtype of a tensor."""
-    made: Tensor = wrap(np.zeros(tuple(x.array.shape), x.array.dtype))
-    return made
-
-
-class Pending:
-    """A vmap that a pull has taken apart, and what remains to be done for it further down.
-
-    Attributes:
-        tag: the vmap.
-        crossings: by frame, (value, copy) for its crossings that have not been met yet.
-        shared: which of the inputs it may not map: they are reached by crossings only.
-        nodes: those of all its copies, which no sweep passes.
-    """
-
-    __slots__ = ("crossings", "nodes", "shared", "tag")
-
-    def __init__(
-        self, tag: BatchTag, crossings: dict[frozenset[Any], list[Any]], shared: Sequence[int],
-        nodes: set[Node] | None = None,
-    ) -> None:  # fmt: skip
-        self.tag = tag
-        self.crossings = crossings
-        self.shared = shared
-        if nodes is None:
-            copies = [copy for found in crossings.values() for _, copy in found]
-            nodes = {n for copy in copies for n in nodes_in(copy)}
-        self.nodes = nodes
-
-    def here(self) -> list[Any]:
-        """The crossings to meet now: all boxes that had been taken apart around them, are."""
-        if not self.crossings:
-            return []
-        frame = self.tag.frame()
-        return [c for f, found in self.crossings.items() if f <= frame for c in found]
-
-    def met(self) -> Pending:
-        """What remains when the crossings that are here have been met."""
-        frame = self.tag.frame()
-        left = {f: c for f, c in self.crossings.items() if not f <= frame}
-        return Pending(self.tag, left, self.shared, self.nodes)
-
-    def of(self, inputs: Sequence[int]) -> Pending:
-        """The same for a selection of the inputs."""
-        shared = [j for j, i in enumerate(inputs) if i in self.shared]
-        return Pending(self.tag, self.crossings, shared, self.nodes)
-
-    def also(self, new: Sequence[int]) -> Pending:
-        """The same when more inputs are wanted, of which nothing is known."""
-        return Pending(self.tag, self.crossings, [*self.shared, *new], self.nodes)
-
-
 def _pull_batched(
     tag: BatchTag, pairs: Any, inputs: Any, scope: Any, create_graph: bool, pending: Any
 ) -> list[Any]:
@@ -332,7 +166,7 @@ def _pull_batched(
     if mapped:
         crossings = crossings_of(tag, scope, inputs)
         if shared and not (scope is not None and scope.crossings):
-            _refuse_bypass(tag, mapped, crossings, [inputs[i] for i in shared])
+            refuse_bypass(tag, mapped, crossings, [inputs[i] for i in shared])
         ys, cs = [y for y, _ in mapped], [c for _, c in mapped]
         targets = [x.inner if tag.holds(x) else x for x in inputs]
         below = [*pending, Pending(tag, crossings, shared)]
@@ -368,7 +202,7 @@ def _pull_across(
         if g is None:
             continue
         g = mapped_over(mine.tag, g)
-        position = _position(value, shared)
+        position = position_of(value, shared)
         if position is None:
             values.append(value)
             gs.append(g)
@@ -384,77 +218,9 @@ def _pull_across(
     return sums
 
 
-def nodes_in(x: Any) -> list[Node]:
-    """The nodes at the bottom of a tensor or box, one for each recorded component."""
-    if isinstance(x, Box):
-        return [n for part in x.parts() if part is not None for n in nodes_in(part)]
-    return [] if x.node is None else [x.node]
-
-
 def _plus(a: Any, b: Any) -> Any:
     """The sum of two gradients, either of which may be None for zero."""
     return b if a is None else a if b is None else a + b
-
-
-def _refuse_bypass(tag: BatchTag, pairs: Any, crossings: Any, inputs: Any) -> None:
-    """Raise if mapped values depend on an unmapped input otherwise than by a crossing."""
-    nodes = {bottom(x).node for x in inputs}
-    seen: set[Node | None] = {bottom(copy).node for c in crossings.values() for _, copy in c}
-    stack = [bottom(y).node for y, _ in pairs]
-    while stack:
-        node = stack.pop()
-        if node is None or node in seen:
-            continue
-        seen.add(node)
-        if node in nodes:
-            raise RuntimeError(
-                f"{tag.title}: the gradient with respect to a tensor that is not mapped over was "
-                "asked for inside the mapped function by autograd.grad or backward; use func.grad "
-                "or func.vjp there, which give every example a gradient of its own"
-            )
-        stack.extend(node.parents)
-
-
-def crossings_of(
-    tag: BatchTag, scope: Scope | None, inputs: Sequence[Any]
-) -> dict[frozenset[Any], list[Any]]:
-    """Where unmapped values entered operations mapped by the tag, since the inputs were made.
-
-    By frame, (value, copy) for each.
-    """
-    found: dict[frozenset[Any], list[Any]] = {}
-    if scope is None or not scope.crossings:
-        scope = tag.scopes[0] if tag.scopes else None
-    if scope is None:
-        return found
-    oldest = min((n.seq for x in inputs if (n := bottom(x).node) is not None), default=0)
-    for by, frame, value, copy in reversed(scope.crossings):
-        if bottom(copy).node.seq < oldest:  # type: ignore[union-attr]
-            break
-        if by is tag:
-            found.setdefault(frame, []).append((value, copy))
-    return found
-
-
-def _position(value: Any, inputs: Sequence[Any]) -> int | None:
-    """Which of the inputs a value is, as it is."""
-    if isinstance(value, Box):
-        return None
-    return next((i for i, x in enumerate(inputs) if x.node is value.node), None)
-
-
-def unmapped_under(tag: BatchTag, c: Any) -> Any:
-    """A cotangent with the tag's axis in front, when newer vmaps may map it too."""
-    if isinstance(c, Batched) and c.tag.level > tag.level:
-        return batched(c.tag, moved(unmapped_under(tag, c.inner), 1, 0))
-    return tag.inner(c)
-
-
-def mapped_over(tag: BatchTag, g: Any) -> Any:
-    """What `unmapped_under` undoes: newer vmaps stay outermost."""
-    if isinstance(g, Batched) and g.tag.level > tag.level:
-        return batched(g.tag, mapped_over(tag, moved(g.inner, 1, 0)))
-    return batched(tag, g)
 
 
 _PULLS: dict[type[Tag], Callable[..., list[Any]]] = {
@@ -515,6 +281,3 @@ class Pullback:
         """Gradients with respect to the inputs, zeros where nothing depends on one."""
         found = pull(outs, cotangents, self.inputs, self.scope)
         return [zeros_of(x) if g is None else g for g, x in zip(found, self.inputs, strict=True)]
-
-
-__all__ = ["ALIAS", "Pullback", "Scope", "alias", "bottom", "leads_outside", "pull"]

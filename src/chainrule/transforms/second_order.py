@@ -17,7 +17,7 @@ from chainrule.transforms.forward import ForwardTag
 from chainrule.transforms.gradient import grad
 from chainrule.transforms.inputs import Arguments, outputs
 from chainrule.transforms.jacobian import basis, by_input, chunks, joined, sizes
-from chainrule.transforms.reverse import zeros_of
+from chainrule.transforms.scope import zeros_of
 from chainrule.transforms.tangents import jvp, run_forward
 from chainrule.transforms.taylor import Series, TaylorTag
 from chainrule.tree import Spec

@@ -16,7 +16,7 @@ from chainrule.core.tensor import Tensor
 from chainrule.transforms.batch import BatchTag, batched
 from chainrule.transforms.gradient import ones_of
 from chainrule.transforms.inputs import Arguments, as_given, fitting, matching, outputs
-from chainrule.transforms.reverse import zeros_of
+from chainrule.transforms.scope import zeros_of
 from chainrule.transforms.taylor import Series, TaylorTag
 from chainrule.tree import Spec
 

@@ -20,7 +20,8 @@ from chainrule.transforms.inputs import (
     outputs,
     with_aux,
 )
-from chainrule.transforms.reverse import Pullback, zeros_of
+from chainrule.transforms.reverse import Pullback
+from chainrule.transforms.scope import zeros_of
 
 Function = Callable[..., Any]
 

@@ -25,7 +25,8 @@ from chainrule.core.boxes import Box, running, tags_in
 from chainrule.core.node import Node
 from chainrule.core.primitive import PICK
 from chainrule.core.tensor import Tensor, wrap
-from chainrule.transforms.reverse import ALIAS, Pullback, nodes_in, zeros_of
+from chainrule.transforms.reverse import Pullback
+from chainrule.transforms.scope import ALIAS, nodes_in, zeros_of
 
 Linear = Callable[[Sequence[Tensor]], Sequence[Any]]
 
