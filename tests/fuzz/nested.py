@@ -128,8 +128,7 @@ def define_inner(
     name, argument = b.name("g"), b.name("t")
     names = [b.name("u") for _ in parts]
     for n, v, shape, is_mapped in zip(names, parts, shapes, mapped, strict=True):
-        # Under vmap a reverse transform maps its input, whatever it was.
-        made = Var(n, shape, v.mapped or is_mapped or inner.in_vmap, Memory(scope.home, held=True))
+        made = Var(n, shape, v.mapped or is_mapped, Memory(scope.home, held=True))
         inner.variables.append(made)
     if packing is None:
         header = f"def {name}({', '.join(names)}):"
