@@ -148,13 +148,13 @@ class BatchTag(Tag):
         randomness: "error", "different" or "same": what random functions may do.
         scopes: the reverse transforms that began inside and whose functions still run, outermost
             first.
-        original: the vmap itself, or the one that this enters again.
+        entered: the vmap that this enters again, if it does.
         replayed: shared by several runs of one function that are to have the same draws if
             `randomness` is "same": the states of generators before the first draw from each, to
             which they return when another run begins.  None if there is only one run.
     """
 
-    __slots__ = ("original", "randomness", "replayed", "scopes", "size")
+    __slots__ = ("entered", "randomness", "replayed", "scopes", "size")
 
     def __init__(
         self, title: str, size: int, randomness: str = "error",
@@ -164,7 +164,7 @@ class BatchTag(Tag):
         self.size = size
         self.randomness = randomness
         self.replayed = replayed
-        self.original = self
+        self.entered: BatchTag | None = None
         self.scopes: list[Any] = []
         for generator, state in (replayed or {}).items():
             generator.set_state(state)
@@ -172,7 +172,7 @@ class BatchTag(Tag):
     def again(self) -> BatchTag:
         """The same vmap around what was inside its boxes, for rules that want to see examples."""
         made = BatchTag(self.title, self.size, self.randomness)
-        made.original = self.original
+        made.entered = self.entered or self
         made.scopes = self.scopes
         return made
 
@@ -236,13 +236,14 @@ class BatchTag(Tag):
         node = bottom(x).node
         if node is None or node.seq <= outermost.since:
             return x
-        key = (self.original, node)
+        vmap = self.entered or self
+        key = (vmap, node)
         known = self.scopes[-1].crossed.get(key) if x.node is node else None
         if known is None:
             known = repeat(x, size=self.size)
             if bottom(known).node is None:  # under no_grad
                 return x
-            found = (self.original, self.original.frame(), x, known)
+            found = (vmap, vmap.frame(), x, known)
             for scope in self.scopes:
                 scope.crossings.append(found)
             if x.node is node:

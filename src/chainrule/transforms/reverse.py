@@ -38,7 +38,7 @@ from chainrule.transforms.crossings import (
     unmapped_under,
 )
 from chainrule.transforms.forward import ForwardTag
-from chainrule.transforms.scope import Scope, alias, leads_outside, must_record, zeros_of
+from chainrule.transforms.scope import Scope, alias, must_record, wanted_by_others, zeros_of
 from chainrule.transforms.taylor import TaylorTag
 
 
@@ -94,7 +94,7 @@ def _pull_plain(
     seeds = [(y.node, c) for y, c in pairs if y.node in live]
     if not seeds:
         return [None] * len(nodes)
-    create_graph = create_graph or must_record(order, live, [c for _, c in seeds], scope)
+    create_graph = create_graph or must_record(order, [c for _, c in seeds], scope)
     if not (create_graph or boxes):
         seeds = [(n, c.array) for n, c in seeds]
     found, _ = engine.pull(order, seeds, live, wanted, create_graph, boxes, stops)  # type: ignore[arg-type]
@@ -267,15 +267,15 @@ class Pullback:
             return found
         if y.node is None:
             return y
-        if self.scope.recording and leads_outside((y.node,), set()):
+        if self.scope.recording and wanted_by_others({y.node}):
             return y
         array = y.array
         made: Tensor = wrap(array if array.flags.writeable else array.copy())
         return made
 
-    def must_record(self, order: Sequence[Node], live: set[Node], seeds: Sequence[Any]) -> bool:
+    def must_record(self, order: Sequence[Node], seeds: Sequence[Any]) -> bool:
         """Whether what a walk over the region computes may be differentiated by the caller."""
-        return must_record(order, live, seeds, self.scope)
+        return must_record(order, seeds, self.scope)
 
     def pull(self, outs: Sequence[Any], cotangents: Sequence[Any]) -> list[Any]:
         """Gradients with respect to the inputs, zeros where nothing depends on one."""

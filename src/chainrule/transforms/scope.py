@@ -81,24 +81,22 @@ def _alias_plain(x: Tensor, scope: Scope) -> Tensor:
     return made
 
 
-def must_record(
-    order: Sequence[Node], live: set[Node], seeds: Sequence[Any], scope: Scope | None
-) -> bool:
+def must_record(order: Sequence[Node], seeds: Sequence[Any], scope: Scope | None) -> bool:
     """Whether what a walk over a region computes may be differentiated by somebody else."""
     recording = modes.is_recording() if scope is None else scope.recording
-    return recording and (
-        any(bottom(c).node is not None for c in seeds) or leads_outside(order, live)
-    )
+    return recording and (any(bottom(c).node is not None for c in seeds) or leads_outside(order))
 
 
-def leads_outside(order: Sequence[Node], live: set[Node]) -> bool:
-    """Whether somebody else may want to differentiate what was computed in a region.
+def leads_outside(order: Sequence[Node]) -> bool:
+    """Whether somebody else may want to differentiate what was computed in a region."""
+    inside = set(order)
+    return wanted_by_others({p for n in order for p in n.parents if p and p not in inside})
 
-    So it is if a path leads from the region to a leaf that requires grad, or to the alias of a
-    transform that is still running.
-    """
-    leaving = {p for n in order for p in n.parents if p is not None and p not in live}
-    stack = list(leaving)
+
+def wanted_by_others(nodes: set[Node]) -> bool:
+    """Whether a path leads from the nodes to a leaf, or to the alias of a running transform."""
+    stack = list(nodes)
+    seen = set(nodes)
     while stack:
         node = stack.pop()
         if node.prim is LEAF:
@@ -106,8 +104,8 @@ def leads_outside(order: Sequence[Node], live: set[Node]) -> bool:
         if node.prim is ALIAS and node.params is not None and node.params["scope"].alive:
             return True
         for p in node.parents:
-            if p is not None and p not in leaving:
-                leaving.add(p)
+            if p is not None and p not in seen:
+                seen.add(p)
                 stack.append(p)
     return False
 

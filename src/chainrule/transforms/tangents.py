@@ -136,7 +136,7 @@ def linearize(func: Function, *primals: Any) -> tuple[Any, Function]:
 def _pushed(run: Pullback, outs: Sequence[Tensor], ts: Sequence[Tensor]) -> list[Any]:
     """Tangents of the outputs by a walk over the record."""
     order, live = engine.between([y.node for y in outs if y.node], [x.node for x in run.inputs])  # type: ignore[misc]
-    create_graph = run.must_record(order, live, ts)
+    create_graph = run.must_record(order, ts)
     seeds = {x.node: t for x, t in zip(run.inputs, ts, strict=True)}
     found = engine.push(order, seeds, create_graph, on_tensors=True)  # type: ignore[arg-type]
     return [None if y.node is None else found.get(y.node) for y in outs]
