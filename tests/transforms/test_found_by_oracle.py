@@ -81,3 +81,49 @@ def test_complex_numbers_have_no_order(name):
 def test_empty_residuals_of_complex_systems_are_real():
     a = cr.eye(2, dtype=cr.complex128)
     assert cr.linalg.lstsq(a, a).residuals.dtype == cr.float64
+
+
+def power(t):
+    return (2 + t) ** t
+
+
+def log_sum(t):
+    return cr.logaddexp(1 + t, 1 + 2 * t)
+
+
+# The coefficients at 0: with L = log 2, power is 1 + Lt + (1 + L²)/2 t² + ..., and log_sum is
+# 1 + L + 3/2 t + 1/8 t²; at both points a rule has a case of its own.
+L2 = np.log(2)
+SPECIAL = {
+    "pow": (power, [1, L2, (1 + L2 * L2) / 2]),
+    "logaddexp": (log_sum, [1 + L2, 1.5, 0.125]),
+    "logaddexp2": (lambda t: cr.logaddexp2(1 + t, 1 + 2 * t), [2, 1.5, L2 / 8]),
+}
+
+
+@pytest.mark.parametrize("name", SPECIAL)
+def test_second_derivatives_where_a_rule_has_a_case(name):
+    f, want = SPECIAL[name]
+    zero = tensor(np.array(0.0))
+    one = cr.ones_like(zero)
+
+    def along(g):
+        return lambda t: func.jvp(g, (t,), (one,))[1]
+
+    assert [c.item() for c in func.taylor(f, zero, order=2)] == pytest.approx(want)
+    for second in (along(along(f)), func.grad(func.grad(f)), along(func.grad(f)),
+                   func.grad(along(f))):  # fmt: skip
+        assert second(zero).item() == pytest.approx(2 * want[2])
+        assert func.vmap(second)(zero[None]).item() == pytest.approx(2 * want[2])
+
+
+def test_log_of_sums_of_infinite_and_complex_numbers():
+    x = tensor(np.array([np.inf, -np.inf, 1.0, 0.0]))
+    y = tensor(np.array([np.inf, -np.inf, 1.0, np.inf]))
+    (share,) = func.vjp(lambda x: cr.logaddexp(x, y), x)[1](cr.ones_like(x))
+    assert share.tolist() == [0.5, 0.5, 0.5, 0.0]
+    a, b = np.array([1 + 3j, 2 - 1j]), np.array([2 + 3j, 2 + 2j])
+    got = cr.logaddexp(tensor(a), tensor(b)).numpy()
+    np.testing.assert_allclose(np.exp(got), np.exp(a) + np.exp(b), rtol=1e-12)
+    z = F.softsign(tensor(a)).numpy()
+    np.testing.assert_allclose(z, a / (1 + np.abs(a)), rtol=1e-12)

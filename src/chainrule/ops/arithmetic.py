@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.core.boxes import is_box
 from chainrule.core.dtypes import category, result_dtype
 from chainrule.core.kinds import elementwise
 from chainrule.core.primitive import unbox
@@ -87,7 +88,7 @@ def _pow_slope(xp: Any, x: Any, y: Any) -> Any:
     The second derivative by x and y is 1/x at y = 0, so where y is differentiated too, x must stay
     in the formula; otherwise it suffices to look at y, which is mostly one number.
     """
-    if getattr(y, "node", None) is None:
+    if not is_box(y) and getattr(y, "node", None) is None:
         return y * xp.pow(x, xp.where(y == 0, 0, y - 1))
     flat = (y == 0) & ((x == 0) | (x != x))
     return y * xp.pow(xp.where(flat, 1, x), y - 1)

@@ -61,11 +61,20 @@ sigmoid = elementwise(
 
 def _share(xp: Any, x: Any, y: Any) -> Any:
     """exp(x)/(exp(x) + exp(y)); equal arguments share evenly, infinite ones too."""
-    return xp.sigmoid(xp.where(x == y, 0, x - y))
+    return xp.sigmoid(xp.where((x == y) & xp.isinf(x), 0, x - y))
+
+
+def _logaddexp(x: Any, y: Any) -> Any:
+    if x.dtype.kind != "c":
+        return np.logaddexp(x, y)
+    first = (x.real > y.real) | np.isnan(x.real)
+    large, small = np.where(first, x, y), np.where(first, y, x)
+    same = (x == y) & np.isinf(x.real)  # a difference of infinities is none
+    return large + np.log1p(np.exp(np.where(same, 0, small - large)))
 
 
 logaddexp = elementwise(
-    "logaddexp", np.logaddexp,
+    "logaddexp", _logaddexp,
     _share, lambda xp, x, y: _share(xp, y, x),
     result="float", symbol="logaddexp({}, {})", doc="log(exp(x) + exp(y)), without overflow.",
 )  # fmt: skip

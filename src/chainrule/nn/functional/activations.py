@@ -248,7 +248,10 @@ def softsign(input: Any) -> Any:
     >>> cr.nn.functional.softsign(cr.tensor([-1.0, 1.0]))
     tensor([-0.5000,  0.5000])
     """
-    return _applied(ops.softsign, input)
+    require_tensor(input, "softsign")
+    if raw_dtype(input).kind == "c":
+        return input / (input.abs() + 1)
+    return ops.softsign(input)
 
 
 def tanh(input: Any) -> Any:
