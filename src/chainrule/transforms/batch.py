@@ -182,6 +182,8 @@ class BatchTag(Tag):
 
     def inner(self, x: Any) -> Any:
         """A value with the mapped axis in front, spread if it is the same for all examples."""
+        if self.scopes:
+            x = self._crossing(x)
         return x.inner if self.holds(x) else spread(x, self.size)
 
     def boxed(self, inner: Tensor) -> Batched:
