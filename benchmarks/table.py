@@ -34,6 +34,6 @@ def main(doc: str | None) -> None:
             for name, value, goal, note in function():
                 met = "" if goal is None else ("  met" if value <= goal else "  MISSED")
                 print(
-                    f"{name:54}{value:8.3f}{goal if goal is not None else '':>8}{met}  {note}",
+                    f"{name:58}{value:8.3f}{goal if goal is not None else '':>8}{met}  {note}",
                     flush=True,
                 )

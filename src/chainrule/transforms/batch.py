@@ -19,10 +19,11 @@ from chainrule.core.batching import moved, spread
 from chainrule.core.boxes import Box, Tag, bottom, note_view
 from chainrule.core.calls import operands
 from chainrule.core.kinds import linear
+from chainrule.core.modes import get_mode
 from chainrule.core.node import Aval
-from chainrule.core.primitive import Primitive
+from chainrule.core.primitive import Primitive, make_node
 from chainrule.core.samples import Sample, uniform
-from chainrule.core.tensor import Tensor, new
+from chainrule.core.tensor import Tensor, new, wrap
 
 
 class MappedArray:
@@ -242,7 +243,7 @@ class BatchTag(Tag):
         key = (vmap, node)
         known = self.scopes[-1].crossed.get(key) if x.node is node else None
         if known is None:
-            known = repeat(x, size=self.size)
+            known = self._repeated(x)
             if bottom(known).node is None:  # under no_grad
                 return x
             found = (vmap, vmap.frame(), x, known)
@@ -251,6 +252,20 @@ class BatchTag(Tag):
             if x.node is node:
                 self.scopes[-1].crossed[key] = known
         return batched(self, known)
+
+    def _repeated(self, x: Tensor) -> Tensor:
+        if type(x) is not Tensor or get_mode() is not True:
+            made: Tensor = repeat(x, size=self.size)
+            return made
+        # What `bind` would do: parameters cross in every call of a per-example gradient.
+        array, parent = x.array, x.node
+        node = make_node(
+            repeat.prim, (Aval(array.shape, array.dtype),), None, {"size": self.size}, (parent,),
+            (parent.code, parent.lasti),  # type: ignore[union-attr]
+        )  # fmt: skip
+        made = wrap(_repeat(array, self.size), node)
+        node.shape, node.dtype = made.array.shape, array.dtype
+        return made
 
     def _elementwise(self, prim: Any, args: Sequence[Any], params: dict[str, Any]) -> Any:
         """The operation on the inner tensors, axes lined up, in the dtype that examples have."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -142,14 +143,27 @@ def mapped_leaves(
         )
     leaves, spec = tree.flatten((tuple(args), kwargs))
     try:
-        dims = tree.broadcast_prefix(
-            (prefix, 0), spec, what_prefix="in_dims", what_full="the inputs"
-        )
+        dims = _dims_by_argument(prefix, spec, kwargs)
     except ValueError as error:
         raise ValueError(
             f"{what}: in_dims is not compatible with the structure of inputs: {error}"
         ) from None
     return leaves, [_checked_dim(x, d, what) for x, d in zip(leaves, dims, strict=True)], spec
+
+
+def _dims_by_argument(prefix: Any, spec: Spec, kwargs: Any) -> list[Any]:
+    """One entry of `in_dims` for every leaf of the arguments."""
+    if isinstance(prefix, int) and not kwargs:
+        return [prefix] * spec.num_leaves
+    plain = isinstance(prefix, tuple) and all(d is None or type(d) is int for d in prefix)
+    return list((_known_dims if plain else _broadcast_dims)(prefix, spec))
+
+
+def _broadcast_dims(prefix: Any, spec: Spec) -> list[Any]:
+    return tree.broadcast_prefix((prefix, 0), spec, what_prefix="in_dims", what_full="the inputs")
+
+
+_known_dims = lru_cache(256)(_broadcast_dims)
 
 
 def _checked_dim(x: Any, d: Any, what: str) -> int | None:
@@ -209,9 +223,12 @@ def out_places(out_dims: Any, outs: Sequence[Tensor], spec: Spec, name: str) -> 
     if isinstance(out_dims, tuple) and len(out_dims) == 1 and not is_tuple:
         out_dims = out_dims[0]
     try:
-        dims = tree.broadcast_prefix(
-            out_dims, spec, what_prefix="out_dims", what_full="the outputs"
-        )
+        if type(out_dims) is int:
+            dims = [out_dims] * len(outs)
+        else:
+            dims = tree.broadcast_prefix(
+                out_dims, spec, what_prefix="out_dims", what_full="the outputs"
+            )
     except ValueError as error:
         raise ValueError(
             f"{what}: out_dims is not compatible with the structure of outputs: {error}"
