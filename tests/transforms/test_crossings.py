@@ -145,3 +145,17 @@ def test_linear_function_of_a_shared_input():
     w, x = cr.tensor([1.0, 2.0]), cr.randn(3, 2)
     f = lambda s: func.linearize(lambda w: (w * w * s).sum(), w)[1](s)
     np.testing.assert_allclose(vmap(f)(x).numpy(), [f(s).item() for s in x], rtol=1e-13)
+
+
+def test_a_value_that_becomes_mapped_after_it_crossed():
+    """Found by the fuzzer: what crosses is the value, not the tensor that is written later."""
+
+    def per_example(u):
+        def written(v):
+            y = v.clone()
+            y[::2] = u
+            return y.sum()
+
+        return grad(written)(cr.ones(4)).sum() * u
+
+    np.testing.assert_allclose(vmap(per_example)(cr.tensor([3.0, 5.0])).numpy(), [6.0, 10.0])

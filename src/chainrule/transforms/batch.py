@@ -16,7 +16,7 @@ import numpy as np
 
 from chainrule.core import batching
 from chainrule.core.batching import moved, spread
-from chainrule.core.boxes import Box, Tag, bottom, note_view
+from chainrule.core.boxes import Box, Tag, bottom, box_like, note_view
 from chainrule.core.calls import operands
 from chainrule.core.kinds import linear
 from chainrule.core.modes import get_mode
@@ -141,6 +141,15 @@ repeat = linear(
 )  # fmt: skip
 
 
+def _as_it_is(x: Tensor) -> Tensor:
+    """The same value in a tensor of its own, which no write in place will change."""
+    if isinstance(x, Box):
+        made: Tensor = box_like(type(x), x.tag, x.inner, x.array)
+    else:
+        made = wrap(x.array, x.node)
+    return made
+
+
 class BatchTag(Tag):
     """vmap, running.
 
@@ -246,7 +255,7 @@ class BatchTag(Tag):
             known = self._repeated(x)
             if bottom(known).node is None:  # under no_grad
                 return x
-            found = (vmap, vmap.frame(), x, known)
+            found = (vmap, vmap.frame(), _as_it_is(x), known)
             for scope in self.scopes:
                 scope.crossings.append(found)
             if x.node is node:
