@@ -159,3 +159,22 @@ def test_a_value_that_becomes_mapped_after_it_crossed():
         return grad(written)(cr.ones(4)).sum() * u
 
     np.testing.assert_allclose(vmap(per_example)(cr.tensor([3.0, 5.0])).numpy(), [6.0, 10.0])
+
+
+def test_a_copy_of_an_input_may_be_written():
+    """Found by the fuzzer: copying an input into a tensor does not make that tensor the input."""
+
+    def per_example(s, w):
+        def written(v):
+            y = cr.zeros(3)
+            y.copy_(v)
+            y[0] = s
+            return (y * y).sum()
+
+        return grad(written)(w.sin())
+
+    w = cr.tensor([0.3, 0.7, -1.1])
+    wanted = 2 * np.sin(w.numpy()) * [0, 1, 1]
+    found, tangent = jvp(lambda x: vmap(per_example, (0, None))(x, x), (w,), (cr.ones(3),))
+    np.testing.assert_allclose(found.numpy(), [wanted] * 3, rtol=1e-14)
+    np.testing.assert_allclose(tangent.numpy(), [2 * np.cos(w.numpy()) * [0, 1, 1]] * 3, rtol=1e-14)

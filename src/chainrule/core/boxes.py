@@ -243,8 +243,9 @@ def become(x: Tensor, value: Any, title: str = "writing in place") -> Tensor:
         taken, root = root._view, root._view.parent
         key = (taken.prim.name, tuple(sorted(taken.params.items())))
         value = recorded.write_view(root, value, view=key)
-    if not isinstance(value, Box):  # it may be written next, so it needs memory of its own
-        value = recorded.clone(value)
+    node = bottom(value).node
+    if not isinstance(value, Box) or (node is not None and is_input(node)):
+        value = recorded.clone(value)  # it may be written next, so it needs a value of its own
     take_over(root, value)
     _renew_views(root)
     return x
