@@ -28,12 +28,12 @@ def main(doc: str | None) -> None:
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--only", default="", help="rows whose function name contains this")
     only = parser.parse_args().only
-    print(f"{'':54}{'ratio':>8}{'goal':>8}")
+    print(f"{'':66}{'ratio':>8}{'goal':>8}")
     for function in ROWS:
         if only in function.__name__:
             for name, value, goal, note in function():
                 met = "" if goal is None else ("  met" if value <= goal else "  MISSED")
                 print(
-                    f"{name:58}{value:8.3f}{goal if goal is not None else '':>8}{met}  {note}",
+                    f"{name:66}{value:8.3f}{goal if goal is not None else '':>8}{met}  {note}",
                     flush=True,
                 )

@@ -197,12 +197,9 @@ def eighth_derivative() -> Iterator[Row]:
     for name, seconds in times.items():
         if name != "chainrule":
             ours = times["chainrule"]
-            yield (
-                f"8th derivative of sin(exp x) / {name}",
-                ours / seconds,
-                0.05,
-                f"{ours * 1e6:.4g} µs",
-            )
+            goal = None if "compiled" in name else 0.05  # what is compiled was compiled before
+            title = f"8th derivative of sin(exp x) / {name}"
+            yield title, ours / seconds, goal, f"{ours * 1e6:.4g} µs"
     higher = time_in_turns(
         {"8": lambda: cf.taylor(f, x, order=8), "16": lambda: cf.taylor(f, x, order=16)}
     )
