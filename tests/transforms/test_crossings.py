@@ -1,7 +1,9 @@
 """What is unmapped is computed once, and has one gradient per example where that is asked for."""
 
+import gc
 import itertools
 import math
+import weakref
 
 import numpy as np
 import pytest
@@ -178,3 +180,20 @@ def test_a_copy_of_an_input_may_be_written():
     found, tangent = jvp(lambda x: vmap(per_example, (0, None))(x, x), (w,), (cr.ones(3),))
     np.testing.assert_allclose(found.numpy(), [wanted] * 3, rtol=1e-14)
     np.testing.assert_allclose(tangent.numpy(), [2 * np.cos(w.numpy()) * [0, 1, 1]] * 3, rtol=1e-14)
+
+
+def test_the_tape_is_freed_without_the_collector():
+    gc.collect()
+    gc.disable()
+    try:
+        w, seen = cr.tensor([1.0, 2.0]), []
+
+        def loss(w, s):
+            y = (w * w).sin() * s
+            seen.append(weakref.ref(y.inner.node))
+            return y.sum()
+
+        vmap(grad(loss), (None, 0))(w, cr.ones(3))
+        assert [node() for node in seen] == [None]
+    finally:
+        gc.enable()

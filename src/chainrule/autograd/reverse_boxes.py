@@ -102,7 +102,7 @@ def _check_tensors(values: Sequence[Any]) -> None:
 def _exactly() -> Scope:
     """A scope that records the derivative only if asked to: nobody else waits for it."""
     scope = Scope()
-    scope.alive = scope.recording = False
+    scope.life.alive = scope.recording = False
     return scope
 
 

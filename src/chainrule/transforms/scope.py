@@ -20,10 +20,26 @@ from chainrule.core.tensor import Tensor, wrap
 from chainrule.transforms.batch import Batched, BatchTag, batched
 
 
-class Scope:
-    """A reverse transform: alive while its function runs.
+class Life:
+    """What the nodes of aliases know of their transform: no more, so that no cycle arises.
 
     Attributes:
+        alive: whether the transform's function still runs.
+        level: its place in time among tags.
+    """
+
+    __slots__ = ("alive", "level")
+
+    def __init__(self) -> None:
+        self.alive = True
+        self.level = next_level()
+
+
+class Scope:
+    """A reverse transform.
+
+    Attributes:
+        life: whether its function still runs.
         since: the time at which it began, on the clock of nodes.
         crossings: (tag, frame, value, copy) for each unmapped value that entered an operation
             mapped by the tag, and the mapped copy that stands for it there; oldest first.  The
@@ -31,11 +47,10 @@ class Scope:
         crossed: the copies by tag and node of the value.
     """
 
-    __slots__ = ("alive", "crossed", "crossings", "level", "recording", "since", "tags")
+    __slots__ = ("crossed", "crossings", "life", "recording", "since", "tags")
 
     def __init__(self) -> None:
-        self.alive = True
-        self.level = next_level()
+        self.life = Life()
         self.since = next_seq()
         self.recording = modes.is_recording()
         self.crossings: list[tuple[BatchTag, frozenset[Any], Any, Any]] = []
@@ -49,14 +64,14 @@ class Scope:
         return self
 
     def __exit__(self, *error: Any) -> None:
-        self.alive = False
+        self.life.alive = False
         for tag in self.tags:
             tag.scopes.remove(self)
 
 
 ALIAS = linear(
     "alias", lambda x, scope: x, lambda g: g, aval=same, batch=leading,
-    samples=lambda: [Sample(uniform(2, 3), scope=Scope())],
+    samples=lambda: [Sample(uniform(2, 3), scope=Life())],
 ).prim  # fmt: skip
 
 
@@ -74,7 +89,7 @@ def _alias_plain(x: Tensor, scope: Scope) -> Tensor:
     array.flags.writeable = False  # the function must not change what its caller holds
     parent = x.node if scope.recording else None
     node = make_node(
-        ALIAS, (Aval(array.shape, array.dtype),), None, {"scope": scope}, (parent,), caller(1)
+        ALIAS, (Aval(array.shape, array.dtype),), None, {"scope": scope.life}, (parent,), caller(1)
     )
     node.shape, node.dtype = array.shape, array.dtype
     made: Tensor = wrap(array, node)
