@@ -7,7 +7,7 @@ from chainrule.explain.picture.crossings import Rows
 Neighbours = list[list[tuple[int, float, float]]]  # (vertex, shift, weight)
 # The weight of an edge, by whether its upper and its lower end is a dummy.  What was computed weighs
 # more than what came from outside, so that parameters stand beside the path of the data.
-STRAIGHT = ((4.0, 4.0), (4.0, 10.0))
+STRAIGHT = ((4.0, 3.0), (2.0, 10.0))
 FROM_OUTSIDE = 1.0
 
 
@@ -48,13 +48,10 @@ def place(
         _sweep(rows, apart, x, down, both)
         _sweep(rows, apart, x, up, both)
     room = _Room(rows, apart, x)
-    for order in (down, up, down, up):
-        _straighten(rows, room, above, below)
-        for r in order:
-            for v in rows.rows[r]:
-                if v < rows.boxes and both[v]:
-                    room.move([v], _median([(x[u] + shift, w) for u, shift, w in both[v]]))
-    _straighten(rows, room, above, below)
+    lines = _lines(rows, above, below)
+    for k in range(6):
+        for line in lines if k % 2 else reversed(lines):
+            _settle(line, room, both)
     return x
 
 
@@ -108,43 +105,68 @@ class _Room:
         high = self.x[row[k + 1]] - gaps[k] if k + 1 < len(row) else float("inf")
         return low, high
 
-    def move(self, line: list[int], wanted: float) -> None:
-        """Puts the vertices of `line`, one a row, at the place nearest to `wanted` for all."""
-        low, high = float("-inf"), float("inf")
-        for v in line:
-            a, b = self.interval(v)
-            low, high = max(low, a), min(high, b)
-        for v in line:
-            self.x[v] = min(max(wanted, low), high)
+
+Line = list[tuple[int, float]]  # vertices one below the other, with shifts from the first
 
 
-def _straighten(rows: Rows, room: _Room, above: Neighbours, below: Neighbours) -> None:
-    """Puts the dummies of a long edge on one line, or on as few lines as there is room for."""
-    done: set[int] = set()
-    for v in range(rows.boxes, len(rows.rank)):
-        if v in done:
-            continue
-        line, here = [v], v
-        while True:
-            following = [u for u, _, _ in below[here] if u >= rows.boxes]
-            if not following:
+def _lines(rows: Rows, above: Neighbours, below: Neighbours) -> list[Line]:
+    """The vertices in lines that had best be straight: each one's favourite is the next one."""
+    above_best = [_favourite(near, rows) for near in above]
+    below_best = [_favourite(near, rows) for near in below]
+    lines = []
+    for v in sorted(range(len(rows.rank)), key=lambda v: (rows.rank[v], v)):
+        upper = above_best[v]
+        if upper is not None and below_best[upper[0]] is not None:
+            best = below_best[upper[0]]
+            if best is not None and best[0] == v:
+                continue
+        line, shift, here = [(v, 0.0)], 0.0, v
+        while (lower := below_best[here]) is not None:
+            back = above_best[lower[0]]
+            if back is None or back[0] != here:
                 break
-            here = following[0]
-            line.append(here)
-        done.update(line)
-        while line:
-            low, high = room.interval(line[0])
-            length = 1
-            while length < len(line):
-                a, b = room.interval(line[length])
-                if max(low, a) > min(high, b):
-                    break
-                low, high = max(low, a), min(high, b)
-                length += 1
-            part, line = line[:length], line[length:]
-            ends = [(room.x[u] + s, w) for u, s, w in above[part[0]] + below[part[-1]]]
-            ends += [(room.x[u], 0.5) for u in part]
-            room.move(part, _median(ends))
+            here, step = lower
+            shift -= step
+            line.append((here, shift))
+        lines.append(line)
+    return lines
+
+
+def _favourite(near: list[tuple[int, float, float]], rows: Rows) -> tuple[int, float] | None:
+    """The neighbour of greatest weight, and the shift to it; of an odd number the middle one."""
+    most = max((w for _, _, w in near), default=0.0)
+    best = sorted((rows.position[u], shift, u) for u, shift, w in near if w == most)
+    if len(best) % 2 == 0:
+        return None
+    _, shift, u = best[len(best) // 2]
+    return u, shift
+
+
+def _settle(line: Line, room: _Room, near: Neighbours) -> None:
+    """Moves a line to the median of its neighbours as far as there is room, and cuts it where
+    there is no room for all of it."""
+    x = room.x
+    while line:
+        low, high = float("-inf"), float("inf")
+        length = 0
+        for v, shift in line:
+            a, b = room.interval(v)
+            if length and max(low, a - shift) > min(high, b - shift):
+                break
+            low, high = max(low, a - shift), min(high, b - shift)
+            length += 1
+        part, line = line[:length], line[length:]
+        inside = {v for v, _ in part}
+        ends = [
+            (x[u] + step - shift, weight)
+            for v, shift in part
+            for u, step, weight in near[v]
+            if u not in inside
+        ]
+        ends = ends or [(x[v] - shift, 1.0) for v, shift in part]
+        wanted = min(max(_median(ends), low), high)
+        for v, shift in part:
+            x[v] = wanted + shift
 
 
 def _median(points: list[tuple[float, float]]) -> float:

@@ -57,7 +57,7 @@ class Arrangement:
 
 
 BOX_GAP, LINE_GAP = 26.0, 16.0  # across: between two boxes; where an edge passes
-RANK_GAP, LABEL_RANK_GAP, PORT_GAP = 36.0, 15.0, 12.0  # along; next to a rank of ports
+RANK_GAP, LABEL_RANK_GAP, PORT_GAP = 36.0, 20.0, 12.0  # along; next to a rank of ports
 
 
 def arrange(items: list[Item], links: list[Link]) -> Arrangement:

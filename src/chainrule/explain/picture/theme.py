@@ -68,12 +68,13 @@ _PAINT = [
     (".background", "fill:var(--cr-background)"),
     (".name,.heading", "fill:var(--cr-ink)"),
     (".text", "fill:var(--cr-ink)"),
-    (".label,.note,.legend text", "fill:var(--cr-muted)"),
+    (".label,.note", "fill:var(--cr-muted)"),
     (".frame rect", "fill:var(--cr-frame);stroke:var(--cr-frame-line)"),
     (".frame-label", "fill:var(--cr-muted);stroke:var(--cr-frame);paint-order:stroke"),
     (".edge .line", "stroke:var(--cr-edge)"),
     (".edge .head", "fill:var(--cr-edge)"),
     (".edge text", "fill:var(--cr-ink);stroke:var(--cr-background);paint-order:stroke"),
+    (".legend text", "fill:var(--cr-muted);stroke:none"),
     (".stripe", "fill:var(--cr-saved)"),
     *(
         (f".{kind} .box", f"fill:var(--cr-{kind});stroke:var(--cr-{kind}-line)")
