@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from chainrule.explain.picture.crossings import Rows
 
 Neighbours = list[list[tuple[int, float, float]]]  # (vertex, shift, weight)
-# The weight of an edge, by whether its upper and its lower end is a dummy.  What was computed weighs
-# more than what came from outside, so that parameters stand beside the path of the data.
+# The weight of an edge, by whether its upper and its lower end is a dummy.  What was computed
+# weighs more than what came from outside, so that parameters stand beside the path of the data.
 STRAIGHT = ((4.0, 3.0), (2.0, 10.0))
 FROM_OUTSIDE = 1.0
 
 
-def place(
-    rows: Rows, arrive: dict[int, float], box_gap: float, line_gap: float
-) -> list[float]:
+def place(rows: Rows, arrive: dict[int, float], box_gap: float, line_gap: float) -> list[float]:
     """The cross coordinate of every vertex.
 
     Sweeps minimise the sum of squared slants, one row at a time given its neighbours, exactly:
@@ -24,14 +24,13 @@ def place(
     above: Neighbours = [[] for _ in rows.rank]
     below: Neighbours = [[] for _ in rows.rank]
     for a, b, leaves, arrives, number in rows.edges:
-        end = arrive[number] if number in arrive else arrives or 0.0
+        end = arrive.get(number, arrives or 0.0)
         weight = STRAIGHT[a >= rows.boxes][b >= rows.boxes]
         weight = FROM_OUTSIDE if a in rows.outside else weight
         above[b].append((a, leaves - end, weight))
         below[a].append((b, end - leaves, weight))
     apart = [
-        [_distance(rows, u, v, box_gap, line_gap) for u, v in zip(row, row[1:], strict=False)]
-        for row in rows.rows
+        [_distance(rows, u, v, box_gap, line_gap) for u, v in pairwise(row)] for row in rows.rows
     ]
     x = [0.0] * len(rows.rank)
     for row, gaps in zip(rows.rows, apart, strict=True):

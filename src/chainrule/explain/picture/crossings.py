@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 
@@ -101,7 +102,7 @@ def turn(rows: Rows) -> None:
     agree = 0
     for row in rows.rows:
         boxes = [v for v in row if v < rows.boxes]
-        agree += sum((u < v) - (u > v) for u, v in zip(boxes, boxes[1:], strict=False))
+        agree += sum((u < v) - (u > v) for u, v in pairwise(boxes))
     if agree < 0:
         rows.rows = [row[::-1] for row in rows.rows]
         rows.number()

@@ -178,12 +178,14 @@ class _Layouter:
             else:
                 plan.keys[child] = len(items)
                 box = self.boxes[child]
-                items.append(Item(*((box.width, box.height) if self.down else (box.height, box.width))))
+                items.append(
+                    Item(*((box.width, box.height) if self.down else (box.height, box.width)))
+                )
         for key, end in plan.ports:
             if end == "last":
                 plan.keys[key] = len(items)
                 items.append(Item(6.0, 0.0, end))
-        links = []
+        links: list[Link] = []
         numbers: dict[Hashable, int] = {}
         for key, (a, b, edge, last) in plan.pieces.items():
             numbers[key] = len(links)
@@ -262,9 +264,7 @@ class _Layouter:
                 if segments and segments[-1][0][0] == segments[-1][3][0] == cross:
                     here = segments.pop()[0]
                 step = (end - here[1]) / 3
-                segments.append(
-                    (here, (cross, here[1] + step), (cross, end - step), (cross, end))
-                )
+                segments.append((here, (cross, here[1] + step), (cross, end - step), (cross, end)))
                 here = (cross, end)
         turned = tuple(
             (self.point(*p), self.point(*q), self.point(*r), self.point(*s))

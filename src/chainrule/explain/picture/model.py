@@ -20,7 +20,10 @@ class PictureNode:
         kind: One of input, constant, op, output, adjoint, tangent.
         saved: Whether its value is kept for the backward pass.
         group: Labels of the groups around it, the outermost first.
+        op: What it does, in any words; equal for nodes that do the same.  Where it is empty, the
+            title tells, but for the numbers of variables.
         count: How many operations the box stands for.
+        members: For a box that stands for several nodes, their ids in the whole picture.
     """
 
     id: str
@@ -29,7 +32,9 @@ class PictureNode:
     kind: str = "op"
     saved: bool = False
     group: tuple[str, ...] = ()
+    op: str = ""
     count: int = 1
+    members: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from chainrule.explain.picture.coordinates import place
 from chainrule.explain.picture.crossings import Rows, order_rows
@@ -124,7 +125,7 @@ def add_dummies(rows: Rows, links: list[Link], mains: list[float]) -> None:
                 mains.append(size[1])
             link.passes.append(dummy)
         stops = [link.source, *link.passes, link.target]
-        for k, (a, b) in enumerate(zip(stops, stops[1:], strict=False)):
+        for k, (a, b) in enumerate(pairwise(stops)):
             # The parts that several links share are one edge; each link arrives by its own.
             mark = number if k == len(stops) - 2 else link.trunk
             if (a, b, mark) not in joined:
@@ -168,11 +169,11 @@ def measure(
     """The main coordinates, and the stretches of every link, from the cross coordinates."""
     depth = [max((mains[i] for i in row), default=0.0) for row in rows.rows]
     gaps = [LABEL_RANK_GAP if labelled else RANK_GAP] * len(depth)
-    for k, edge in (("first", 0), ("last", -2)):
-        if len(gaps) > 1 and any(item.end == k for item in items):
+    for end_of, edge in (("first", 0), ("last", -2)):
+        if len(gaps) > 1 and any(item.end == end_of for item in items):
             gaps[edge] = PORT_GAP
     for a, b, leaves, arrives, number in rows.edges:
-        end = arrive[number] if number in arrive else arrives or 0.0
+        end = arrive.get(number, arrives or 0.0)
         slant = abs(cross[b] + end - cross[a] - leaves)
         gaps[rows.rank[a]] = max(gaps[rows.rank[a]], min(0.4 * slant, 26 + 0.18 * slant, 120.0))
     top, tops = 0.0, []

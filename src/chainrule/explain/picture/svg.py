@@ -108,7 +108,13 @@ class _Writer:
         )
         for k, row in enumerate(self.heading):
             self.text(
-                "heading", MARGIN, MARGIN + 15 + 21 * k, row, HEADING_SIZE, "ink", 'font-weight="600"'
+                "heading",
+                MARGIN,
+                MARGIN + 15 + 21 * k,
+                row,
+                HEADING_SIZE,
+                "ink",
+                'font-weight="600"',
             )
         left = MARGIN + (self.inner - placed.width) / 2
         self.add(f'<g class="graph" transform="translate({_n(left)} {_n(top)})">')
@@ -206,7 +212,8 @@ class _Writer:
         paint = self.colour(name)
         dashed = ' stroke-dasharray="5 4"' if edge.kind == "saved" else ""
         self.add(
-            f'<g class="{classes}" data-from="{quoted(edge.source)}" data-to="{quoted(edge.target)}">'
+            f'<g class="{classes}" data-from="{quoted(edge.source)}" '
+            f'data-to="{quoted(edge.target)}">'
             f'<path class="line" d="{_curve(segments)}" fill="none" stroke="{paint}" '
             f'stroke-width="1.4"{dashed}/><path class="head" d="{tip}" fill="{paint}"/>'
         )
@@ -303,9 +310,7 @@ def _n(number: float) -> str:
     return f"{number:.1f}".rstrip("0").rstrip(".") if number else "0"
 
 
-def _shortened(
-    route: Route, direction: str
-) -> tuple[list[tuple[Point, Point, Point, Point]], str]:
+def _shortened(route: Route, direction: str) -> tuple[list[tuple[Point, Point, Point, Point]], str]:
     """The segments up to the arrow's head, and the head's outline."""
     segments = list(route.segments)
     x, y = segments[-1][3]

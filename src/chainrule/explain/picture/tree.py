@@ -68,7 +68,8 @@ def levels_of(picture: Picture) -> tuple[Level, dict[str, Level]]:
     return root, home
 
 
-def _phase(node: PictureNode) -> str:
+def phase_of(node: PictureNode) -> str:
+    """What tells a derivative's nodes from the program's."""
     return node.kind if node.kind in ("adjoint", "tangent") else ""
 
 
@@ -79,13 +80,13 @@ def _enter(here: Level, node: PictureNode) -> Level:
     while (
         keep < min(len(path), len(node.group))
         and path[keep].label == node.group[keep]
-        and path[keep].phase == _phase(node)
+        and path[keep].phase == phase_of(node)
     ):
         keep += 1
     while len(path) > keep:
         here = path.pop().parent or here
     for label in node.group[keep:]:
-        inner = Level(label, _phase(node), here)
+        inner = Level(label, phase_of(node), here)
         here.children.append(inner)
         here = inner
     return here
@@ -103,13 +104,11 @@ def _beside(node: PictureNode, home: dict[str, Level], first_reader: dict[str, s
     return path[depth]
 
 
-def _put_sources(
-    sources: list[PictureNode], home: dict[str, Level], place: dict[str, int]
-) -> None:
+def _put_sources(sources: list[PictureNode], home: dict[str, Level], place: dict[str, int]) -> None:
     """Puts sources in front of what else their level holds."""
     first: dict[int, tuple[Level, list[str]]] = {}
     for node in sources:
         level = home[node.id]
         first.setdefault(id(level), (level, []))[1].append(node.id)
     for level, ids in first.values():
-        level.children[:0] = sorted(ids, key=place.__getitem__)
+        level.children[:0] = sorted(ids, key=lambda i: place[i])
