@@ -86,6 +86,7 @@ def box_of(node: PictureNode) -> Box:
         *(label_width + text_width(text, LINE_SIZE, mono=True) for _, text in rows),
         18.0,
     )
+    inner += 10.0 if node.saved else 0.0  # for the stripe
     height = 2 * PAD_Y + TITLE_LEADING + (3.0 if rows else 0.0) + LINE_LEADING * len(rows)
     return Box(title, tuple(rows), label_width, round(inner + 2 * PAD_X), round(height))
 

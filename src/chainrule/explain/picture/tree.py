@@ -111,4 +111,4 @@ def _put_sources(sources: list[PictureNode], home: dict[str, Level], place: dict
         level = home[node.id]
         first.setdefault(id(level), (level, []))[1].append(node.id)
     for level, ids in first.values():
-        level.children[:0] = sorted(ids, key=lambda i: place[i])
+        level.children[:0] = sorted(ids, key=place.__getitem__)
