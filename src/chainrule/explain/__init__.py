@@ -1,0 +1,1 @@
+"""Computations explained: what every step computes, and where every derivative comes from."""
