@@ -52,6 +52,7 @@ def test_textbook_example():
         ("v̄+变量", "v̄ + 变量"),
         ("ｓｉｎ（x，）".replace("，", ""), "sin(x)"),
         ("∞", "inf"),
+        ("007 + 0.50", "7 + 0.50"),
         ("x[0 ,1:3][-1].T", "x[0, 1:3][-1].T"),
         ("-x--y", "-x - -y"),
         ("not x<1 or(y>2)", "not x < 1 or (y > 2)"),
@@ -148,6 +149,7 @@ def test_any_text_is_an_expression_or_an_error(text):
             assert pickle.loads(pickle.dumps(found)).args == found.args
         elif read is parse:
             assert parse(str(found)) == found
+            ast.parse(str(found), mode="eval")
 
 
 @pytest.mark.parametrize(
@@ -412,7 +414,7 @@ def test_nan_and_large_values():
         ("abc", "'abc' is not a number"),
         ("x+1", "'x' is not a number"),
         ("sqrt(2)", "'sqrt' is not a number"),
-        ("", "the expression is empty"),
+        ("", "there is no value"),
         ("[1, [2]]", "the entries differ in shape"),
         ("[1, 2]*2", "a value is a number, or an array"),
         ("[1, 2].T", "a value is a number, or an array"),

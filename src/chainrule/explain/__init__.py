@@ -1,1 +1,1 @@
-"""Computations explained: what every step computes, and where every derivative comes from."""
+"""Explanations that a person can follow."""

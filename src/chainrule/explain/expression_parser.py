@@ -56,6 +56,8 @@ class Parser:
         variables: where each name stands first, in that order.
     """
 
+    nothing = "the expression is empty"
+
     def __init__(self, text: str, tokens: list[Token]) -> None:
         self.text = text
         self.tokens = tokens
@@ -66,7 +68,7 @@ class Parser:
     def whole(self) -> Node:
         """All tokens as one expression."""
         if self.peek().kind == "end":
-            raise ExpressionError("the expression is empty", self.text)
+            raise ExpressionError(self.nothing, self.text)
         node = self.expression()
         if self.peek().kind != "end":
             self.stray()
@@ -346,6 +348,7 @@ class ValueParser(Parser):
         imaginary: whether an imaginary number has been read.
     """
 
+    nothing = "there is no value"
     imaginary = False
 
     def number(self, token: Token) -> Node:

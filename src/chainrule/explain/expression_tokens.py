@@ -114,7 +114,8 @@ class _Reader:
             return [self.name()]
         if number := _NUMBER.match(self.plain, start):
             self.at = number.end()
-            return [Token("number", number.group(), start, self.at)]
+            digits = re.sub(r"^0+(?=[0-9])", "", number.group())
+            return [Token("number", digits, start, self.at)]
         operator = _OPERATOR.match(self.plain, start)
         shown = operator.group() if operator else character
         if shown in _REFUSED or not operator:
@@ -224,7 +225,7 @@ def _check_brackets(text: str, tokens: list[Token]) -> None:
 
 
 def spelled(tokens: list[Token]) -> str:
-    """The tokens as text with the usual spaces; parsing it gives the same tokens."""
+    """The tokens as text with the usual spaces; it is Python, and parsing it gives the same."""
     pieces: list[str] = []
     before = ""  # the text of the previous token
     for token in tokens[:-1]:
