@@ -48,9 +48,10 @@ def test_options_reach_the_explanation(explanations, capsys):
     assert explanations[0].asked["digits"] == 6
 
 
-@pytest.mark.parametrize("text", ["-x^2", "-sin(x)", "--x", "-x", "-x*-x"])
+@pytest.mark.parametrize("text", ["-x^2", "-sin(x)", "--x", "-x", "-x*-x", "-h + x"])
 def test_expressions_may_begin_with_a_minus_sign(explanations, text):
-    assert main(["explain", text, "x=-3e0", "--mode", "all"]) == 0
+    values = ["x=-3e0", "h=1"][: 1 + ("h" in text)]
+    assert main(["explain", text, *values, "--mode", "all"]) == 0
     assert str(explanations[0].function) == text.replace("^", "**")
 
 
@@ -239,3 +240,15 @@ def test_interruption_is_quiet(capsys, monkeypatch):
     monkeypatch.setattr(command, "explained", interrupted)
     assert main(TEXTBOOK) == 130
     assert capsys.readouterr() == ("", "")
+
+
+def test_what_is_asked_of_the_library(monkeypatch, folder):
+    asked = []
+    ask = lambda f, *args, wrt, **named: asked.append((f, args, named, wrt))
+    monkeypatch.setattr("chainrule.explain.explain", ask, raising=False)
+    function, values = command.read("y - x", ["x=1", "y=2"])
+    command.explained(function, values, "x")
+    assert asked[-1] == (function, (values["y"], values["x"]), {}, "x")
+    function, values = command.read("shapes:tower", ["scale=2", "x=1"])
+    command.explained(function, values, None)
+    assert asked[-1] == (function, (values["x"],), {"scale": 2}, None)

@@ -29,6 +29,8 @@ def test_version_and_help(capsys):
     shown = capsys.readouterr().out
     assert 'chainrule explain "log(x1) + x1*x2 - sin(x2)" x1=2 x2=5' in shown
     assert all(len(line) <= 80 for line in shown.split("\n"))
+    assert main(["explain", "-h"]) == 0
+    assert capsys.readouterr().out == shown
 
 
 @pytest.mark.parametrize(

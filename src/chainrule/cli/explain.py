@@ -60,6 +60,8 @@ class Words(click.Command):
     """A command whose first word may begin with a minus sign, as in `-x^2`."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if args == ["-h"]:  # with anything else, it is the expression
+            args = ["--help"]
         known = [name for p in self.get_params(ctx) for name in p.opts if name.startswith("--")]
         before = args[: args.index("--")] if "--" in args else args
         for word in before:
@@ -78,9 +80,13 @@ class Words(click.Command):
 )
 @click.argument("what", metavar="EXPR|MODULE:FUNCTION")
 @click.argument("assignments", nargs=-1, metavar="[NAME=VALUE]...")
-@click.option("--wrt", metavar="NAME", help="The variable of the tangent trace; by default each.")
+@click.option(
+    "--wrt", metavar="NAME", help="The variable whose tangent trace is shown; by default each."
+)
 @click.option("--mode", type=click.Choice(MODES), default="all", help="Which traces to show.")
-@click.option("--format", "format_", type=click.Choice(FORMATS), default="table", help="As what.")
+@click.option(
+    "--format", "format_", type=click.Choice(FORMATS), default="table", help="What to print."
+)
 @click.option("--digits", type=click.IntRange(1, 17), metavar="N", help="Digits of numbers.")
 @click.option(
     "--save",

@@ -32,7 +32,7 @@ class Commands(click.Group):
 
 @click.group(
     cls=Commands,
-    context_settings={"help_option_names": ["--help"]},
+    context_settings={"help_option_names": ["-h", "--help"]},
     invoke_without_command=True,
     epilog="Run chainrule COMMAND --help for the options of a command, with examples.",
 )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import cmath
 import keyword
 import math
+from dataclasses import replace
 from typing import Any, NoReturn
 
 from chainrule.explain.expression_errors import ExpressionError, suggestion
@@ -168,7 +169,7 @@ class Parser:
         if token.text == "(" and self.peek().text != ")":
             node = self.expression()
             self.expect(")")
-            return node
+            return replace(node, start=token.start, end=self.last().end)
         if token.text == "[" and self.peek().text != "]":
             return self.vector(token)
         if token.text in ("(", "["):
@@ -310,7 +311,7 @@ class Parser:
     def stray(self) -> NoReturn:
         """The next token does not go on with what has been read."""
         token, before = self.peek(), self.last()
-        word = token.kind in ("number", "name") and token.text not in WORDS
+        word = token.kind in ("number", "name") and not keyword.iskeyword(token.text)
         if word or token.text == "(":
             left = before.text if before.kind in ("number", "name") else "(…)"
             right = "(…)" if token.text == "(" else token.text
