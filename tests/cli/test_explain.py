@@ -246,6 +246,7 @@ def test_what_is_asked_of_the_library(monkeypatch, folder):
     asked = []
     ask = lambda f, *args, wrt, **named: asked.append((f, args, named, wrt))
     monkeypatch.setattr("chainrule.explain.explain", ask, raising=False)
+    monkeypatch.syspath_prepend(folder)
     function, values = command.read("y - x", ["x=1", "y=2"])
     command.explained(function, values, "x")
     assert asked[-1] == (function, (values["y"], values["x"]), {}, "x")
