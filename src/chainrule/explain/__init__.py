@@ -1,0 +1,1 @@
+"""Explanations that a person can follow."""
