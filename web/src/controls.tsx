@@ -1,6 +1,6 @@
 // The transport bar, the phases, and the help.
 
-import { useEffect, useRef } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 import type { Trace } from "./model";
 
 const ICONS = {
@@ -55,8 +55,13 @@ interface TabsProps {
 }
 
 export function Tabs({ traces, current, choose }: TabsProps) {
+  const bar = useRef<HTMLDivElement>(null);
+  useLayoutEffect(() => {
+    const tab = bar.current!.children[current] as HTMLElement;
+    bar.current!.scrollLeft = tab.offsetLeft - (bar.current!.clientWidth - tab.offsetWidth) / 2;
+  }, [current]);
   return (
-    <div class="tabs" role="tablist" aria-label="Phases">
+    <div class="tabs" role="tablist" aria-label="Phases" ref={bar}>
       {traces.map(({ phase, mode }, i) => (
         <button
           type="button"
@@ -124,7 +129,7 @@ export function Transport(props: TransportProps) {
         disabled={last === 0}
         aria-label="Step"
         aria-valuetext={spoken}
-        style={{ "--part": last ? step / last : 1 }}
+        style={{ "--part": last ? step / last : 0 }}
         onInput={(event) => go(Number(event.currentTarget.value) - 1)}
       />
       <output class="count">
@@ -156,7 +161,7 @@ const KEYS: [string[], string][] = [
 
 export function Help({ open, close }: { open: boolean; close: () => void }) {
   const dialog = useRef<HTMLDialogElement>(null);
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (open) dialog.current!.showModal();
     else dialog.current!.close();
   }, [open]);

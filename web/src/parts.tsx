@@ -132,24 +132,23 @@ export function Ledger({ trace, current, nameOf }: LedgerProps) {
   const done = new Map(trace.steps.slice(0, current + 1).map((step) => [step.node, step.name]));
   const sends = step.sends ?? [];
   const box = useKeptInView(".fresh", `${trace.phase.key}/${current}`);
+  const most = Math.max(...trace.steps.map((step) => step.node_to_grad?.length ?? 0));
   return (
-    <section class="ledger" aria-label="node_to_grad">
+    <section class="ledger" aria-label="node_to_grad" style={{ "--entries": most }}>
       <h2>
         <code>node_to_grad</code>
         <span>partial adjoints received so far, and their sum</span>
       </h2>
-      {sends.length > 0 && (
-        <p class="sends">
-          <Maths text={step.name} /> sends{" "}
-          {sends.map((send, i) => (
-            <span class="send" data-send={send.to}>
-              {i > 0 && ", "}
-              <b><Maths text={send.text} /> = <Value text={send.value} /></b>
-              {" to "}<Maths text={nameOf(send.to)} />
-            </span>
-          ))}
-        </p>
-      )}
+      <p class="sends">
+        <Maths text={step.name} /> sends {sends.length === 0 && "nothing on"}
+        {sends.map((send, i) => (
+          <span class="send" data-send={send.to}>
+            {i > 0 && ", "}
+            <b><Maths text={send.text} /> = <Value text={send.value} /></b>
+            {" to "}<Maths text={nameOf(send.to)} />
+          </span>
+        ))}
+      </p>
       <div class="scroll" ref={box} tabIndex={0} role="region" aria-label="Contents">
         {entries.length === 0 ? (
           <p class="empty">empty: no partial adjoint has been sent yet</p>

@@ -9,6 +9,8 @@ const SVG = "http://www.w3.org/2000/svg";
 const SHAPES = "rect, ellipse, circle, polygon, path";
 const STATES = ["current", "used", "done", "later"].map((state) => `is-${state}`);
 
+const OUTSIDE = 0.42; // how far a tag's middle is from the border, by the size of its text
+
 interface Drawn {
   group: SVGGElement;
   frame: Box; // of the node's shape, in the node's own coordinates
@@ -40,7 +42,7 @@ export class Picture {
       group.onclick = () => choose(id);
       this.nodes.set(id, { group, frame, tags });
     }
-    this.edges = [...svg.querySelectorAll<SVGElement>("g.edge")];
+    this.edges = [...svg.querySelectorAll<SVGElement>("g.edge[data-from]")];
     this.viewport = new Viewport(host, svg, { x, y, width, height });
   }
 
@@ -81,9 +83,11 @@ export class Picture {
   }
 
   private hang({ group, frame, tags }: Drawn, mark: Mark) {
-    const size = parseFloat(getComputedStyle(group.querySelector("text") ?? group).fontSize) * 0.88;
-    tags.append(tag("value", mark.value, frame, frame.y + frame.height, size));
-    if (mark.derivative) tags.append(tag("derivative", mark.derivative, frame, frame.y, size));
+    const size = parseFloat(getComputedStyle(group.querySelector("text") ?? group).fontSize) * 0.82;
+    const below = frame.y + frame.height + OUTSIDE * size;
+    tags.append(tag("value", mark.value, frame, below, size));
+    if (!mark.derivative) return;
+    tags.append(tag("derivative", mark.derivative, frame, frame.y - OUTSIDE * size, size));
   }
 
   private placeOf({ group, frame }: Drawn): Box {

@@ -23,7 +23,7 @@ const PICTURE_NAMES: Record<string, string> = {
 
 function usePosition(all: ReturnType<typeof traces>) {
   const [where, set] = useState(() => place.fromHash(all, location.hash) ?? place.at(all, 0, 0));
-  useEffect(() => {
+  useLayoutEffect(() => {
     const follow = () => {
       const linked = place.fromHash(all, location.hash);
       if (linked) set(linked);
@@ -40,15 +40,15 @@ function usePosition(all: ReturnType<typeof traces>) {
   return [where, set] as const;
 }
 
-function usePlay(last: boolean, advance: () => void) {
+function usePlay(where: place.Position, last: boolean, advance: () => void) {
   const [playing, setPlaying] = useState(false);
   const [speed, setSpeed] = useState(1);
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (!playing) return;
     if (last) return setPlaying(false);
     const timer = setTimeout(advance, BEAT / speed);
     return () => clearTimeout(timer);
-  }, [playing, speed, last, advance]);
+  }, [playing, speed, where, last, advance]);
   return { playing, setPlaying, speed, setSpeed };
 }
 
@@ -57,7 +57,7 @@ type Keys = Record<string, () => void>;
 function useKeys(keys: Keys) {
   const latest = useRef(keys);
   latest.current = keys;
-  useEffect(() => {
+  useLayoutEffect(() => {
     const press = (event: KeyboardEvent) => {
       if (event.ctrlKey || event.metaKey || event.altKey) return;
       const target = event.target as HTMLElement;
@@ -165,7 +165,7 @@ export function Player({ model, pictures }: { model: Model; pictures: Pictures }
   const step = trace.steps[where.step]!;
   const last = where.step === trace.steps.length - 1;
   const advance = useCallback(() => set((from) => place.next(all, from)), [all]);
-  const play = usePlay(last, advance);
+  const play = usePlay(where, last, advance);
   const nodes = useMemo(() => new Map(model.nodes.map((node) => [node.id, node])), [model]);
   const shown = useMemo(() => marks(model, all, where), [model, all, where]);
 

@@ -8,8 +8,8 @@ export interface Box {
   height: number;
 }
 
-const MARGIN = 18; // what hangs over the drawing's edge: labels on its outermost nodes
-const LARGEST = 1.7; // pixels per unit that a small drawing is blown up to at most
+const MARGIN = 22; // what hangs over the drawing's edge: labels on its outermost nodes
+const LARGEST = 1.5; // pixels per unit that a small drawing is blown up to at most
 const READABLE = 0.5; // below this, fitting shows nothing: a part is shown instead
 const START = 0.9;
 const MOST = 8;
@@ -32,7 +32,7 @@ export class Viewport {
     host.addEventListener("wheel", (event) => this.wheel(event), { ...on, passive: false });
     host.addEventListener("pointerdown", (event) => this.down(event), on);
     host.addEventListener("pointermove", (event) => this.move(event), on);
-    for (const kind of ["pointerup", "pointercancel", "lostpointercapture"] as const) {
+    for (const kind of ["pointerup", "pointercancel"] as const) {
       host.addEventListener(kind, (event) => this.up(event), on);
     }
     // A drag ends in a click, which is not meant for the node under it.
@@ -51,7 +51,8 @@ export class Viewport {
   }
 
   private size() {
-    return { width: this.host.clientWidth || 1, height: this.host.clientHeight || 1 };
+    const { width, height } = this.host.getBoundingClientRect();
+    return { width: width || 1, height: height || 1 };
   }
 
   private scale() {

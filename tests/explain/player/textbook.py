@@ -46,9 +46,7 @@ def picture(nodes=NODES, edges=EDGES):
     for start, end in edges:
         (x0, y0), (x1, y1) = places[start], places[end]
         path = f"M{x0} {y0 + 17}C{x0} {y0 + 60} {x1} {y1 - 60} {x1} {y1 - 17}"
-        parts.append(
-            f'<g class="edge" data-from="{start}" data-to="{end}"><path d="{path}"/></g>'
-        )
+        parts.append(f'<g class="edge" data-from="{start}" data-to="{end}"><path d="{path}"/></g>')
     for id_, name, _, formula, (x, y) in nodes:
         title = escape(f"{name} = {formula}")
         parts.append(
@@ -167,7 +165,14 @@ def model():
         "subtitle": "at x₁ = 2, x₂ = 5",
         "pictures": {"forward": picture()},
         "nodes": [
-            {"id": id_, "name": name, "op": op, "formula": formula, "shape": "", "line": "demo.py:3"}
+            {
+                "id": id_,
+                "name": name,
+                "op": op,
+                "formula": formula,
+                "shape": "",
+                "line": "demo.py:3",
+            }
             for id_, name, op, formula, _ in NODES
         ],
         "phases": [

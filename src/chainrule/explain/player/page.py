@@ -54,8 +54,9 @@ def page(model: Mapping[str, Any]) -> str:
     page shows the pictures and all traces as tables.
 
     Raises:
-        ValueError: the model lacks a field, has a phase without steps or with other than four
-            columns, a step at a node that is not listed, or a picture that is not SVG.
+        ValueError: the model lacks a field, has two phases with one key, a phase without steps or
+            with other than four columns, a step at a node that is not listed, or a picture that is
+            not SVG.
 
     Example:
         >>> from chainrule.explain.player import page
@@ -78,7 +79,7 @@ def page(model: Mapping[str, Any]) -> str:
         data=_as_data(data),
         script=script.strip("\n"),
     )
-    # A lone surrogate, which a Python string may hold, is no text: it would make the page unsavable.
+    # A lone surrogate, which a Python string may hold, is no text: the page could not be saved.
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
@@ -91,8 +92,14 @@ def check(model: Mapping[str, Any]) -> None:
         known.add(node["id"])
     if not model["phases"]:
         raise ValueError("the model has no phases: there is nothing to step through")
+    keys = set()
     for phase in model["phases"]:
         _check_phase(phase, known)
+        if phase["key"] in keys:
+            raise ValueError(
+                f"two phases have the key {phase['key']!r}; links tell them apart by it"
+            )
+        keys.add(phase["key"])
     for key, picture in model.get("pictures", {}).items():
         if not _bare(picture).startswith("<svg"):
             raise ValueError(f"picture {key!r} is not SVG: it starts with {picture[:20]!r}")
