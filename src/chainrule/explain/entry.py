@@ -14,6 +14,7 @@ from chainrule.core.dtypes import is_inexact
 from chainrule.core.node import Node
 from chainrule.core.tensor import Tensor, set_requires_grad, wrap
 from chainrule.explain.explanation import Explanation
+from chainrule.explain.expressions import Expression, parse
 from chainrule.graph.ir import Graph
 from chainrule.graph.tape import keep_everything
 from chainrule.graph.trace import argument_names
@@ -24,11 +25,12 @@ def explain(
     f: Callable[..., Any] | str | Tensor, *inputs: Any, wrt: Any = None, digits: int = 3,
     **named: Any,
 ) -> Explanation:  # fmt: skip
-    """Explain a computation: its values, tangents and adjoints, line by line, in symbols and numbers.
+    """Explain a computation: values, tangents and adjoints, line by line, in symbols and numbers.
 
     Args:
         f: a function; an expression such as "log(x1) + x1*x2"; or a tensor that was computed.
-        inputs: the function's arguments; floats become float64 tensors.
+        inputs: the function's arguments; floats become float64 tensors, and so do integers if there
+            is nothing else to differentiate by.
         wrt: names or positions of the inputs to differentiate by; by default all that are not
             integers.  Tangents are shown along each of those given, by default along the first.
         digits: decimals of numbers.
@@ -56,23 +58,21 @@ def explain(
     """
     if isinstance(f, Tensor):
         return _of_tensor(f, inputs, wrt, digits)
-    expression = None
     if isinstance(f, str):
-        from chainrule.explain.expressions import parse
-
-        expression = parse(f)
-        named = expression.values(inputs, named)
-        inputs = ()
-        f = expression
+        f = parse(f)
+    function: Any = f
     leaves, spec = tree.flatten((tuple(inputs), named))
-    names = argument_names(f, inputs, spec)
+    names = argument_names(function, inputs, spec)
     kind = number_dtype(leaves)
+    if isinstance(f, Expression) or not any(map(_is_inexact, leaves)):
+        leaves = [float(x) if type(x) is int else x for x in leaves]
     variables = [_variable(x, kind) for x in leaves]
     args, kwargs = spec.unflatten(variables)
     with keep_everything():
-        result = f(*args, **kwargs)
+        result = function(*args, **kwargs)
     outs, _ = outputs(result, "explain")
     title = getattr(f, "__name__", type(f).__name__)
+    expression = str(f) if isinstance(f, Expression) else None
     own = {name: x for name, x in zip(names, variables, strict=True) if _is_variable(x)}
     for y in outs:
         _check_result(y, title)
@@ -83,10 +83,16 @@ def explain(
     unused = [name for name in own if name not in used]
     chosen = _chosen(wrt, list(own), used)
     return Explanation(
-        graph, chosen, expression=None if expression is None else str(expression), unused=unused,
+        graph, chosen, expression=expression, unused=unused,
         digits=digits, tangents=_directions(chosen if wrt is not None else chosen[:1], graph),
         seeds=_seeds(graph),
     )  # fmt: skip
+
+
+def _is_inexact(x: Any) -> bool:
+    return isinstance(x, (float, complex)) or (
+        hasattr(x, "dtype") and is_inexact(getattr(x, "array", x).dtype)
+    )
 
 
 def _variable(x: Any, kind: np.dtype[Any]) -> Any:

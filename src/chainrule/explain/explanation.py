@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from functools import cached_property
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +26,13 @@ from chainrule.explain.traces import (
     reverse_trace,
     tangent_trace,
 )
-from chainrule.graph.formula import Writer, piece_of, total
+from chainrule.graph.formula import nested, piece_of
 from chainrule.graph.ir import Graph
-from chainrule.graph.numerals import MANY, numeral
+from chainrule.graph.numerals import numeral
+from chainrule.graph.pieces import Writer, total
 from chainrule.transforms.tracing import INPUT
 
+FEW = 4  # entries of a vector that are written into a formula
 TITLES = {
     "forward": "Forward: values",
     "tangent": "Tangents along {along}",
@@ -118,9 +122,7 @@ class Explanation:
         """The right-hand side of a row with numbers for symbols; empty for large arrays."""
         if not row.terms:
             return ""
-        sizes = [np.size(self.values[p]) for t in row.terms for p in self._leaves(t)
-                 if type(self.values[p]) is not tuple]  # fmt: skip
-        if max(sizes, default=0) > MANY:
+        if any(_is_large(self.values[p]) for t in row.terms for p in self.leaves(t)):
             return ""
         if self._is_seed(row):
             return ""
@@ -137,7 +139,7 @@ class Explanation:
                   else writer.name(names[t]) for t in row.terms]  # fmt: skip
         return total(writer, pieces).text
 
-    def _leaves(self, term: Node) -> list[Node]:
+    def leaves(self, term: Node) -> list[Node]:
         """The nodes at which the formula of a term ends: symbols, and seeds."""
         found = []
         stack = [p for p in term.parents if p is not None] if term in self._computed else [term]
@@ -164,7 +166,7 @@ class Explanation:
         In rows of derivatives, local derivatives are numbers too: v̄₅·cos v₂ is (−1)·0.284.  The
         reciprocal of a value is left, so that v̄₃/v₁ is 1/2.
         """
-        found = {n for t in row.terms for n in self._leaves(t)}
+        found = {n for t in row.terms for n in self.leaves(t)}
         if row.symbol.kind == "value":
             return found
         for t in row.terms:
@@ -208,11 +210,12 @@ class Explanation:
     @property
     def title(self) -> str:
         """What was explained, in a line."""
-        at = ", ".join(f"{variable(_name(n))} = {self.number(n)}" for n in self.graph.inputs)
-        what = (
-            self.expression
-            or f"{self.graph.title}({', '.join(map(variable, self.graph.input_names))})"
-        )
+        values = [f"{variable(_name(n))} = {self.number(n)}" for n in self.graph.inputs]
+        at = ", ".join(values)
+        if self.expression is None and not self.graph.title.isidentifier():
+            return f"y, from {at}"
+        arguments = ", ".join(map(variable, self.graph.input_names))
+        what = self.expression or f"{self.graph.title}({arguments})"
         return f"y = {what} at {at}" if at else f"y = {what}"
 
     def table(self, trace: Trace, style: str = "unicode") -> Table:
@@ -250,11 +253,12 @@ class Explanation:
         """The word on folded rounds."""
         row = trace.rows[repeat.start]
         lines = f"{repeat.length} line{'s' if repeat.length > 1 else ''}"
-        return f"… ×{repeat.rounds}: {lines} like these, in a loop at {place_of(row.of) or 'one place'}"
+        place = self.place(row.of) or "one place"
+        return f"… ×{repeat.rounds}: {lines} like these, in a loop at {place}"
 
     def _places(self, trace: Trace) -> list[str]:
         """The user's line of each row; none if all have the same."""
-        found = [place_of(r.of) for r in trace.rows]
+        found = [self.place(r.of) for r in trace.rows]
         distinct = {
             p for p, r in zip(found, trace.rows, strict=True) if p and r.of.prim is not INPUT
         }
@@ -276,43 +280,92 @@ class Explanation:
             made.rows.append([what, f"= {text}"])
         return made
 
-    def tables(self, style: str = "unicode") -> list[Table]:
-        """All tables in order."""
-        traces = [self.forward, *self.tangents, self.reverse]
-        return [*[self.table(t, style) for t in traces], self.gradient_table(style)]
+    def traces(self, mode: str = "all") -> list[Trace]:
+        """The traces of a mode: "forward", "tangent", "reverse", or "all".
+
+        Raises:
+            ValueError: for another word.
+        """
+        all_ = [self.forward, *self.tangents, self.reverse]
+        if mode == "all":
+            return all_
+        if mode not in TITLES:
+            raise ValueError(f"mode is one of {', '.join(TITLES)} and all, not {mode!r}")
+        return [t for t in all_ if t.kind == mode]
+
+    def tables(self, style: str = "unicode", mode: str = "all") -> list[Table]:
+        """The tables of a mode in order."""
+        made = [self.table(t, style) for t in self.traces(mode)]
+        return [*made, self.gradient_table(style)] if mode in ("all", "reverse") else made
+
+    def term(self, node: Node, style: str = "unicode") -> str:
+        """A term of a sum in symbols."""
+        names = self.names(style)
+        return names[node] if node in names else nested(node, names, style, self.digits)
+
+    def place(self, node: Node) -> str:
+        """The user's file and line of a node, in short."""
+        return "" if self.expression is not None else place_of(node)
 
     # ------------------------------------------------------------ forms
 
-    def text(self) -> str:
+    def text(self, mode: str = "all") -> str:
         """The explanation in plain characters."""
-        return "\n\n".join([self.title, *[t.text() for t in self.tables()]])
+        return "\n\n".join([self.title, *[t.text() for t in self.tables(mode=mode)]])
 
-    def markdown(self) -> str:
+    def markdown(self, mode: str = "all") -> str:
         """The explanation in Markdown."""
-        return "\n\n".join([f"### {self.title}", *[t.markdown() for t in self.tables()]]) + "\n"
+        parts = [f"### {self.title}", *[t.markdown() for t in self.tables(mode=mode)]]
+        return "\n\n".join(parts) + "\n"
 
-    def latex(self) -> str:
-        """The explanation as LaTeX tables; it needs the package amsmath."""
-        return "\n\n".join(t.latex() for t in self.tables("latex")) + "\n"
+    def latex(self, mode: str = "all") -> str:
+        """The explanation as LaTeX tables; they need the package amsmath."""
+        return "\n\n".join(t.latex() for t in self.tables("latex", mode)) + "\n"
 
-    def show(self, console: Any = None) -> None:
+    def html(self, mode: str = "all") -> str:
+        """The explanation as HTML tables, for a page or a notebook."""
+        tables = "".join(t.html() for t in self.tables(mode=mode))
+        return f"<h4>{escape(self.title)}</h4>{tables}"
+
+    def show(self, mode: str = "all", console: Any = None) -> None:
         """Print the tables with colours, by `rich` where it is installed."""
         try:
             from rich.console import Console
         except ImportError:
-            print(self.text())
+            print(self.text(mode))
             return
         console = console or Console()
         console.print(self.title, style="bold", highlight=False)
-        for t in self.tables():
+        for t in self.tables(mode=mode):
             console.print(t.rich())
 
-    def page(self) -> str:
+    def render(
+        self, format: str = "table", *, mode: str = "all", digits: int | None = None,
+        color: bool = False, width: int = 100,
+    ) -> str:  # fmt: skip
+        """The explanation as a text: "table", "markdown", "latex", "html" (a page) or "json".
+
+        Raises:
+            ValueError: for another format.
+        """
+        from chainrule.explain.files import rendered
+
+        return rendered(self.with_digits(digits), format, mode, color, width)
+
+    def with_digits(self, digits: int | None) -> Explanation:
+        """The same explanation with other decimals; itself for None."""
+        if digits is None or digits == self.digits:
+            return self
+        made = copy(self)
+        made.digits = digits
+        return made
+
+    def page(self, mode: str = "all") -> str:
         """The step player: one HTML file that needs nothing else."""
         from chainrule.explain.model import model_of
-        from chainrule.explain.player.page import page
+        from chainrule.explain.player import page
 
-        return page(model_of(self))
+        return page(model_of(self, mode))
 
     def picture(self) -> Any:
         """The graph as a picture, with values and adjoints."""
@@ -320,8 +373,9 @@ class Explanation:
 
         return drawing_of(self)
 
-    def save(self, path: Any) -> Path:
-        """Write the explanation to a file, by its suffix: .html, .md, .tex, .txt, .svg, .json.
+    def save(self, path: Any, *, mode: str = "all", digits: int | None = None) -> Path:
+        """Write the explanation to a file, by its suffix: .html (a page to step through), .svg (a
+        picture), .md, .tex, .txt, .json.
 
         Raises:
             ValueError: for another suffix.
@@ -329,7 +383,7 @@ class Explanation:
         """
         from chainrule.explain.files import save
 
-        return save(self, path)
+        return save(self.with_digits(digits), path, mode)
 
     def __str__(self) -> str:
         return self.text()
@@ -337,15 +391,18 @@ class Explanation:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        from html import escape
-
-        return f"<h4>{escape(self.title)}</h4>" + "".join(t.html() for t in self.tables())
+        return self.html()
 
     def _repr_markdown_(self) -> str:
         return self.markdown()
 
     def _repr_latex_(self) -> str:
         return self.latex()
+
+
+def _is_large(value: Any) -> bool:
+    """Whether a value, written into a formula, would hide it."""
+    return type(value) is tuple or np.ndim(value) > 1 or np.size(value) > FEW
 
 
 def _name(node: Node) -> str:

@@ -45,7 +45,7 @@ def _longest(keys: Sequence[Any], i: int, least: int) -> Repeat | None:
 
 
 def folded(keys: Sequence[Any], least: int = ROUNDS) -> list[int | Repeat]:
-    """The lines to show: positions, and a `Repeat` for the rounds between the first and the last."""
+    """The lines to show: positions, and a `Repeat` for rounds between the first and the last."""
     shown: list[int | Repeat] = []
     i = 0
     for r in repeats(keys, least):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from chainrule.graph.numerals import subscript
 
 
-class Symbol(NamedTuple):
+@dataclass(frozen=True)
+class Symbol:
     """A name in an explanation.
 
     Attributes:
@@ -26,7 +27,7 @@ class Symbol(NamedTuple):
         )
 
 
-# Combining dot and macron, as in Griewank and Walther, Evaluating Derivatives (tangents ẋ, adjoints x̄).
+# A dot for tangents and a bar for adjoints, as in Griewank and Walther, Evaluating Derivatives.
 MARKS = {
     "unicode": {"value": "v{}", "tangent": "v̇{}", "adjoint": "v̄{}"},
     "ascii": {"value": "v{}", "tangent": "tan_v{}", "adjoint": "adj_v{}"},

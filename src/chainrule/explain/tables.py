@@ -119,18 +119,15 @@ class Table:
         """The table as a LaTeX tabular, cells in mathematics (given in LaTeX)."""
         sides = "".join("r" if i in self.right else "l" for i in range(len(self.columns)))
         lines = [rf"\begin{{tabular}}{{{sides}}}"]
+        across = rf"\multicolumn{{{len(self.columns)}}}{{l}}"
         if self.title:
-            lines.append(
-                rf"\multicolumn{{{len(self.columns)}}}{{l}}{{\textbf{{{latex_text(self.title)}}}}} \\"
-            )
+            lines.append(rf"{across}{{\textbf{{{latex_text(self.title)}}}}} \\")
         lines.append(" & ".join(map(latex_text, self.columns)) + r" \\ \hline")
         for row in self.rows:
             if len(row) == len(self.columns):
                 lines.append(" & ".join(f"${c}$" if c else "" for c in row) + r" \\")
             else:
-                lines.append(
-                    rf"\multicolumn{{{len(self.columns)}}}{{l}}{{\emph{{{latex_text(row[0])}}}}} \\"
-                )
+                lines.append(rf"{across}{{\emph{{{latex_text(row[0])}}}}} \\")
         lines.append(r"\end{tabular}")
         if self.note:
             lines.append(latex_text(self.note))
