@@ -57,23 +57,30 @@ def _never_negative_zero(bound: Bound) -> bool:
     return False
 
 
+def _signed(bound: Bound) -> bool:
+    """Whether x has a sign: -1 of an unsigned integer is its largest number."""
+    return bool(bound["x"].value.dtype.kind != "u")
+
+
 def _negated(x: Any) -> Any:
     return ("negative", x)
 
+
+COTANGENT = "of cotangents"
 
 RULES = [
     # ------------------------------------------------------------ units and zeros
     Rule(("multiply", "x", 1), "x", exact="bif", fast="c"),
     Rule(("multiply", "x", -1), _negated("x"), exact="if", fast="c"),
     Rule(("multiply", "x", 0), 0, exact="bi", fast="fc"),
-    Rule(("multiply", "x", -0.0), 0, fast="fc"),
+    Rule(("multiply", "x", -0.0), 0, fast="f"),
     Rule(("add", "x", 0), "x", exact="bi", fast="fc"),
     Rule(("add", "x", 0), "x", exact="f", when=_never_negative_zero, note="x is never -0.0"),
-    Rule(("add", "x", -0.0), "x", exact="f", fast="c"),
+    Rule(("add", "x", -0.0), "x", exact="f"),
     Rule(("subtract", "x", 0), "x", exact="ifc"),
-    Rule(("subtract", "x", -0.0), "x", fast="fc"),
+    Rule(("subtract", "x", -0.0), "x", fast="f"),
     Rule(("subtract", 0, "x"), _negated("x"), exact="i", fast="fc"),
-    Rule(("subtract", -0.0, "x"), _negated("x"), exact="f", fast="c"),
+    Rule(("subtract", -0.0, "x"), _negated("x"), exact="f"),
     Rule(("divide", "x", 1), "x", exact="f", fast="c"),
     Rule(("divide", "x", -1), _negated("x"), exact="f", fast="c"),
     Rule(("divide", 0, "x"), 0, fast="fc"),
@@ -83,21 +90,21 @@ RULES = [
     Rule(("bitwise_or", "x", 0), "x", exact="bi"),
     Rule(("bitwise_xor", "x", 0), "x", exact="bi"),
     # ------------------------------------------------------------ cotangents
-    Rule(("pull_product", "x", 1), "x", exact="f", fast="c"),
-    Rule(("pull_product", 1, "x"), "x", exact="f", fast="c"),
-    Rule(("pull_product", "x", -1), _negated("x"), exact="f", fast="c"),
-    Rule(("pull_product", -1, "x"), _negated("x"), exact="f", fast="c"),
-    Rule(("pull_product", 0, "x"), 0, exact="fc"),
-    Rule(("pull_product", "x", 0), 0, fast="fc"),
-    Rule(("pull_product", "x", "c"), ("multiply", "x", "c"), exact="fc", when=_finite),
-    Rule(("pull_product", "c", "x"), ("multiply", "c", "x"), exact="fc", when=_nowhere_zero),
+    Rule(("pull_product", "x", 1), "x", exact="f", fast="c", note=COTANGENT),
+    Rule(("pull_product", 1, "x"), "x", exact="f", fast="c", note=COTANGENT),
+    Rule(("pull_product", "x", -1), _negated("x"), exact="f", fast="c", note=COTANGENT),
+    Rule(("pull_product", -1, "x"), _negated("x"), exact="f", fast="c", note=COTANGENT),
+    Rule(("pull_product", 0, "x"), 0, exact="fc", note=COTANGENT),
+    Rule(("pull_product", "x", 0), 0, fast="fc", note=COTANGENT),
+    Rule(("pull_product", "x", "c"), ("multiply", "x", "c"), exact="fc", when=_finite, note=COTANGENT),
+    Rule(("pull_product", "c", "x"), ("multiply", "c", "x"), exact="fc", when=_nowhere_zero, note=COTANGENT),
     # ------------------------------------------------------------ a value and itself
     Rule(("subtract", "x", "x"), 0, exact="i", fast="fc"),
     Rule(("divide", "x", "x"), 1, fast="fc"),
-    Rule(("maximum", "x", "x"), "x", exact="bif"),
-    Rule(("minimum", "x", "x"), "x", exact="bif"),
-    Rule(("fmax", "x", "x"), "x", exact="if"),
-    Rule(("fmin", "x", "x"), "x", exact="if"),
+    Rule(("maximum", "x", "x"), "x", exact="bi", fast="f"),
+    Rule(("minimum", "x", "x"), "x", exact="bi", fast="f"),
+    Rule(("fmax", "x", "x"), "x", exact="i", fast="f"),
+    Rule(("fmin", "x", "x"), "x", exact="i", fast="f"),
     Rule(("logical_and", "x", "x"), "x", exact="b"),
     Rule(("logical_or", "x", "x"), "x", exact="b"),
     Rule(("bitwise_and", "x", "x"), "x", exact="bi"),
@@ -133,7 +140,7 @@ RULES = [
     Rule(("multiply", _negated("x"), "c"), ("multiply", "x", _negated("c")), exact="if", fast="c"),
     Rule(("divide", _negated("x"), "c"), ("divide", "x", _negated("c")), exact="f", fast="c"),
     Rule(("divide", "c", _negated("x")), ("divide", _negated("c"), "x"), exact="f", fast="c"),
-    Rule(("abs", _negated("x")), ("abs", "x"), exact="if"),
+    Rule(("abs", _negated("x")), ("abs", "x"), exact="if", when=_signed),
     Rule(("square", _negated("x")), ("square", "x"), exact="if", fast="c"),
     Rule(("square", ("abs", "x")), ("square", "x"), exact="if"),
     Rule(("cos", _negated("x")), ("cos", "x"), exact="f", fast="c"),
