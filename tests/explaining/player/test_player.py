@@ -247,7 +247,10 @@ def test_the_extended_picture(show):
     tab = show(samples.extended(), at="#reverse/4")
     press(tab, "With adjoints")
     assert lit(tab, "current") == {"n4", "a4"}
+    assert lit_edges(tab, "used") == {"n4n6", "a6a4"}
     assert tag(tab, "a4", "value") == "1"
+    assert tag(tab, "a5", "value") == "−1"
+    assert tag(tab, "a3", "value") == NOT_YET
     tab.locator("[data-node=a2] text").first.click()
     assert count(tab) == "6 of 7"
     assert tag(tab, "a2", "value") == "1.716"
