@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import tempfile
@@ -44,19 +45,43 @@ def write(path: Path, text: str) -> Path:
         OSError: saying what to do.
     """
     path = Path(path)
+    folder = path.parent
+    if not folder.is_dir():
+        raise FileNotFoundError(
+            errno.ENOENT, f"cannot write to the folder {folder}: it does not exist. Create it "
+            "first, or choose another path", str(path),
+        )  # fmt: skip
+    if path.is_dir():
+        raise IsADirectoryError(
+            errno.EISDIR, "cannot write a file here: this is a folder. Name a file in it", str(path)
+        )
+    if path.exists() and not os.access(path, os.W_OK):
+        raise PermissionError(
+            errno.EACCES, "cannot replace the file: it is write-protected. Choose another path, or "
+            "permit writing", str(path),
+        )  # fmt: skip
+    mode = path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~_umask()
+    temporary = None
     try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
-    except OSError as error:
-        raise type(error)(
-            error.errno, f"cannot write to the folder {path.parent}: {error.strerror}. Choose "
-            "another path, or create the folder first", str(path),
-        ) from None  # fmt: skip
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
+        handle, temporary = tempfile.mkstemp(dir=folder, prefix=path.name, suffix=".part")
+        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
             file.write(text)
-        os.chmod(temporary, 0o644)
+        os.chmod(temporary, mode)
         os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    except BaseException as error:
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
+        if not isinstance(error, OSError):
+            raise
+        raise type(error)(
+            error.errno, f"cannot write to the folder {folder}: {error.strerror}. Choose another "
+            "path", str(path),
+        ) from None  # fmt: skip
     return path
+
+
+def _umask() -> int:
+    """The permissions that new files lack; there is no way to ask but to set them."""
+    current = os.umask(0)
+    os.umask(current)
+    return current

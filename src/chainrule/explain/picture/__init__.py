@@ -3,6 +3,7 @@
 from chainrule.explain.picture.collapse import collapse
 from chainrule.explain.picture.dot import dot
 from chainrule.explain.picture.drawing import Drawing
+from chainrule.explain.picture.from_graph import draw, picture_of
 from chainrule.explain.picture.layout import layout
 from chainrule.explain.picture.model import Picture, PictureEdge, PictureNode
 from chainrule.explain.picture.svg import svg
@@ -14,6 +15,8 @@ __all__ = [
     "PictureNode",
     "collapse",
     "dot",
+    "draw",
     "layout",
+    "picture_of",
     "svg",
 ]
