@@ -96,7 +96,7 @@ def picture_of(graph: Graph, known: Known | None = None) -> Picture:
         title = names[node]
         if node.prim is not INPUT:
             title = f"{title} = {formula(node, names, 'unicode')}"
-        lines = tuple(_lines(node, known))
+        lines = tuple(_lines(node, known, kind))
         op = "" if node.prim is INPUT else node.prim.name
         nodes.append(PictureNode(f"n{i}", title, lines, kind, node in saved, groups[node], op))
         for parent in node.parents:
@@ -146,14 +146,14 @@ def kinds_of(graph: Graph) -> dict[Node, str]:
 
 
 def saved_by(graph: Graph, kinds: Mapping[Node, str]) -> set[Node]:
-    """The nodes whose values the derivative needs: of an extended graph, those that it reads; of
-    any other, those that the tape keeps for a backward pass."""
+    """The nodes whose values a backward pass needs: of an extended graph, those that adjoints
+    read; of any other, those that the tape keeps."""
     if any(kind in DERIVED for kind in kinds.values()):
         return {
             p
             for node in graph.nodes
             for p in node.parents
-            if p is not None and kinds[node] in DERIVED and kinds[p] not in DERIVED
+            if p is not None and kinds[node] == "adjoint" and kinds[p] not in DERIVED
         }
     active = {n for n in graph.inputs if n.dtype.kind in "fc"}
     saved = set()
@@ -196,7 +196,7 @@ def _function(code: CodeType) -> str:
     return name
 
 
-def _lines(node: Node, known: Known) -> Iterable[tuple[str, str]]:
+def _lines(node: Node, known: Known, kind: str) -> Iterable[tuple[str, str]]:
     value = known.values.get(node)
     if isinstance(value, np.ndarray) and node.prim is not CONSTANT:
         yield "value", numeral(value)
@@ -209,7 +209,7 @@ def _lines(node: Node, known: Known) -> Iterable[tuple[str, str]]:
     elif node.shape is None:
         yield "results", str(len(node.out))
     place = line_of(node.code, node.lasti)
-    if place is not None and node.prim is not INPUT:
+    if place is not None and node.prim is not INPUT and kind not in DERIVED:
         yield "line", place_text(*place)
 
 
