@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePath
 from types import CodeType
 from typing import Any
+from unicodedata import normalize
 
 import numpy as np
 
@@ -117,7 +118,7 @@ def pretty(name: str) -> str:
     if not marks:
         return shown
     if re.fullmatch(r"[^\W\d_]_?\d*_*", name):
-        return shown[0] + marks + shown[1:]
+        return normalize("NFC", shown[0] + marks + shown[1:])
     return words + shown  # a word: a mark on one of its letters would be overlooked
 
 
