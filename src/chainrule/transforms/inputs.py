@@ -195,6 +195,34 @@ def outputs(result: Any, title: str) -> tuple[list[Tensor], Spec]:
     return found, spec
 
 
+def check_inexact(
+    outs: Sequence[Tensor], spec: Spec, title: str, every: bool = False, aux: bool = False
+) -> None:
+    """Raise if no output has a derivative, or, with `every`, if one has none.
+
+    What counts, compares or gives an index changes by jumps: where it has a derivative, that is
+    zero, and a result of zeros would say nothing but hide a mistake.  Beside others such outputs do
+    no harm.  `aux` says whether the transform takes `has_aux`.
+
+    Raises:
+        RuntimeError: naming the first output without a derivative.
+    """
+    bad = [i for i, y in enumerate(outs) if not is_inexact(y.array.dtype)]
+    if not bad or (len(bad) < len(outs) and not every):
+        return
+    path = spec.paths()[bad[0]]
+    if every or len(outs) == 1:
+        expected = "All outputs of f must be floating-point or complex Tensors"
+    else:
+        expected = "At least one output of f must be a floating-point or complex Tensor"
+    raise RuntimeError(
+        f"{title}: {expected}, got Tensor with dtype {outs[bad[0]].dtype}"
+        f"{' at ' + path if path else ''}, which has no derivative: it changes by jumps. Return a "
+        "smooth function instead, such as sigmoid(x) for x > 0"
+        f"{'; what is only to be passed on goes into aux (has_aux=True)' if aux else ''}"
+    )
+
+
 def check_real(tensors: Sequence[Tensor], what: str, title: str) -> None:
     """Raise if a tensor is complex, for transforms whose result is a matrix of real derivatives.
 
