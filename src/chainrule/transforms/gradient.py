@@ -13,6 +13,7 @@ from chainrule.core.tensor import Tensor, wrap
 from chainrule.transforms.inputs import (
     Arguments,
     all_given,
+    apart,
     as_tensor,
     check_inexact,
     fitting,
@@ -42,8 +43,8 @@ def grad_and_value(func: Function, argnums: Any = 0, has_aux: bool = False) -> F
         has_aux: the result becomes (gradient, (value, aux)).
 
     Raises:
-        RuntimeError: if the output is not a real scalar tensor of floating point, or an input is not
-            differentiable.
+        RuntimeError: if the output is not a real scalar tensor of floating point, or an input is
+            not differentiable.
 
     >>> import chainrule as cr
     >>> cr.func.grad_and_value(lambda x: (x * x).sum())(cr.tensor([1.0, 2.0]))
@@ -62,8 +63,8 @@ def grad(func: Function, argnums: Any = 0, has_aux: bool = False) -> Function:
         has_aux: the result becomes (gradient, aux).
 
     Raises:
-        RuntimeError: if the output is not a real scalar tensor of floating point, or an input is not
-            differentiable.
+        RuntimeError: if the output is not a real scalar tensor of floating point, or an input is
+            not differentiable.
 
     >>> import chainrule as cr
     >>> cr.func.grad(cr.func.grad(lambda x: x**3))(cr.tensor(2.0))
@@ -155,7 +156,7 @@ def vjp(func: Function, *primals: Any, has_aux: bool = False) -> Any:
         )
         cs = fitting(leaves, outs, "cotangents", "the outputs", "vjp_fn")
         check_inexact(outs, spec, "vjp_fn", aux=True)
-        return given.result(run.pull(outs, cs))
+        return given.result(apart(run.pull(outs, cs), cs))
 
     out = spec.unflatten([given.given(run.settled(y)) for y in outs])
     if has_aux:

@@ -14,6 +14,7 @@ import numpy as np
 from chainrule import tree
 from chainrule.core.boxes import Box
 from chainrule.core.dtypes import as_numpy, is_inexact
+from chainrule.core.mutation import owner_of
 from chainrule.core.tensor import Tensor, wrap
 from chainrule.ops.data import check_kind
 from chainrule.tree import Spec
@@ -144,6 +145,24 @@ def as_given(x: Any, arrays: bool) -> Any:
     if arrays and isinstance(x, Tensor) and x.node is None and not isinstance(x, Box):
         return x.array if x.array.flags.writeable else x.array.copy()
     return x
+
+
+def apart(results: Sequence[Any], held: Sequence[Any]) -> list[Any]:
+    """Results in memory of their own, which the caller may write to.
+
+    A function may return its argument or a view of it, and a derivative may be the cotangent as it
+    came: then a write to the result would change what the caller passed in (`held`), or another
+    result.  What is recorded, or inside another transform, stays as it is: writes to that are seen.
+    """
+    taken = {id(owner_of(x.array)) for x in held if x._box is None}
+    made = []
+    for x in results:
+        if type(x) is Tensor and x.node is None and x.array.flags.writeable:
+            if id(owner_of(x.array)) in taken:
+                x = wrap(x.array.copy())
+            taken.add(id(owner_of(x.array)))
+        made.append(x)
+    return made
 
 
 def all_given(result: Any, arrays: bool) -> Any:

@@ -17,6 +17,7 @@ from chainrule.transforms.batch import BatchTag, batched
 from chainrule.transforms.gradient import ones_of
 from chainrule.transforms.inputs import (
     Arguments,
+    apart,
     as_given,
     check_inexact,
     fitting,
@@ -91,6 +92,8 @@ def _expand(
         for y in outs:
             found = tag.components(y)
             columns.append([zeros_of(found[0]) if c is None else c for c in found])
+    held = [*given.leaves, *vs]
+    columns = [apart(column, held) for column in columns]
     return columns, spec
 
 
@@ -225,10 +228,9 @@ def ode_series(f: Function, y0: Any, order: int) -> tuple[Any, ...]:
             for series in list(tag.created):  # rules may make more: those wait for the next order
                 series[k]
         columns = [tag.components(y) for y in ys]
-    return tuple(
-        given.result([zeros_of(c[0]) if c[k] is None else c[k] for c in columns])
-        for k in range(order + 1)
-    )
+    filled = [[zeros_of(c[0]) if t is None else t for t in c] for c in columns]
+    own = [apart(column, given.leaves) for column in filled]
+    return tuple(given.result([column[k] for column in own]) for k in range(order + 1))
 
 
 __all__ = ["mixed_derivative", "nth_derivative", "ode_series", "taylor"]
