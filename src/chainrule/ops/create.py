@@ -172,7 +172,7 @@ def asarray(
             found = obj.clone()
         if not requires_grad:
             found = found.detach()
-        elif found.node is None:
+        elif found.node is None and found._box is None:
             found = made(found.array, True)
     else:
         check_device(device)
