@@ -10,7 +10,7 @@ import pytest
 import chainrule
 
 ROOT = Path(chainrule.__file__).parent
-LAYERS = ["core", "ops", "transforms", "autograd", "nn", "optim", "utils"]
+LAYERS = ["core", "ops", "transforms", "autograd", "nn", "optim", "utils", "graph", "explain"]
 FILES = sorted(ROOT.rglob("*.py"))
 
 

@@ -59,7 +59,10 @@ class Tag:
 
 
 class Box(Tensor):
-    """A tensor outside the tape: a tag, and inner tensors in a form that the tag knows."""
+    """A tensor outside the tape: a tag, and inner tensors in a form that the tag knows.
+
+    A traced tensor (`chainrule.transforms.tracing`) has nothing inside; it is the bottom itself.
+    """
 
     __slots__ = ()
 
@@ -157,7 +160,7 @@ def opened(x: Any) -> tuple[Tensor, list[Any]]:
     """The tensor inside a box, primal at every level, and the vmaps that map it, newest first."""
     x = x.detach()
     mapping = []
-    while isinstance(x, Box):
+    while isinstance(x, Box) and x.inner is not None:
         mapping.append(x.tag)
         x = x.inner
     found: Tensor = x
@@ -292,7 +295,7 @@ REPEATED = (
 
 def bottom(x: Any) -> Tensor:
     """The tensor at the bottom of a box: innermost, and primal at every level."""
-    while isinstance(x, Box):
+    while isinstance(x, Box) and x.inner is not None:
         x = x.inner if isinstance(x.inner, Tensor) else x.inner[0]
     found: Tensor = x
     return found

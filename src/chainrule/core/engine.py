@@ -117,6 +117,7 @@ def pull(
     create_graph: bool,
     on_tensors: bool = False,
     stops: Collection[Node] = (),
+    careful: bool = False,
 ) -> tuple[dict[Node, Any], dict[Node, Any]]:
     """Reverse mode over `order`: cotangents of the wanted nodes, and of those that retain theirs.
 
@@ -125,10 +126,11 @@ def pull(
 
     A zero cotangent wins over an infinite or nan local derivative.  Testing for it at every step
     would double the cost, so the first sweep multiplies plainly, and only if a nan arrives is the
-    sweep repeated with the test.  A nan that does not arrive was multiplied away by a selection,
-    which is what the test would have done.
+    sweep repeated with the test (or at once, if `careful`).  A nan that does not arrive was
+    multiplied away by a selection, which is what the test would have done.
     """
     found = Sweep(live, wanted, create_graph or on_tensors)
+    found.careful = careful
     if stops:
         found.ends.update(stops)
     check_alive(order, found.ends)

@@ -201,7 +201,7 @@ class General(Primitive):
             return joint
         return [
             rule.call(xp, g, args, out, node.params, need) if n and rule else None
-            for n, rule in zip(need, self.vjps or (), strict=True)
+            for n, rule in zip(need, self.vjps or (None,) * len(need), strict=True)
         ]
 
     def push(self, node: Node, tangents: Sequence[Any], xp: Any, args: Any, out: Any) -> Any:

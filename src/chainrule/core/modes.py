@@ -26,6 +26,7 @@ class Mode:
     unpack: Callable[[Any], Any] | None = None
     hooks_forbidden: str | None = None
     allow_mutation: bool = False
+    everything: bool = False  # keep all values, also those that no rule names: for explanations
     forward: bool = False  # a forward walk over the record is to come: keep what it needs too
 
 

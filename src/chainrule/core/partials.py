@@ -71,7 +71,7 @@ def contribution(
     if node.dtype.kind == "c" and hasattr(local, "dtype"):
         local = xp.conj(local)
     if careful:
-        return xp.where(g == 0, 0, xp.multiply(g, local))
+        return xp.pull_product(g, local)
     if (
         case == RULE
         and type(local) is np.ndarray

@@ -257,7 +257,11 @@ def record(
         assert isinstance(mode, Mode)
         if not mode.grad or mode.inference:
             return None
-        if mode.forward:  # the walk comes later, and must not see what is written until then
+        if mode.everything:
+            keeps = (True,) * len(wanted), True
+            values = list(map(snapshot, values))
+            out = snapshot(out)
+        elif mode.forward:  # the walk comes later, and must not see what is written until then
             keeps = prim.kept_for_push(wanted)
             values = [snapshot(v) if keep else v for v, keep in zip(values, keeps[0], strict=True)]
             out = snapshot(out) if keeps[1] else out

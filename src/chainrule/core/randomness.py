@@ -15,7 +15,6 @@ import numpy as np
 
 from chainrule.core.boxes import escaped, is_box, opened, running
 from chainrule.core.generator import Generator, default_generator, source_of
-from chainrule.core.source import describe
 from chainrule.core.tensor import Tensor, wrap
 
 
@@ -89,12 +88,7 @@ def drawing(
     mapping = [t for t in tags if t.randomness is not None]
     for tag in mapping:
         if tag.randomness == "error":
-            raise RuntimeError(
-                f"{tag.title}: called random operation while in randomness error mode: {name}(). "
-                "Please either use the 'same' or 'different' randomness flags on vmap or perform "
-                f"the randomness operation out of vmap ({tag.title} was called at "
-                f"{describe(*tag.place)})"
-            )
+            raise tag.random_error(name)
     _check_parameters(name, parameters)
     source = source_of(generator)
     for tag in mapping:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.core import special_modes
+from chainrule.core.abstract import AbstractArray
 from chainrule.core.boxes import Box
 from chainrule.core.hooks import Arrived, run_post_hooks, run_pre_hooks, run_tensor_hooks
 from chainrule.core.namespaces import raw, recorded
@@ -148,7 +149,7 @@ def boxed(node: Node, args: Any, out: Any) -> tuple[Any, Any]:
         return args, out
     args = tuple(
         [
-            wrap(a, p)
+            tensor_of(a, p)
             if type(a) is ndarray or not (a is None or isinstance(a, (Aval, int, float, complex)))
             else a
             for a, p in zip(args, node.parents, strict=True)
@@ -158,9 +159,26 @@ def boxed(node: Node, args: Any, out: Any) -> tuple[Any, Any]:
         return args, None
     if isinstance(out, tuple):
         return args, tuple(
-            [o if o is None or isinstance(o, Aval) else pick(node, i, o) for i, o in enumerate(out)]
+            [
+                o if o is None or isinstance(o, Aval) else output_of(node, i, o)
+                for i, o in enumerate(out)
+            ]
         )
-    return args, wrap(out, node)
+    return args, tensor_of(out, node)
+
+
+def tensor_of(value: Any, node: Node | None) -> Any:
+    """The tensor of a value kept on the tape, or of one that is only traced."""
+    if isinstance(value, AbstractArray):
+        return value.tensor(node)
+    return wrap(value, node)
+
+
+def output_of(node: Node, index: int, value: Any) -> Any:
+    """The tensor of one output among several."""
+    if isinstance(value, AbstractArray):
+        return value.output(node, index)
+    return pick(node, index, value)
 
 
 def has_nan(g: Any) -> bool:
@@ -371,7 +389,11 @@ class Sweep:
             elif case == MINUS_ONE:
                 gp = -g
             elif case == NAMED and not careful and node.dtype in REAL:
-                local = wrap(args[detail], parents[detail]) if detail >= 0 else wrap(out, node)
+                local = (
+                    tensor_of(args[detail], parents[detail])
+                    if detail >= 0
+                    else tensor_of(out, node)
+                )
                 gp = xp.multiply(g, local)
             else:
                 if boxed_args is None:

@@ -7,13 +7,17 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.core.avals import broadcast
+from chainrule.core.batching import aligned
 from chainrule.core.boxes import is_box
 from chainrule.core.dtypes import category, result_dtype
-from chainrule.core.kinds import elementwise
+from chainrule.core.kinds import bilinear, elementwise
 from chainrule.core.primitive import unbox
+from chainrule.core.samples import Sample, uniform
 from chainrule.core.tensor import Parameter, Tensor
 from chainrule.ops.api import export, export_elementwise
 from chainrule.ops.convert import astype
+from chainrule.ops.inputs import conjugate
 
 add = elementwise("add", np.add, 1, 1, symbol="{} + {}", doc="Sum of two tensors, entry by entry.")
 subtract = elementwise(
@@ -24,6 +28,29 @@ multiply = elementwise(
     "multiply", np.multiply, "y", "x", symbol="{}*{}", grad_name="Mul",
     doc="Product of two tensors, entry by entry.",
 )  # fmt: skip
+
+
+def _pull_product(g: Any, local: Any) -> Any:
+    out = np.multiply(g, local)
+    if np.isnan(np.vdot(out, out)):  # 0·inf or 0·nan may be among the entries
+        out = np.where(g == 0, out.dtype.type(0), out)
+    return out
+
+
+# A cotangent times a local derivative: a product in which a zero cotangent wins over an infinite
+# or nan derivative.
+pull_product = bilinear(
+    "pull_product", _pull_product,
+    lambda xp, g, y: xp.pull_product(g, conjugate(xp, y)),
+    lambda xp, g, x: xp.pull_product(g, conjugate(xp, x)),
+    aval=broadcast, symbol="{}*{}", grad_name="Mul",
+    batch=lambda prim, size, args, mapped, params: prim.apply(aligned(args, mapped), params),
+    samples=lambda: [
+        Sample(uniform(2, 3), uniform(2, 3, seed=1)), Sample(uniform(), uniform(seed=1)),
+        Sample(uniform(3), uniform(2, 1, seed=1)),
+    ],
+)  # fmt: skip
+
 divide = elementwise(
     "divide", np.true_divide,
     lambda xp, y: xp.reciprocal(y),

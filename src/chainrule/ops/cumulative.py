@@ -15,8 +15,8 @@ from chainrule.core.node import Aval
 from chainrule.core.samples import Sample, uniform
 from chainrule.ops.api import FUNCTIONS, export
 from chainrule.ops.extremes import ordered
-from chainrule.ops.inputs import as_input, axis_of, converted, numpy_dtype, torch_name
-from chainrule.ops.reduce import conjugate, in_float32, sum_prim
+from chainrule.ops.inputs import as_input, axis_of, conjugate, converted, numpy_dtype, torch_name
+from chainrule.ops.reduce import in_float32, sum_prim
 from chainrule.ops.results import result_type
 from chainrule.ops.selection import selection
 from chainrule.ops.shape import reshape_prim

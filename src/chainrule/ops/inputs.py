@@ -51,6 +51,11 @@ def is_complex(x: Any) -> bool:
     return category(as_numpy(x.dtype)) == 3
 
 
+def conjugate(xp: Any, x: Any) -> Any:
+    """The complex conjugate, which for a real tensor costs nothing."""
+    return xp.conj(x) if is_complex(x) else x
+
+
 def torch_name(x: Any) -> str:
     """PyTorch's word for the dtype in error messages: Long, Bool, Float, ..."""
     name = numpy_dtype(x).name

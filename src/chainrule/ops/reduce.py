@@ -22,9 +22,9 @@ from chainrule.ops.api import export
 from chainrule.ops.inputs import (
     as_input,
     axes_of,
+    conjugate,
     converted,
     count_of,
-    is_complex,
     numpy_dtype,
     torch_name,
 )  # fmt: skip
@@ -39,11 +39,6 @@ def expand(xp: Any, g: Any, x: Any, axis: tuple[int, ...], keepdims: bool) -> An
     if not keepdims:
         g = xp.reshape(g, shape=tuple(1 if i in axis else d for i, d in enumerate(x.shape)))
     return xp.broadcast_to(g, shape=tuple(x.shape))
-
-
-def conjugate(xp: Any, x: Any) -> Any:
-    """The complex conjugate, which for a real tensor costs nothing."""
-    return xp.conj(x) if is_complex(x) else x
 
 
 def _total(reduce: Any) -> Any:

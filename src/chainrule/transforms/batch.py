@@ -10,11 +10,12 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 
 from chainrule.core import batching
+from chainrule.core.abstract import AbstractArray
 from chainrule.core.batching import moved, spread
 from chainrule.core.boxes import Box, Tag, bottom, box_like, note_view
 from chainrule.core.calls import operands
@@ -23,14 +24,14 @@ from chainrule.core.modes import get_mode
 from chainrule.core.node import Aval
 from chainrule.core.primitive import Primitive, make_node
 from chainrule.core.samples import Sample, uniform
+from chainrule.core.source import describe
 from chainrule.core.tensor import Tensor, new, wrap
 
 
-class MappedArray:
+class MappedArray(AbstractArray):
     """What a mapped tensor shows instead of an array: the shape of one example, and no values."""
 
-    __slots__ = ("dtype", "ndim", "shape", "title")
-    is_mapped = True  # for `chainrule.core.boxes.is_mapped`
+    __slots__ = ("title",)
 
     def __init__(self, shape: tuple[int, ...], dtype: Any, title: str) -> None:
         self.shape = shape
@@ -38,42 +39,14 @@ class MappedArray:
         self.ndim = len(shape)
         self.title = title
 
-    @property
-    def size(self) -> int:
-        size = 1
-        for n in self.shape:
-            size *= n
-        return size
-
-    @property
-    def itemsize(self) -> int:
-        found: int = self.dtype.itemsize
-        return found
-
-    @property
-    def nbytes(self) -> int:
-        return self.size * self.itemsize
-
-    def _refuse(self, *args: Any, **kwargs: Any) -> NoReturn:
-        raise RuntimeError(
+    def refusal(self) -> Exception:
+        return RuntimeError(
             f"{self.title}: this looks at the values of a tensor that is mapped over, and every "
             "example has its own: it looks like you're either calling .item() on a Tensor, using "
             "it in data-dependent control flow (if x > 0, while, range(n)), or converting it to "
             "a NumPy array or a number. Use where(condition, a, b) instead of a branch, and "
             "operations on the tensor instead of its numbers."
         )
-
-    __array__ = __bool__ = __int__ = __float__ = __complex__ = __index__ = _refuse
-    __getitem__ = __setitem__ = __iter__ = __len__ = _refuse
-    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = _refuse
-    __lt__ = __le__ = __gt__ = __ge__ = __neg__ = __invert__ = __and__ = __or__ = _refuse
-    __eq__ = __ne__ = _refuse  # type: ignore[assignment]
-    __hash__ = None  # type: ignore[assignment]
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        self._refuse()
 
     def __repr__(self) -> str:
         return f"<mapped {self.dtype}{list(self.shape)}>"
@@ -185,6 +158,15 @@ class BatchTag(Tag):
         made.entered = self.entered or self
         made.scopes = self.scopes
         return made
+
+    def random_error(self, name: str) -> Exception:
+        """The error for a random number where `randomness` is "error"."""
+        return RuntimeError(
+            f"{self.title}: called random operation while in randomness error mode: {name}(). "
+            "Please either use the 'same' or 'different' randomness flags on vmap or perform "
+            f"the randomness operation out of vmap ({self.title} was called at "
+            f"{describe(*self.place)})"
+        )
 
     def holds(self, x: Any) -> bool:
         """Whether a value is mapped by this transform, at the outermost level."""

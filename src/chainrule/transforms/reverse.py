@@ -40,6 +40,7 @@ from chainrule.transforms.crossings import (
 from chainrule.transforms.forward import ForwardTag
 from chainrule.transforms.scope import Scope, alias, must_record, wanted_by_others, zeros_of
 from chainrule.transforms.taylor import TaylorTag
+from chainrule.transforms.tracing import TraceTag
 
 
 def pull(
@@ -85,19 +86,31 @@ def below_batches(c: Any) -> Any:
 
 def _pull_plain(
     pairs: Sequence[tuple[Tensor, Any]], nodes: Sequence[Node | None], scope: Scope | None,
-    create_graph: bool, stops: set[Node],
+    create_graph: bool, stops: set[Node], traced: bool = False,
 ) -> list[Any]:  # fmt: skip
     wanted = {n for n in nodes if n is not None}
     pairs = [(y, c) for y, c in pairs if y.node is not None]
     boxes = any(isinstance(c, Box) for _, c in pairs)
     order, live = engine.between([y.node for y, _ in pairs if y.node is not None], wanted, stops)
+    if traced:  # what has no derivative is on a trace too
+        live = {n for n in live if n.shape is None or is_inexact(n.dtype)}
+        order = [n for n in order if n in live]
     seeds = [(y.node, c) for y, c in pairs if y.node in live]
     if not seeds:
         return [None] * len(nodes)
-    create_graph = create_graph or must_record(order, [c for _, c in seeds], scope)
+    create_graph = traced or create_graph or must_record(order, [c for _, c in seeds], scope)
     if not (create_graph or boxes):
         seeds = [(n, c.array) for n, c in seeds]
-    found, _ = engine.pull(order, seeds, live, wanted, create_graph, boxes, stops)  # type: ignore[arg-type]
+    found, _ = engine.pull(  # a trace knows no values, by which to tell whether care is needed
+        order,
+        seeds,
+        live,
+        wanted,
+        create_graph,
+        boxes,
+        stops,
+        careful=traced,  # type: ignore[arg-type]
+    )
     return [None if g is None else g if isinstance(g, Tensor) else wrap(g)
             for g in (None if n is None else found.get(n) for n in nodes)]  # fmt: skip
 
@@ -223,10 +236,19 @@ def _plus(a: Any, b: Any) -> Any:
     return b if a is None else a if b is None else a + b
 
 
+def _pull_traced(
+    tag: Any, pairs: Any, inputs: Any, scope: Any, create_graph: bool, pending: Any
+) -> list[Any]:
+    """On a trace, which is a tape without values: the pull extends it."""
+    stops = {n for p in pending for n in p.nodes}
+    return _pull_plain(pairs, [x.node for x in inputs], scope, create_graph, stops, traced=True)
+
+
 _PULLS: dict[type[Tag], Callable[..., list[Any]]] = {
     ForwardTag: _pull_series,
     TaylorTag: _pull_series,
     BatchTag: _pull_batched,
+    TraceTag: _pull_traced,
 }
 
 

@@ -18,6 +18,7 @@ from chainrule.core.samples import Sample, uniform
 from chainrule.core.source import caller
 from chainrule.core.tensor import Tensor, wrap
 from chainrule.transforms.batch import Batched, BatchTag, batched
+from chainrule.transforms.tracing import Traced, equation, stop, traced
 
 
 class Life:
@@ -79,6 +80,8 @@ def alias(x: Any, scope: Scope) -> Any:
     """The same value with a fresh node at the bottom, to differentiate with respect to."""
     if not isinstance(x, Box):
         return _alias_plain(x, scope)
+    if isinstance(x, Traced):
+        return _alias_traced(x, scope)
     if isinstance(x, Batched):
         return batched(x.tag, alias(x.inner, scope))
     return x.tag.with_primal(x, lambda primal: alias(primal, scope))
@@ -94,6 +97,11 @@ def _alias_plain(x: Tensor, scope: Scope) -> Tensor:
     node.shape, node.dtype = array.shape, array.dtype
     made: Tensor = wrap(array, node)
     return made
+
+
+def _alias_traced(x: Traced, scope: Scope) -> Traced:
+    parent = x.node if scope.recording else stop(x).node
+    return traced(equation(ALIAS, (x.array,), (parent,), {"scope": scope.life}, caller(1)))
 
 
 def must_record(order: Sequence[Node], seeds: Sequence[Any], scope: Scope | None) -> bool:

@@ -1,0 +1,254 @@
+"""The graph: inputs, outputs, and between them the nodes of a tape that knows no values.
+
+A node is an equation; its place in `nodes` is after everything it needs.  Graphs are not changed:
+passes and derivatives make new ones, which share the nodes that stay the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import Any, NamedTuple
+
+from chainrule.core.engine import reach
+from chainrule.core.node import Node
+from chainrule.core.primitive import PICK
+from chainrule.core.tensor import Tensor
+from chainrule.transforms.inputs import as_given
+from chainrule.transforms.tracing import CONSTANT, INPUT
+from chainrule.tree import Spec
+
+
+class Role(NamedTuple):
+    """What a node of a derivative stands for.
+
+    Attributes:
+        kind: "adjoint", "tangent", or "partial" for what goes into one.
+        of: the node whose adjoint or tangent it is; None for a partial.
+    """
+
+    kind: str
+    of: Node | None
+
+
+class Graph:
+    """A computation that can be held: run with any data, printed, differentiated, optimised.
+
+    Made by `trace(f, *examples)`, by `Graph.of(tensor)`, or from variables (`chainrule.sym`).
+
+    Attributes:
+        inputs: the input nodes, in the order in which values are given.
+        outputs: the nodes whose values are the result.
+        title: the name of the function.
+        in_spec: the structure of the arguments, `((args...), {kwargs...})`; None for a flat list.
+        out_spec: the structure of the result; None for one output, or a tuple of several.
+        roles: what the nodes of a derivative stand for.
+        captured: tensors that the function met without being given, by their input node; they are
+            among `inputs`, at the end, and need not be given.
+        values: the values of one run by node, where the graph was made from a tape.
+        arrays: whether results are arrays, because the examples were.
+        dynamic: which leaves of the arguments are inputs; the others are constants of the graph.
+        labels: names that nodes had in the graph from which this one was made.
+
+    >>> import chainrule as cr
+    >>> graph = cr.graph.trace(lambda x, y: cr.log(x) + x * y, 2.0, 5.0)
+    >>> graph(2.0, 5.0)
+    tensor(10.6931, dtype=chainrule.float64)
+    """
+
+    def __init__(
+        self, inputs: Sequence[Node], outputs: Sequence[Node], *, title: str = "f",
+        in_spec: Spec | None = None, out_spec: Spec | None = None,
+        roles: Mapping[Node, Role] | None = None,
+        captured: Mapping[Node, Tensor] | None = None,
+        values: Mapping[Node, Any] | None = None, arrays: bool = False,
+        dynamic: Sequence[bool] | None = None, labels: Mapping[Node, str] | None = None,
+    ) -> None:  # fmt: skip
+        self.inputs = tuple(inputs)
+        self.outputs = tuple(outputs)
+        self.title = title
+        self.in_spec = in_spec
+        self.out_spec = out_spec
+        self.roles = dict(roles or {})
+        self.captured = dict(captured or {})
+        self.values = dict(values or {})
+        self.arrays = arrays
+        self.dynamic = dynamic
+        self.labels = dict(labels or {})
+
+    @classmethod
+    def of(cls, *tensors: Any, names: Mapping[str, Any] | None = None) -> Graph:
+        """The graph of tensors that were computed: what the tape knows.
+
+        Values are those of the run.  Arrays that no derivative needs are not on the tape; record
+        under `graph.keep_everything()` to have them too.
+
+        Args:
+            tensors: one or more tensors that require grad.
+            names: names for the tensors that it was computed from, `{"x": x}`; by default, the
+                names of the caller's variables.
+
+        Raises:
+            RuntimeError: if a tensor was not recorded.
+
+        >>> import chainrule as cr
+        >>> x = cr.tensor(2.0, requires_grad=True)
+        >>> print(cr.graph.Graph.of(x.exp() * x))
+        graph of exp(x)*x:
+          x: float32[]
+          v2 = exp(x)
+          v3 = v2*x
+          return v3
+        """
+        from chainrule.graph.tape import graph_of
+
+        return graph_of(tensors, names)
+
+    @cached_property
+    def nodes(self) -> tuple[Node, ...]:
+        """All nodes, inputs first, each after everything it needs."""
+        given = set(self.inputs)
+        rest = [n for n in reach(self.outputs) if n not in given]
+        return (*self.inputs, *rest)
+
+    @cached_property
+    def position(self) -> dict[Node, int]:
+        """The place of each node in `nodes`, from 0."""
+        return {n: i for i, n in enumerate(self.nodes)}
+
+    @cached_property
+    def names(self) -> dict[Node, str]:
+        """A name for each node: inputs have their own, the others are v3, v4, ..."""
+        from chainrule.graph.naming import names_of
+
+        return names_of(self)
+
+    @property
+    def input_names(self) -> list[str]:
+        """The names of the inputs, in order."""
+        return [n.params["name"] for n in self.inputs]  # type: ignore[index]
+
+    def __iter__(self) -> Iterator[Node]:
+        return iter(self.nodes)
+
+    def __len__(self) -> int:
+        return len(self.nodes)
+
+    @property
+    def operations(self) -> int:
+        """How many operations a run performs: inputs, constants and picks of outputs are none."""
+        return sum(n.prim not in (INPUT, CONSTANT, PICK) for n in self.nodes)
+
+    # ------------------------------------------------------------ running
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the graph on arguments like those it was traced with.
+
+        Raises:
+            TypeError: if there are too many arguments, or too few.
+            RuntimeError: if an argument has another shape or dtype than its variable.
+        """
+        from chainrule.graph.binding import flat_arguments
+        from chainrule.graph.run import run
+
+        given = flat_arguments(self, args, kwargs)
+        return self.result(run(self, given), arrays=self.arrays and not _tensors(args, kwargs))
+
+    def bind(self, data: Mapping[str, Any] | None = None, /, **named: Any) -> Any:
+        """Run the graph on values for its inputs, given by name.
+
+        Raises:
+            TypeError: if a variable has no value, two, or is not in the graph.
+            RuntimeError: if a value has another shape or dtype than its variable.
+
+        >>> import chainrule as cr
+        >>> graph = cr.graph.trace(lambda x, y: x * y, 1.0, 1.0)
+        >>> graph.bind(x=3.0, y=4.0)
+        tensor(12., dtype=chainrule.float64)
+        """
+        from chainrule.graph.binding import named_values
+        from chainrule.graph.run import run
+
+        given = named_values(self, data, named)
+        return self.result(run(self, given))
+
+    def result(self, outs: Sequence[Any], arrays: bool = False) -> Any:
+        """The outputs in the structure of the function's result."""
+        made = [as_given(y, arrays) for y in outs]
+        if self.out_spec is not None:
+            return self.out_spec.unflatten(made)
+        return made[0] if len(made) == 1 else tuple(made)
+
+    def verify(self) -> Graph:
+        """Check types, order and structure; returns the graph.
+
+        Raises:
+            GraphError: naming the node and what is wrong with it.
+        """
+        from chainrule.graph.verify import verify
+
+        verify(self)
+        return self
+
+    # ------------------------------------------------------------ derivatives
+
+    def grad(self, wrt: Any = None) -> Graph:
+        """The graph of the gradient: this graph, extended by the adjoints of its nodes.
+
+        Args:
+            wrt: names (or input nodes, or positions) of the inputs to differentiate with respect
+                to; one, or a sequence; None for all that are not integers.
+
+        Raises:
+            RuntimeError: if the output is not a single real number (take `vjp`), or an input is
+                an integer or unknown.
+
+        >>> import chainrule as cr
+        >>> graph = cr.graph.trace(lambda x: x**3, 2.0)
+        >>> graph.grad("x")(2.0), graph.grad("x").grad("x")(2.0)
+        (tensor(12., dtype=chainrule.float64), tensor(12., dtype=chainrule.float64))
+        """
+        from chainrule.graph.extend import grad
+
+        return grad(self, wrt)
+
+    def value_and_grad(self, wrt: Any = None) -> Graph:
+        """The graph of the value and the gradient: as `grad`, with the output in front."""
+        from chainrule.graph.extend import value_and_grad
+
+        return value_and_grad(self, wrt)
+
+    def vjp(self, wrt: Any = None) -> Graph:
+        """The graph of the pullback: inputs and cotangents of the outputs in, adjoints out."""
+        from chainrule.graph.extend import vjp
+
+        return vjp(self, wrt)
+
+    def jvp(self, wrt: Any = None) -> Graph:
+        """The graph of the pushforward: inputs and tangents in, outputs and their tangents out."""
+        from chainrule.graph.extend import jvp
+
+        return jvp(self, wrt)
+
+    # ------------------------------------------------------------ showing
+
+    def __str__(self) -> str:
+        from chainrule.graph.text import text_of
+
+        return text_of(self)
+
+    def __repr__(self) -> str:
+        ins = ", ".join(self.input_names)
+        return f"<Graph of {self.title}({ins}): {self.operations} operations>"
+
+
+def _tensors(args: Any, kwargs: Any) -> bool:
+    from chainrule import tree
+
+    return any(isinstance(x, Tensor) for x in tree.leaves((args, kwargs)))
+
+
+class GraphError(ValueError):
+    """A graph is not well formed: a cycle, a node out of order, a wrong shape or dtype."""
+
+    __module__ = "chainrule.graph"

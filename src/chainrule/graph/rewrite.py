@@ -1,0 +1,64 @@
+"""Rewriting: a graph with some of its nodes replaced.
+
+Nodes are never changed.  What depends on a replaced node is made anew, the rest is shared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from chainrule.core.node import Node
+from chainrule.core.primitive import make_node
+from chainrule.graph.ir import Graph, Role
+from chainrule.transforms.scope import ALIAS
+
+
+def with_parents(node: Node, parents: Sequence[Node | None]) -> Node:
+    """The same equation on other nodes, of the same shapes and dtypes."""
+    made = make_node(
+        node.prim, node.args, node.out, node.params, tuple(parents), (node.code, node.lasti)
+    )
+    made.shape, made.dtype = node.shape, node.dtype
+    return made
+
+
+def rewritten(graph: Graph, change: Callable[[Node], Node]) -> Graph:
+    """The graph with every node replaced by what `change` makes of it, in order.
+
+    `change` gets each node with its parents already replaced, and returns it or another of the same
+    shape and dtype.  Inputs stay.
+    """
+    new: dict[Node, Node] = {n: n for n in graph.inputs}
+    for node in graph.nodes[len(graph.inputs) :]:
+        moved = node
+        for p in node.parents:
+            if p is not None and new[p] is not p:
+                moved = with_parents(node, [None if p is None else new[p] for p in node.parents])
+                break
+        new[node] = change(moved)
+    return replaced(graph, new)
+
+
+def replaced(graph: Graph, new: Mapping[Node, Node]) -> Graph:
+    """The graph whose outputs are what `new` has for them."""
+    roles: dict[Node, Role] = {}
+    for node, role in graph.roles.items():
+        if node in new:
+            of = None if role.of is None else new.get(role.of, role.of)
+            roles.setdefault(new[node], Role(role.kind, of))
+    made = Graph(
+        graph.inputs, [new[n] for n in graph.outputs], title=graph.title, in_spec=graph.in_spec,
+        out_spec=graph.out_spec, roles=roles, captured=graph.captured,
+        values={new[n]: v for n, v in graph.values.items() if n in new}, arrays=graph.arrays,
+        dynamic=graph.dynamic, labels={new[n]: v for n, v in graph.labels.items() if n in new},
+    )  # fmt: skip
+    return made
+
+
+def without_aliases(graph: Graph) -> Graph:
+    """The graph without the marks that reverse transforms put on their inputs."""
+    if not any(n.prim is ALIAS for n in graph.nodes):
+        return graph
+    return rewritten(
+        graph, lambda n: n if n.prim is not ALIAS or n.parents[0] is None else n.parents[0]
+    )

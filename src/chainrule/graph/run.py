@@ -1,0 +1,131 @@
+"""Running a graph: one equation after the other, values dropped after their last use."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+
+from chainrule.core.abstract import AbstractArray
+from chainrule.core.node import Node
+from chainrule.core.primitive import PICK
+from chainrule.core.tensor import Tensor, as_array, ndarray, wrap
+from chainrule.graph.ir import Graph
+from chainrule.transforms.tracing import CONSTANT
+
+Step = tuple[Any, tuple[Any, ...], dict[str, Any], int, tuple[int, ...]]
+
+
+class Slot:
+    """The place of a value among those of a run."""
+
+    __slots__ = ("index",)
+
+    def __init__(self, index: int) -> None:
+        self.index = index
+
+
+class Plan:
+    """What a run does: per step the primitive, its arguments (constants, or places of values), the
+    place of its result, and the places that are not needed afterwards.
+    """
+
+    def __init__(self, graph: Graph) -> None:
+        position = graph.position
+        self.size = len(graph.nodes)
+        self.outputs = [position[n] for n in graph.outputs]
+        last = {}
+        for i, node in enumerate(graph.nodes):
+            for p in node.parents:
+                if p is not None:
+                    last[position[p]] = i
+        for i in self.outputs:
+            last[i] = self.size
+        self.steps: list[Step] = []
+        ending: dict[int, list[int]] = {}
+        for place, step in last.items():
+            ending.setdefault(step, []).append(place)
+        for i, node in enumerate(graph.nodes[len(graph.inputs) :], len(graph.inputs)):
+            args = tuple(
+                [
+                    constant(node, a) if p is None else Slot(position[p])
+                    for a, p in zip(node.args, node.parents, strict=True)
+                ]
+            )
+            self.steps.append((node.prim, args, node.params or {}, i, tuple(ending.get(i, ()))))
+
+
+def constant(node: Node, value: Any) -> Any:
+    """A constant of an equation.
+
+    Raises:
+        RuntimeError: if the tape, from which the graph was made, did not keep it.
+    """
+    if value is None or isinstance(value, AbstractArray):
+        raise RuntimeError(
+            f"the graph cannot be run: the tape did not keep a constant of {node.prim.name} at "
+            f"{node.where}, because no derivative needs it. Record under "
+            "graph.keep_everything(), or trace the function: graph.trace(f, ...)"
+        )
+    return value
+
+
+_plans: WeakKeyDictionary[Graph, Plan] = WeakKeyDictionary()
+
+
+def plan_of(graph: Graph) -> Plan:
+    """The plan of a graph, made on its first run."""
+    found = _plans.get(graph)
+    if found is None:
+        found = _plans[graph] = Plan(graph)
+    return found
+
+
+def run(graph: Graph, values: Sequence[Any]) -> list[Any]:
+    """The outputs, tensors, for tensors as inputs.
+
+    Where nothing is recorded and there are no boxes, primitives are evaluated on arrays.
+    """
+    plan = plan_of(graph)
+    if all(type(x) is Tensor and x.node is None for x in values):
+        found = evaluate(plan, [x.array for x in values])
+        return [wrap(_own(y)) for y in found]
+    places: list[Any] = [*values, *[None] * (plan.size - len(values))]
+    for prim, args, params, i, ending in plan.steps:
+        given = [places[a.index] if type(a) is Slot else a for a in args]
+        if prim is PICK:
+            places[i] = given[0][params["index"]]
+        elif prim is CONSTANT:
+            places[i] = wrap(given[0])
+        else:
+            places[i] = prim.apply(given, params)
+        for place in ending:
+            places[place] = None
+    return [places[i] for i in plan.outputs]
+
+
+def evaluate(plan: Plan, arrays: Sequence[Any], keep: bool = False) -> list[Any]:
+    """The outputs for arrays; with `keep`, the values of all nodes."""
+    places: list[Any] = [*arrays, *[None] * (plan.size - len(arrays))]
+    for prim, args, params, i, ending in plan.steps:
+        out = prim.eval(*[places[a.index] if type(a) is Slot else a for a in args], **params)
+        if type(out) is not ndarray and type(out) is not tuple:
+            out = as_array(out)
+        places[i] = out
+        if not keep:
+            for place in ending:
+                places[place] = None
+    return places if keep else [places[i] for i in plan.outputs]
+
+
+def values_of(graph: Graph, arrays: Sequence[Any]) -> dict[Node, Any]:
+    """The value of every node for arrays as inputs."""
+    found = evaluate(plan_of(graph), arrays, keep=True)
+    return dict(zip(graph.nodes, found, strict=True))
+
+
+def _own(array: Any) -> Any:
+    """An output that may be written: one number spread over a shape gets memory for it."""
+    return array if array.flags.writeable else np.array(array)

@@ -1,0 +1,112 @@
+"""Verification: a graph is acyclic, in order, complete, and says the right shapes and dtypes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from chainrule.core.abstract import AbstractArray
+from chainrule.core.node import Node
+from chainrule.core.primitive import PICK
+from chainrule.graph.ir import Graph, GraphError
+from chainrule.transforms.tracing import CONSTANT, INPUT
+
+
+def verify(graph: Graph) -> None:
+    """Check a graph.
+
+    Raises:
+        GraphError: naming the node and what is wrong with it.
+    """
+    find_cycle(graph)
+    if len(set(graph.inputs)) != len(graph.inputs):
+        raise GraphError("an input of the graph is listed twice")
+    seen: set[Node] = set()
+    inputs = set(graph.inputs)
+    for node in graph.nodes:
+        if node.prim is INPUT and node not in inputs:
+            raise GraphError(
+                f"the variable {node.params['name']!r} ({node.where}) is used in the graph, but "  # type: ignore[index]
+                "is not among its inputs"
+            )
+        if len(node.args) != len(node.parents):
+            raise _wrong(node, f"has {len(node.args)} arguments, but {len(node.parents)} parents")
+        for i, (a, p) in enumerate(zip(node.args, node.parents, strict=True)):
+            if p is None:
+                continue
+            if p not in seen:
+                raise _wrong(node, f"stands before its argument {i}, {p.prim.name} ({p.where})")
+            _check_argument(node, i, a, p)
+        _check_result(node)
+        seen.add(node)
+    for i, node in enumerate(graph.outputs):
+        if node not in seen:
+            raise GraphError(f"output {i}, {node.prim.name} ({node.where}), is not in the graph")
+
+
+def _wrong(node: Node, what: str) -> GraphError:
+    return GraphError(f"{node.prim.name} ({node.where}) {what}")
+
+
+def _check_argument(node: Node, i: int, a: Any, p: Node) -> None:
+    if node.prim is PICK:
+        return
+    if p.shape is None:
+        raise _wrong(node, f"takes the tuple of outputs of {p.prim.name} as its argument {i}")
+    if a is not None and (tuple(a.shape) != p.shape or a.dtype != p.dtype):
+        raise _wrong(
+            node,
+            f"expects {a.dtype}{list(a.shape)} as its argument {i}, but gets "
+            f"{p.dtype}{list(p.shape)} from {p.prim.name} ({p.where})",
+        )
+
+
+def _check_result(node: Node) -> None:
+    if node.prim in (INPUT, CONSTANT, PICK) or node.prim.aval is None:
+        return
+    arguments = zip(node.args, node.parents, strict=True)
+    if any(p is None and (a is None or isinstance(a, AbstractArray)) for a, p in arguments):
+        return  # what the tape did not keep
+    found = node.prim.aval(*node.args, **(node.params or {}))
+    several = type(found) is tuple
+    for want, have in zip(found, node.out, strict=True) if several else [(found, node.out)]:
+        if have is None:
+            continue
+        if tuple(want.shape) != tuple(have.shape) or want.dtype != have.dtype:
+            raise _wrong(
+                node,
+                f"says that its result is {have.dtype}{list(have.shape)}, but it is "
+                f"{np.dtype(want.dtype)}{list(want.shape)}",
+            )
+
+
+def find_cycle(graph: Graph) -> None:
+    """Raise if a node depends on itself.
+
+    Raises:
+        GraphError: naming the nodes of the cycle.
+    """
+    done: set[Node] = set()
+    for root in graph.outputs:
+        if root in done:
+            continue
+        path = [root]
+        inside = {root}
+        pending = [iter(root.parents)]
+        while path:
+            child = next(pending[-1], pending)
+            if child is pending:
+                node = path.pop()
+                done.add(node)
+                inside.discard(node)
+                pending.pop()
+                continue
+            if child is None or child in done:
+                continue
+            if child in inside:
+                names = " <- ".join(f"{n.prim.name} ({n.where})" for n in path[path.index(child) :])
+                raise GraphError(f"the graph has a cycle: {names} <- {child.prim.name}")  # type: ignore[union-attr]
+            path.append(child)  # type: ignore[arg-type]
+            inside.add(child)  # type: ignore[arg-type]
+            pending.append(iter(child.parents))  # type: ignore[union-attr]

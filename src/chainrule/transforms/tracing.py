@@ -1,0 +1,311 @@
+"""Traced tensors: shape and dtype, no values, and the node that will compute them.
+
+Operations on traced tensors make nodes and compute nothing.  The nodes are those of the tape, so
+whatever differentiates a tape differentiates a trace too, which extends it.  A traced tensor is the
+innermost of boxes: forward mode, vmap and the rest work around it, and reverse mode at it.
+
+What a node of a trace holds: `args` are constants (arrays) where `parents` has None, and abstract
+arrays elsewhere; `out` is an abstract array, or a tuple of them.  Operands have been brought to
+their common dtype by explicit casts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+import numpy as np
+
+from chainrule.core import modes
+from chainrule.core.abstract import AbstractArray
+from chainrule.core.avals import same
+from chainrule.core.batching import leading
+from chainrule.core.boxes import Box, Tag, note_view, running
+from chainrule.core.calls import operands
+from chainrule.core.dtypes import is_inexact
+from chainrule.core.kinds import general
+from chainrule.core.node import Node
+from chainrule.core.primitive import PICK, Primitive, _Marker, check_real, make_node
+from chainrule.core.samples import Sample, uniform
+from chainrule.core.source import caller, describe
+from chainrule.core.tensor import Tensor, as_array, new, set_requires_grad
+
+# An input of a graph: nothing to compute, a value to be given.
+INPUT = _Marker("input", lambda: None)
+# A value that no input has a part in.
+CONSTANT = _Marker("constant", lambda x: x)
+
+# The same value, without a derivative: what `detach` and `no_grad` mean in a graph.
+stop = general(
+    "detach", lambda x: x, aval=same, batch=leading,
+    samples=lambda: [Sample(uniform(2, 3)), Sample(uniform())], symbol="detach({})",
+)  # fmt: skip
+
+
+class TracedArray(AbstractArray):
+    """What a traced tensor shows instead of an array."""
+
+    __slots__ = ()
+
+    def refusal(self) -> Exception:
+        return DataDependence(
+            "trace: the graph would depend on data: at "
+            f"{describe(*caller(2))} the values of a traced tensor ({self.dtype}"
+            f"{list(self.shape)}) are looked at, by a branch (if x > 0, while, range(n)), by "
+            ".item(), or by a conversion to a number or an array; a graph has one path for all "
+            "data. Use where(condition, a, b) instead of a branch and operations on the tensor "
+            "instead of its numbers; or record one run, with its path: Graph.of(f(x))."
+        )
+
+    def tensor(self, node: Any) -> Any:
+        return traced(node, self)
+
+    def output(self, node: Any, index: int) -> Any:
+        return traced(picked(node, index))
+
+    def __repr__(self) -> str:
+        return f"<traced {self.dtype}{list(self.shape)}>"
+
+
+class DataDependence(RuntimeError):  # noqa: N818 - says what happened
+    """The function's path depends on data, so it has no single graph."""
+
+    __module__ = "chainrule.graph"
+
+
+class Traced(Box):
+    """A tensor of which only shape, dtype and the node that computes it are known."""
+
+    __slots__ = ()
+
+    node: Any  # never None
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether derivatives with respect to the tensor make sense: it is not an integer."""
+        return is_inexact(self.array.dtype)
+
+    @requires_grad.setter
+    def requires_grad(self, value: bool) -> None:
+        set_requires_grad(self, value)  # raises
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether the tensor is an input of the graph."""
+        return self.node.prim is INPUT
+
+    def parts(self) -> list[Any]:
+        return []
+
+    def detach(self) -> Any:
+        """The same values, without a derivative."""
+        return stop(self)
+
+    def __repr__(self, *, tensor_contents: Any = None) -> str:
+        shape = ", ".join(map(str, self.array.shape))
+        return f"Traced({self.array.dtype}[{shape}], {getattr(self.node, 'prim', None)!r})"
+
+
+class Recorder:
+    """One run of a function that is traced.
+
+    Attributes:
+        captured: tensors that require grad and were met without being given, with the input nodes
+            that stand for them, by identity of the tensor.
+        stopped: values without derivatives, by the node of the value: what `no_grad` makes.
+    """
+
+    randomness = "error"
+    title = "trace"
+    level = 0
+
+    def __init__(self) -> None:
+        self.captured: dict[int, tuple[Tensor, Traced]] = {}
+        self.stopped: dict[Node, Traced] = {}
+
+    def random_error(self, name: str) -> Exception:
+        """The error for a random number, which would be the same in every run of the graph."""
+        return RuntimeError(
+            f"trace: {name}() draws random numbers, which would become constants of the graph, the "
+            "same in every run. Draw them outside and pass them as an argument"
+        )
+
+
+recorder: ContextVar[Recorder | None] = ContextVar("chainrule_trace", default=None)
+
+
+@contextmanager
+def recording(record: Recorder) -> Any:
+    """Let a function be traced: random numbers are refused, captured tensors become inputs."""
+    token = recorder.set(record)
+    outer = running.set((*running.get(), record))
+    mode = modes.enter(modes.changed(grad=True))
+    try:
+        yield
+    finally:
+        modes.leave(mode)
+        running.reset(outer)
+        recorder.reset(token)
+
+
+def traced(node: Node, out: Any = None) -> Traced:
+    """The tensor that a node of a trace computes."""
+    made: Traced = new(Traced)
+    made.tag = TRACE
+    made.inner = None
+    made.array = node.out if out is None else out
+    made.node = node
+    return made
+
+
+def abstract(shape: Sequence[int], dtype: Any) -> TracedArray:
+    """The abstract array of a value of a trace."""
+    return TracedArray(tuple(shape), np.dtype(dtype))
+
+
+def input_node(shape: Sequence[int], dtype: Any, name: str, place: Any = None) -> Node:
+    """A fresh input of a graph."""
+    node = make_node(INPUT, (), None, {"name": name}, (), place or caller(1))
+    node.out = abstract(shape, dtype)
+    node.shape, node.dtype = node.out.shape, node.out.dtype
+    return node
+
+
+def constant_node(value: Any) -> Node:
+    """A node for a value that no input has a part in."""
+    array = np.asarray(as_array(value))
+    node = make_node(CONSTANT, (array,), None, {}, (None,), caller(1))
+    node.out = abstract(array.shape, array.dtype)
+    node.shape, node.dtype = array.shape, array.dtype
+    return node
+
+
+def equation(
+    prim: Primitive, values: Sequence[Any], parents: Sequence[Node | None],
+    params: dict[str, Any], place: Any,
+) -> Node:  # fmt: skip
+    """The node that applies a primitive to values of a trace and constants.
+
+    Raises:
+        NotImplementedError: if the primitive does not say what shape its result has.
+    """
+    if prim.aval is None:
+        raise NotImplementedError(
+            f"trace: {prim.name} does not declare the shape of its result (aval=...), so it cannot "
+            "be part of a graph that is built without data; record a run instead: Graph.of(f(x))"
+        )
+    found = prim.aval(*values, **params)
+    node = make_node(prim, tuple(values), None, params, tuple(parents), place)
+    if type(found) is tuple:
+        node.out = tuple(
+            [None if a is None else TracedArray(tuple(a.shape), a.dtype) for a in found]
+        )
+        node.shape, node.dtype = None, found[0].dtype
+    else:
+        node.out = TracedArray(tuple(found.shape), found.dtype)
+        node.shape, node.dtype = node.out.shape, node.out.dtype
+    return node
+
+
+def picked(node: Node, index: int) -> Node:
+    """The node of one output among several."""
+    made = make_node(PICK, (None,), None, {"index": index}, (node,), (node.code, node.lasti))
+    made.out = node.out[index]
+    made.shape, made.dtype = made.out.shape, made.out.dtype
+    return made
+
+
+class TraceTag(Tag):
+    """The tag of all traced tensors: oldest, so that every other transform works around it."""
+
+    __slots__ = ()
+
+    def process(self, prim: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Any:
+        if not modes.is_recording() and prim.differentiable:
+            args = [self._stopped(x) for x in args]
+        if prim.partials is not None:
+            args = _common(prim, args)
+        values: list[Any] = []
+        parents: list[Node | None] = []
+        for x in args:
+            if isinstance(x, Tensor):
+                if type(x) is not Traced and x.node is not None:
+                    x = _captured(x)
+                parents.append(x.node)
+                values.append(x.array)
+            else:
+                parents.append(None)
+                values.append(np.asarray(x) if isinstance(x, np.generic) else x)
+        if prim.real:
+            check_real(prim, values)
+        node = equation(prim, values, parents, params, caller(2))
+        if node.shape is None:
+            return tuple(
+                [None if o is None else traced(picked(node, i)) for i, o in enumerate(node.out)]
+            )
+        made = traced(node)
+        if prim.view and len(args) == 1:
+            note_view(made, args[0], prim, params)
+        return made
+
+    def _stopped(self, x: Any) -> Any:
+        """A value as `no_grad` sees it: without a derivative, made once per value."""
+        if type(x) is not Traced or not is_inexact(x.array.dtype) or x.node.prim is stop.prim:
+            return x
+        known = recorder.get()
+        if known is None:
+            return self._stop(x)
+        found = known.stopped.get(x.node)
+        if found is None:
+            found = known.stopped[x.node] = self._stop(x)
+        return found
+
+    def _stop(self, x: Traced) -> Traced:
+        return traced(equation(stop.prim, (x.array,), (x.node,), {}, (x.node.code, x.node.lasti)))
+
+    def with_primal(self, x: Traced, change: Callable[[Any], Any]) -> Any:
+        """The innermost tensor has no primal inside: it is the primal."""
+        return change(x)
+
+    def mapped_inner(self, x: Traced, change: Callable[[Any], Any]) -> Any:
+        """There is nothing inside to change."""
+        return x
+
+
+TRACE = TraceTag("trace")
+
+
+def _common(prim: Primitive, args: Sequence[Any]) -> Sequence[Any]:
+    """The arguments of an elementwise operation as tensors in its common dtype."""
+    dt = None
+    for x in args:
+        if type(x) is not Traced or (dt is not None and x.array.dtype is not dt):
+            break
+        dt = x.array.dtype
+    else:
+        if dt is not None and dt.kind in "fc":
+            return args
+    return operands(prim, args)
+
+
+def _captured(x: Tensor) -> Traced:
+    """The input that stands for a tensor that requires grad and was not given as an argument."""
+    known = recorder.get()
+    if known is None:
+        raise RuntimeError(
+            "a graph cannot hold a tensor that requires grad as a constant: it would silently drop "
+            "the gradient. Declare a variable for it (sym.var), or use tensor.detach() to say so"
+        )
+    found = known.captured.get(id(x))
+    if found is None:
+        node = input_node(x.array.shape, x.array.dtype, f"captured{len(known.captured)}")
+        found = known.captured[id(x)] = (x, traced(node))
+    return found[1]
+
+
+__all__ = [
+    "CONSTANT", "INPUT", "TRACE", "DataDependence", "Recorder", "Traced", "TracedArray", "abstract",
+    "constant_node", "equation", "input_node", "picked", "recording", "stop", "traced",
+]  # fmt: skip
