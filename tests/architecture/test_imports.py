@@ -10,7 +10,18 @@ import pytest
 import chainrule
 
 ROOT = Path(chainrule.__file__).parent
-LAYERS = ["core", "ops", "transforms", "autograd", "nn", "optim", "utils", "graph", "explain"]
+LAYERS = [
+    "core",
+    "ops",
+    "transforms",
+    "autograd",
+    "nn",
+    "optim",
+    "utils",
+    "graph",
+    "explaining",
+    "cli",
+]
 FILES = sorted(ROOT.rglob("*.py"))
 
 
