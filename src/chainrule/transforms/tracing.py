@@ -290,6 +290,11 @@ def _common(prim: Primitive, args: Sequence[Any]) -> Sequence[Any]:
     return operands(prim, args)
 
 
+def as_traced(x: Tensor) -> Traced:
+    """A tensor that is met while a function is traced as a value of its graph."""
+    return traced(constant_node(x)) if x.node is None else _captured(x)
+
+
 def _captured(x: Tensor) -> Traced:
     """The input that stands for a tensor that requires grad and was not given as an argument."""
     known = recorder.get()
@@ -306,6 +311,6 @@ def _captured(x: Tensor) -> Traced:
 
 
 __all__ = [
-    "CONSTANT", "INPUT", "TRACE", "DataDependence", "Recorder", "Traced", "TracedArray", "abstract",
+    "CONSTANT", "INPUT", "TRACE", "DataDependence", "Recorder", "Traced", "TracedArray", "abstract", "as_traced",
     "constant_node", "equation", "input_node", "picked", "recording", "stop", "traced",
 ]  # fmt: skip

@@ -63,7 +63,7 @@ def built(term, nodes, dt, condition=False):
     return made.out, made
 
 
-CONSTANTS = [{"c": 2, "cc": 3}, {"c": 3, "cc": 5}]
+CONSTANTS = [{"c": 2, "c2": 3}, {"c": 3, "c2": 5}]
 
 
 def graph_of(rule, dt, shape, constants):

@@ -66,8 +66,6 @@ def _negated(x: Any) -> Any:
     return ("negative", x)
 
 
-COTANGENT = "of cotangents"
-
 RULES = [
     # ------------------------------------------------------------ units and zeros
     Rule(("multiply", "x", 1), "x", exact="bif", fast="c"),
@@ -90,14 +88,14 @@ RULES = [
     Rule(("bitwise_or", "x", 0), "x", exact="bi"),
     Rule(("bitwise_xor", "x", 0), "x", exact="bi"),
     # ------------------------------------------------------------ cotangents
-    Rule(("pull_product", "x", 1), "x", exact="f", fast="c", note=COTANGENT),
-    Rule(("pull_product", 1, "x"), "x", exact="f", fast="c", note=COTANGENT),
-    Rule(("pull_product", "x", -1), _negated("x"), exact="f", fast="c", note=COTANGENT),
-    Rule(("pull_product", -1, "x"), _negated("x"), exact="f", fast="c", note=COTANGENT),
-    Rule(("pull_product", 0, "x"), 0, exact="fc", note=COTANGENT),
-    Rule(("pull_product", "x", 0), 0, fast="fc", note=COTANGENT),
-    Rule(("pull_product", "x", "c"), ("multiply", "x", "c"), exact="fc", when=_finite, note=COTANGENT),
-    Rule(("pull_product", "c", "x"), ("multiply", "c", "x"), exact="fc", when=_nowhere_zero, note=COTANGENT),
+    Rule(("pull_product", "x", 1), "x", exact="f", fast="c"),
+    Rule(("pull_product", 1, "x"), "x", exact="f", fast="c"),
+    Rule(("pull_product", "x", -1), _negated("x"), exact="f", fast="c"),
+    Rule(("pull_product", -1, "x"), _negated("x"), exact="f", fast="c"),
+    Rule(("pull_product", 0, "x"), 0, exact="fc"),
+    Rule(("pull_product", "x", 0), 0, fast="fc"),
+    Rule(("pull_product", "x", "c"), ("multiply", "x", "c"), exact="fc", when=_finite),
+    Rule(("pull_product", "c", "x"), ("multiply", "c", "x"), exact="fc", when=_nowhere_zero),
     # ------------------------------------------------------------ a value and itself
     Rule(("subtract", "x", "x"), 0, exact="i", fast="fc"),
     Rule(("divide", "x", "x"), 1, fast="fc"),
@@ -180,10 +178,10 @@ RULES = [
     Rule(("reciprocal", ("add", ("exp", _negated("x")), 1)), ("sigmoid", "x"), fast="f"),
     Rule(("divide", 1, ("add", ("exp", _negated("x")), 1)), ("sigmoid", "x"), fast="f"),
     Rule(
-        ("multiply", ("multiply", "x", "c"), "cc"), ("multiply", "x", ("multiply", "c", "cc")),
+        ("multiply", ("multiply", "x", "c"), "c2"), ("multiply", "x", ("multiply", "c", "c2")),
         fast="fc",
     ),
-    Rule(("add", ("add", "x", "c"), "cc"), ("add", "x", ("add", "c", "cc")), fast="fc"),
+    Rule(("add", ("add", "x", "c"), "c2"), ("add", "x", ("add", "c", "c2")), fast="fc"),
     # ------------------------------------------------------------ choices
     Rule(("where", "y", "x", "x"), "x", exact="bifc"),
     Rule(("where", True, "x", "y"), "x", exact="bifc"),

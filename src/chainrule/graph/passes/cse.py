@@ -89,7 +89,7 @@ def _params_key(params: dict[str, Any], kept: list[Any]) -> Any:
         value = pending.pop()
         if isinstance(value, (tuple, list)):
             found.append((type(value).__name__, len(value)))
-            pending += value
+            pending.extend(value)
         elif isinstance(value, (float, complex)):
             found.append(repr(value))
         elif isinstance(value, _PLAIN):

@@ -85,18 +85,26 @@ class Procedure:
     exact: bool = True
 
 
+# Written by name, because their symbols are also those of other operations.
+_BY_NAME = ("pull_product", "reciprocal", "rsqrt", "square")
+
+
 def written(term: Term) -> str:
     """A term as people write it."""
+    if isinstance(term, bool):
+        return str(term)
     if not isinstance(term, tuple):
-        return term if isinstance(term, str) else f"{term:g}" if term is not True else "True"
+        return term if isinstance(term, str) else f"{term:g}"
     name, *args = term
-    symbol = REGISTRY[name].symbol
+    symbol = None if name in _BY_NAME else REGISTRY[name].symbol
     if symbol is None or symbol.count("{}") != len(args):
         symbol = f"{name}({', '.join(['{}'] * len(args))})"
     shown = [written(a) for a in args]
     if symbol[-1] not in ")|":
-        operators = [isinstance(a, tuple) and s[-1] not in ")|" for a, s in zip(args, shown, strict=True)]
-        shown = [f"({s})" if o or s[0] == "-" else s for s, o in zip(shown, operators, strict=True)]
+        shown = [
+            f"({s})" if s[0] == "-" or (isinstance(a, tuple) and s[-1] not in ")|") else s
+            for s, a in zip(shown, args, strict=True)
+        ]
     return symbol.format(*shown)
 
 
