@@ -143,6 +143,6 @@ def zeros_of(x: Tensor) -> Tensor:
 
 def nodes_in(x: Any) -> list[Node]:
     """The nodes at the bottom of a tensor or box, one for each recorded component."""
-    if isinstance(x, Box):
+    if isinstance(x, Box) and not isinstance(x, Traced):
         return [n for part in x.parts() if part is not None for n in nodes_in(part)]
     return [] if x.node is None else [x.node]

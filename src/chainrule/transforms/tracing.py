@@ -311,6 +311,6 @@ def _captured(x: Tensor) -> Traced:
 
 
 __all__ = [
-    "CONSTANT", "INPUT", "TRACE", "DataDependence", "Recorder", "Traced", "TracedArray", "abstract", "as_traced",
-    "constant_node", "equation", "input_node", "picked", "recording", "stop", "traced",
+    "CONSTANT", "INPUT", "TRACE", "DataDependence", "Recorder", "Traced", "TracedArray", "abstract",
+    "as_traced", "constant_node", "equation", "input_node", "picked", "recording", "stop", "traced",
 ]  # fmt: skip
