@@ -141,10 +141,8 @@ def make(name: str, operands: Sequence[Operand], place: Node, **params: Any) -> 
 
 
 def constant_at(value: Any, place: Node) -> Node:
-    """A node for a constant, at the user's line of another node; nothing can write to it."""
-    array = np.asarray(value)
-    array.flags.writeable = False
-    made = constant_node(array)
+    """A node for a constant, at the user's line of another node."""
+    made = constant_node(value)
     made.code, made.lasti = place.code, place.lasti
     return made
 

@@ -72,6 +72,4 @@ def _evaluated(node: Node, uses: dict[int, int]) -> Node | None:
         return None
     if value.shape != node.shape or value.dtype != node.dtype:
         return None
-    if not value.flags.owndata:  # a view would keep alive, and look at, what it was taken from
-        value = value.copy()
     return constant_at(value, node)
