@@ -1,6 +1,6 @@
 // What the picture shows at a position: which nodes and edges are lit, and what is written on them.
 
-import type { GraphNode, Model, Step, Trace } from "./model";
+import type { Entry, GraphNode, Model, Step, Trace } from "./model";
 import type { Position } from "./position";
 
 export type State = "current" | "used" | "done" | "later";
@@ -45,9 +45,11 @@ function known(name: string, value: string, node: GraphNode): Label {
   return { text: short(value, node), full: `${name} = ${value}`, known: "yes" };
 }
 
-function partly(name: string, sum: string, node: GraphNode): Label {
-  const full = `${name} so far: ${sum}; more may arrive`;
-  return { text: `${short(sum, node)} so far`, full, known: "part" };
+/** An adjoint before its node's turn: the sum of what has arrived, or the parts not summed yet. */
+function partly(name: string, { parts, sum }: Entry, node: GraphNode): Label {
+  const whole = sum || parts.join(" + ");
+  const text = sum || whole.length <= LONGEST ? short(whole, node) : `${parts.length} parts`;
+  return { text: `${text} so far`, full: `${name} so far: ${whole}; more may arrive`, known: "part" };
 }
 
 const byNode = (steps: Step[]) => new Map(steps.map((step) => [step.node, step]));
@@ -58,7 +60,7 @@ function derivative(node: GraphNode, trace: Trace, step: Step, done: Map<string,
   const entry = step.node_to_grad?.find((entry) => entry.node === node.id);
   if (entry && trace.mode === "reverse") {
     const coming = trace.steps.find((step) => step.node === node.id);
-    return partly(coming ? coming.name : `adjoint of ${entry.name}`, entry.sum, node);
+    return partly(coming ? coming.name : `adjoint of ${entry.name}`, entry, node);
   }
   return missing;
 }

@@ -25,7 +25,7 @@ export function CurrentStep({ step, node }: { step: Step; node: GraphNode | unde
       {(node?.line || node?.shape) && (
         <p class="where">
           {node.line && <code>{node.line}</code>}
-          {node.shape && <span>{node.shape}</span>}
+          {node.shape && <span>shape {node.shape}</span>}
         </p>
       )}
     </section>
@@ -192,7 +192,7 @@ function LedgerRow({ entry, adjoint, fresh }: LedgerRowProps) {
           </>
         ))}
       </td>
-      <td class="equals">=</td>
+      <td class="equals">{entry.sum && "="}</td>
       <td class="sum"><Value text={entry.sum} /></td>
       <td class="state">
         {adjoint ? <Maths text={adjoint} /> : <span class="not-yet">so far</span>}

@@ -267,3 +267,16 @@ def test_a_step_that_the_picture_folds_is_said(show):
     assert not tab.locator(".absent").is_visible()
     tab.keyboard.press("ArrowRight")
     assert "the picture folds" in text(tab, ".absent")
+
+
+def test_partial_adjoints_that_nobody_has_summed_yet(show):
+    model = textbook.model()
+    for step in model["phases"][-1]["steps"]:
+        for entry in step["node_to_grad"]:
+            entry["sum"] = entry["sum"] if entry["node"] == step["node"] else ""
+    tab = show(model, at="#reverse/5")
+    assert ledger(tab)["n1"] == ("5 + 0.5", "", "so far")
+    assert tag(tab, "n1", "derivative") == "5 + 0.5 so far"
+    assert tag(tab, "n2", "derivative") == "−0.284 + 2 so far"
+    model["phases"][-1]["steps"][4]["node_to_grad"][-1]["parts"] = ["123456789.123", "0.5"]
+    assert tag(show(model, at="#reverse/5"), "n1", "derivative") == "2 parts so far"
