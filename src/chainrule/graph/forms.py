@@ -145,12 +145,9 @@ def _reduction(unicode: str, latex: str) -> Form:
         parent = node.parents[0]
         everything = parent is None or parent.shape is None or len(axis) == len(parent.shape)
         if w.style in ("ascii", "python"):
-            where = (
-                ""
-                if everything and not node.params["keepdims"]
-                else f", axis={text_of_parameter(axis)}"
-            )  # type: ignore[index]
-            keep = ", keepdims=True" if node.params["keepdims"] else ""  # type: ignore[index]
+            keeps = node.params["keepdims"]  # type: ignore[index]
+            where = "" if everything and not keeps else f", axis={text_of_parameter(axis)}"
+            keep = ", keepdims=True" if keeps else ""
             return Piece(f"{node.prim.name}({x.text}{where}{keep})")
         name = latex if w.style == "latex" else unicode
         if everything:
