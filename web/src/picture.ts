@@ -7,7 +7,7 @@ import { type Box, Viewport } from "./viewport";
 
 const SVG = "http://www.w3.org/2000/svg";
 const SHAPES = "rect, ellipse, circle, polygon, path";
-const STATES = ["current", "used", "done", "later"].map((state) => `is-${state}`);
+const STATES = ["current", "used", "done", "later", "apart"].map((state) => `is-${state}`);
 
 const OUTSIDE = 0.42; // how far a tag's middle is from the border, by the size of its text
 
@@ -67,7 +67,7 @@ export class Picture {
   }
 
   private light({ current, used, targets, nodes }: Marks) {
-    const later = (id: string) => nodes.get(id)?.value.known === "no";
+    const later = (id: string) => nodes.get(id)?.value?.known === "no";
     for (const edge of this.edges) {
       const { from = "", to = "" } = edge.dataset;
       const other = current.includes(from) ? to : current.includes(to) ? from : null;

@@ -319,3 +319,33 @@ def test_an_explained_function(show):
     assert rows(tab)[5] == ["v̄₂", "v̄₄·v₁ + v̄₅·cos v₂", "1·2 + (−1)·0.284", "1.716"]
     for step in textbook.FORWARD:
         assert tag(tab, step["node"], "value") == step["value"]
+
+
+FOLDED = {"n3": "0.693", "n4": "10", "n5": "−0.959"}
+
+
+def test_what_a_fold_covers_is_known_once_it_is_passed(show):
+    tab = show(samples.folded(), at="#forward/2")
+    assert count(tab) == "2 of 4"
+    assert {node: tag(tab, node, "value") for node in FOLDED} == dict.fromkeys(FOLDED, NOT_YET)
+    tab.keyboard.press("ArrowRight")
+    assert {node: tag(tab, node, "value") for node in FOLDED} == FOLDED
+    assert lit(tab, "done") == {"n1", "n2", "n5"}
+    assert lit(tab, "used") == {"n3", "n4"}
+    tab.keyboard.press("4")
+    assert tag(tab, "n2", "derivative") == NOT_YET
+    assert ledger(tab)["n6"] == ("1", "1", "so far")
+    tab.keyboard.press("ArrowRight")
+    assert tag(tab, "n2", "derivative") == "1.716"
+    assert tag(tab, "n5", "derivative") == "−1"
+    assert ledger(tab)["n6"] == ("1", "1", "v̄₆")
+    tab.keyboard.press("Home")
+    tab.locator(".canvas [data-node=n5] text").first.click()
+    assert count(tab) == "2 of 2"
+
+
+def test_nothing_is_said_of_nodes_that_a_phase_leaves_out(show):
+    tab = show(samples.folded(covers=False), at="#forward/2")
+    assert lit(tab, "apart") == set(FOLDED)
+    for node in FOLDED:
+        assert tab.locator(f"[data-node={node}] .tag").count() == 0
