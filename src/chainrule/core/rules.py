@@ -34,9 +34,9 @@ def _adapter(names: tuple[str, ...]) -> Callable[[Any], Callable[..., Any]]:
     for i, name in enumerate(ARGUMENTS):
         sources[name] = sources[f"{name}_aval"] = f"args[{i}]"
     call = ", ".join(sources.get(name, f"params[{name!r}]") for name in names)
-    adapt: Callable[[Any], Callable[..., Any]] = eval(
-        f"lambda rule: lambda xp, g, args, out, params, need=None: rule({call})"
-    )
+    source = f"lambda rule: lambda xp, g, args, out, params, need=None: rule({call})"
+    # Under this file's name, so that nobody takes the adapter for the user's code.
+    adapt: Callable[[Any], Callable[..., Any]] = eval(compile(source, __file__, "eval"))
     return adapt
 
 

@@ -48,7 +48,7 @@ def model_of(explanation: Explanation, mode: str = "all") -> dict[str, Any]:
     return {
         "title": title,
         "subtitle": f"at {at}" if at else "",
-        "pictures": {"forward": drawing_of(e, bare=True).svg()},
+        "pictures": {"forward": drawing_of(e, bare=True).svg},
         "nodes": nodes,
         "phases": [_phase(e, t, names) for t in e.traces(mode) if t.rows],
         "result": [

@@ -3,6 +3,7 @@
 from chainrule.explaining.picture.collapse import collapse
 from chainrule.explaining.picture.dot import dot
 from chainrule.explaining.picture.drawing import Drawing
+from chainrule.explaining.picture.from_graph import draw, picture_of
 from chainrule.explaining.picture.layout import layout
 from chainrule.explaining.picture.model import Picture, PictureEdge, PictureNode
 from chainrule.explaining.picture.svg import svg
@@ -14,6 +15,8 @@ __all__ = [
     "PictureNode",
     "collapse",
     "dot",
+    "draw",
     "layout",
+    "picture_of",
     "svg",
 ]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterable
 from html import escape
 from pathlib import Path
 
+from chainrule.explaining.files import write
 from chainrule.explaining.picture.collapse import LIMIT, collapse
 from chainrule.explaining.picture.dot import dot
 from chainrule.explaining.picture.layout import Layout, layout
@@ -58,14 +58,17 @@ class Drawing:
             self._layout = layout(self.picture, direction=self.direction)
         return self._layout
 
+    @property
     def svg(self) -> str:
         """The drawing as an SVG document."""
         return svg(self.layout, theme=self.theme)
 
+    @property
     def dot(self) -> str:
         """The drawing in the DOT language."""
         return dot(self.picture, direction=self.direction)
 
+    @property
     def html(self) -> str:
         """The drawing as a page of its own."""
         light, dark = colour("background", "light"), colour("background", "dark")
@@ -77,7 +80,7 @@ class Drawing:
             '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">\n'
             '<meta name="viewport" content="width=device-width,initial-scale=1">\n'
             f"<title>{escape(self.picture.title or 'Computational graph')}</title>\n"
-            f"<style>{style}</style></head>\n<body>\n{self.svg()}</body></html>\n"
+            f"<style>{style}</style></head>\n<body>\n{self.svg}</body></html>\n"
         )
 
     def save(self, path: str | os.PathLike[str]) -> Path:
@@ -91,58 +94,24 @@ class Drawing:
         `OSError` where nothing can be written.
         """
         target = Path(path)
-        writers = {".svg": self.svg, ".html": self.html, ".dot": self.dot, ".gv": self.dot}
-        writer = writers.get(target.suffix.lower())
-        if writer is None:
+        form = {".svg": "svg", ".html": "html", ".dot": "dot", ".gv": "dot"}.get(
+            target.suffix.lower()
+        )
+        if form is None:
             raise ValueError(
                 f"a drawing can be saved as .svg, .html or .dot, not as {target.name!r}; "
                 "a browser prints .svg and .html files to PDF"
             )
-        write_whole(target, writer())
-        return target
+        return write(target, getattr(self, form))
 
     def _repr_svg_(self) -> str:
-        return self.svg()
+        return self.svg
 
     def _repr_html_(self) -> str:
         # Inline, so that tooltips work and the notebook's theme counts, which an image would not
         # know of.
-        return f'<div style="overflow:auto;max-height:90vh">{self.svg()}</div>'
+        return f'<div style="overflow:auto;max-height:90vh">{self.svg}</div>'
 
     def __repr__(self) -> str:
         said = repr(self.picture).removeprefix("<picture: ").removesuffix(">")
         return f'<drawing: {said}; .save("graph.svg") writes it to a file>'
-
-
-def write_whole(target: Path, text: str) -> None:
-    """Writes all of `text` to a file, or leaves the file as it was."""
-    folder = target.parent
-    if not folder.is_dir():
-        raise FileNotFoundError(
-            f"can't save {str(target)!r}: there is no folder {str(folder)!r}; create it first"
-        )
-    if target.is_dir():
-        raise IsADirectoryError(f"can't save {str(target)!r}: it is a folder; name a file in it")
-    if target.exists() and not os.access(target, os.W_OK):
-        raise PermissionError(f"can't save {str(target)!r}: the file is write-protected")
-    mode = target.stat().st_mode & 0o777 if target.exists() else 0o666 & ~_umask()
-    beside = ""
-    try:
-        handle, beside = tempfile.mkstemp(suffix=target.suffix, prefix=".", dir=folder)
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-        os.chmod(beside, mode)
-        os.replace(beside, target)
-    except BaseException as error:
-        if beside:
-            Path(beside).unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            reason = error.strerror or error
-            raise type(error)(error.errno, f"can't save {str(target)!r}: {reason}") from error
-        raise
-
-
-def _umask() -> int:
-    current = os.umask(0)
-    os.umask(current)
-    return current

@@ -7,23 +7,25 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePath
 from types import CodeType
 from typing import Any
+from unicodedata import normalize
 
 import numpy as np
 
 from chainrule.core.node import Node
 from chainrule.core.source import line_of
 from chainrule.core.tensor import Tensor
+from chainrule.explaining.naming import variable
 from chainrule.explaining.picture.collapse import LIMIT
 from chainrule.explaining.picture.drawing import Drawing
 from chainrule.explaining.picture.model import Picture, PictureEdge, PictureNode
 from chainrule.explaining.picture.numbers import Known, known_of_graph, known_of_tape
 from chainrule.graph.formula import formula
 from chainrule.graph.ir import Graph
-from chainrule.graph.numerals import numeral, subscript
+from chainrule.graph.numerals import numeral
 from chainrule.transforms.tracing import CONSTANT, INPUT
 
 DERIVED = ("adjoint", "tangent")
-BAR, DOT = "\u0304", "\u0307"
+MARKS = {"adj_": "\u0304", "tan_": "\u0307"}  # a bar and a dot on the letter before
 
 
 def draw(
@@ -95,27 +97,29 @@ def picture_of(graph: Graph, known: Known | None = None) -> Picture:
         title = names[node]
         if node.prim is not INPUT:
             title = f"{title} = {formula(node, names, 'unicode')}"
-        lines = tuple(_lines(node, known))
+        lines = tuple(_lines(node, known, kind))
         op = "" if node.prim is INPUT else node.prim.name
         nodes.append(PictureNode(f"n{i}", title, lines, kind, node in saved, groups[node], op))
         for parent in node.parents:
             if parent is not None:
                 source = f"n{graph.position[parent]}"
                 edges.append(PictureEdge(source, f"n{i}", "", _edge_kind(kinds, parent, node)))
-    return Picture(nodes, edges, graph.title, known.note)
+    title = graph.title.replace("<lambda>", "f")
+    return Picture(nodes, edges, title if known.titled else "", known.note)
 
 
 def pretty(name: str) -> str:
     """A name as it stands in a textbook: v3 is v₃, adj_v3 is v̄₃, tan_x is ẋ."""
-    mark = ""
-    for prefix, sign in (("adj_", BAR), ("tan_", DOT)):
-        if name.startswith(prefix):
-            mark, name = sign, name.removeprefix(prefix)
-    found = re.fullmatch(r"([^\W\d_])(\d*)(_*)", name)
-    if found is None:  # a word: a mark on one of its letters would be overlooked
-        return {"": "", BAR: "adj ", DOT: "tan "}[mark] + name
-    letter, number, more = found.groups()
-    return letter + mark + subscript(number) + more
+    marks, words = "", ""
+    while name[:4] in MARKS:
+        marks, words = marks + MARKS[name[:4]], words + name[:3] + " "
+        name = name[4:]
+    shown = variable(name)
+    if not marks:
+        return shown
+    if re.fullmatch(r"[^\W\d_]_?\d*_*", name):
+        return normalize("NFC", shown[0] + marks + shown[1:])
+    return words + shown  # a word: a mark on one of its letters would be overlooked
 
 
 def kinds_of(graph: Graph) -> dict[Node, str]:
@@ -123,11 +127,12 @@ def kinds_of(graph: Graph) -> dict[Node, str]:
 
     What goes into adjoints only is of their kind too.
     """
-    kinds = {}
+    kinds: dict[Node, str] = {}
+    given = {n for n in graph.inputs if not graph.labels or n in graph.labels}
     for node in reversed(graph.nodes):
         role = graph.roles.get(node)
-        if node.prim is INPUT:
-            kinds[node] = "input"
+        if node.prim is INPUT:  # one that only a derivative has is a cotangent or a tangent
+            kinds[node] = "input" if node in given else kinds.get(node, "input")
         elif role is None:
             kinds[node] = "constant" if node.prim is CONSTANT else "op"
         elif role.kind in DERIVED:
@@ -136,20 +141,20 @@ def kinds_of(graph: Graph) -> dict[Node, str]:
             kinds.setdefault(node, "adjoint")
         if role is not None and kinds[node] in DERIVED:
             for parent in node.parents:
-                if parent is not None and (r := graph.roles.get(parent)) and r.kind == "partial":
+                if parent is not None:
                     kinds.setdefault(parent, kinds[node])
     return kinds
 
 
 def saved_by(graph: Graph, kinds: Mapping[Node, str]) -> set[Node]:
-    """The nodes whose values the derivative needs: of an extended graph, those that it reads; of
-    any other, those that the tape keeps for a backward pass."""
+    """The nodes whose values a backward pass needs: of an extended graph, those that adjoints
+    read; of any other, those that the tape keeps."""
     if any(kind in DERIVED for kind in kinds.values()):
         return {
             p
             for node in graph.nodes
             for p in node.parents
-            if p is not None and kinds[node] in DERIVED and kinds[p] not in DERIVED
+            if p is not None and kinds[node] == "adjoint" and kinds[p] not in DERIVED
         }
     active = {n for n in graph.inputs if n.dtype.kind in "fc"}
     saved = set()
@@ -192,7 +197,7 @@ def _function(code: CodeType) -> str:
     return name
 
 
-def _lines(node: Node, known: Known) -> Iterable[tuple[str, str]]:
+def _lines(node: Node, known: Known, kind: str) -> Iterable[tuple[str, str]]:
     value = known.values.get(node)
     if isinstance(value, np.ndarray) and node.prim is not CONSTANT:
         yield "value", numeral(value)
@@ -205,7 +210,7 @@ def _lines(node: Node, known: Known) -> Iterable[tuple[str, str]]:
     elif node.shape is None:
         yield "results", str(len(node.out))
     place = line_of(node.code, node.lasti)
-    if place is not None and node.prim is not INPUT:
+    if place is not None and node.prim is not INPUT and kind not in DERIVED:
         yield "line", place_text(*place)
 
 

@@ -29,12 +29,13 @@ MOST_NODES, MOST_ENTRIES = 3000, 1 << 20  # of what is computed again for a pict
 @dataclass(slots=True)
 class Known:
     """What is known of a run: values, gradients or why there is none, which inputs are
-    parameters, and what has to be said about all of it."""
+    parameters, what has to be said about all of it, and whether the graph's title says anything."""
 
     values: dict[Node, Any] = field(default_factory=dict)
     gradients: dict[Node, Any] = field(default_factory=dict)
     parameters: set[Node] = field(default_factory=set)
     note: str = ""
+    titled: bool = True
 
 
 def known_of_graph(graph: Graph, inputs: Sequence[Any]) -> Known:
@@ -71,7 +72,7 @@ def known_of_tape(
     """The graph of recorded tensors and what the tape and the tensors know of numbers."""
     graph, new = copied_tape(tensors, names, freed=True)
     values, changed = completed(graph)
-    known = Known(values)
+    known = Known(values, titled=False)  # the title would be the caller's name
     ran = False
     for old, node in new.items():
         tensor = _tensor_of(old)

@@ -96,7 +96,8 @@ def _bare(node: PictureNode) -> Hashable:
     """A node without what differs from one repetition to the next: values, and the numbers in the
     names of variables."""
     what = node.op or re.sub(r"[₀-₉]+|(?<=[^\W\d])\d+", "", node.title)
-    return what, node.kind, node.line("line"), node.line("shape")
+    kind = "op" if node.kind == "output" else node.kind  # what a loop has made is often the result
+    return what, kind, node.line("line"), node.line("shape")
 
 
 def _without_number(label: str) -> str:

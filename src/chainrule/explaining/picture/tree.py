@@ -111,5 +111,5 @@ def _put_sources(sources: list[PictureNode], home: dict[str, Level], place: dict
         level = home[node.id]
         first.setdefault(id(level), (level, []))[1].append(node.id)
     for level, ids in first.values():
-        ordered: list[str] = sorted(ids, key=place.__getitem__)
-        level.children[:0] = ordered
+        ids.sort(key=place.__getitem__)
+        level.children = [*ids, *level.children]
