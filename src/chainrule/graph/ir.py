@@ -7,6 +7,7 @@ passes and derivatives make new ones, which share the nodes that stay the same.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from copy import copy
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -122,6 +123,13 @@ class Graph:
         from chainrule.graph.naming import names_of
 
         return names_of(self)
+
+    def labelled(self, labels: Mapping[Node, str]) -> Graph:
+        """The same graph with other names for some nodes."""
+        made = copy(self)
+        made.__dict__.pop("names", None)
+        made.labels = {**self.labels, **labels}
+        return made
 
     @property
     def input_names(self) -> list[str]:
