@@ -50,6 +50,7 @@ class Graph:
         arrays: whether results are arrays, because the examples were.
         dynamic: which leaves of the arguments are inputs; the others are constants of the graph.
         labels: names that nodes had in the graph from which this one was made.
+        optimization: what `optimize` did to make the graph, a table; None if it was not.
 
     >>> import chainrule as cr
     >>> graph = cr.graph.trace(lambda x, y: cr.log(x) + x * y, 2.0, 5.0)
@@ -76,6 +77,7 @@ class Graph:
         self.arrays = arrays
         self.dynamic = dynamic
         self.labels = dict(labels or {})
+        self.optimization: Any = None
 
     @classmethod
     def of(cls, *tensors: Any, names: Mapping[str, Any] | None = None) -> Graph:
@@ -197,6 +199,34 @@ class Graph:
 
         verify(self)
         return self
+
+    def optimize(
+        self, *, fast: bool = False, verbose: bool = False, passes: Sequence[Any] | None = None
+    ) -> Graph:
+        """The same computation in fewer operations; results stay within 4 ulp, nan and inf too.
+
+        What each pass did is a table, printed if `verbose`, and `optimization` of the result.
+
+        Args:
+            fast: use rules that hold for ordinary numbers only, such as x - x = 0, too.
+            verbose: print what each pass did.
+            passes: the passes to run, or their names; by default, all of `graph.passes.PASSES`.
+
+        Raises:
+            ValueError, TypeError: if a pass is unknown.
+
+        >>> import chainrule as cr
+        >>> graph = cr.graph.trace(lambda x: (x.exp() * 1 + x.exp()) ** 1, 2.0)
+        >>> print(graph.optimize())
+        graph of <lambda>(x):
+          x: float64[]
+          v2 = exp(x)
+          v5 = v2 + v2
+          return v5
+        """
+        from chainrule.graph.passes import optimize
+
+        return optimize(self, fast=fast, verbose=verbose, passes=passes)
 
     # ------------------------------------------------------------ derivatives
 
