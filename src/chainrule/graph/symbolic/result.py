@@ -195,7 +195,7 @@ class SymbolicGradient:
         >>> print(cr.graph.symbolic_grad(lambda x: cr.exp(x) * x).latex())
         \begin{aligned}
         t_{1} &= e^{x} \\
-        \frac{\partial f}{\partial x} &= x \cdot t_{1} + t_{1}
+        \frac{\partial f}{\partial x} &= t_{1} \cdot x + t_{1}
         \end{aligned}
         """
         return self.formula("latex")
@@ -220,7 +220,7 @@ class SymbolicGradient:
         <BLANKLINE>
         <BLANKLINE>
         def df(x):
-            return np.sin(x) + x*np.cos(x)
+            return x*np.cos(x) + np.sin(x)
         """
         from chainrule.graph.symbolic.source import source_of
 

@@ -148,7 +148,8 @@ def _atoms(S: Any, root: Any) -> Iterable[Any]:
         if isinstance(e, (S.Indexed, S.MatrixSymbol, S.Symbol)):
             yield e
         elif isinstance(e, _binding(S)):
-            stack += [x for x in e.free_symbols if not isinstance(x, (S.IndexedBase, S.Idx))]
+            bound: Any = e
+            stack += [x for x in bound.free_symbols if not isinstance(x, (S.IndexedBase, S.Idx))]
         else:
             stack += e.args
 
