@@ -236,6 +236,14 @@ TEXTBOOK: dict[str, tuple[Form | None, ...]] = {
     ),
     "abs": (_factor(_apply("sign")),),
     "relu": (lambda b, out, x: _selected(b.apply("greater", x, 0)),),
+    "fmax": (
+        lambda b, out, x, y: _selected(b.apply("greater_equal", x, y)),
+        lambda b, out, x, y: _selected(b.apply("less", x, y)),
+    ),
+    "fmin": (
+        lambda b, out, x, y: _selected(b.apply("less_equal", x, y)),
+        lambda b, out, x, y: _selected(b.apply("greater", x, y)),
+    ),
     "hypot": (
         lambda b, out, x, y: Local(x, out),
         lambda b, out, x, y: Local(y, out),

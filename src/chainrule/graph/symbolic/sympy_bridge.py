@@ -103,16 +103,17 @@ def _leaf(S: Any, graph: Graph, symbols: dict[str, Any], name: str, place: Any) 
 
 def _converted(S: Any, node: Node, known: Mapping[Node, Any]) -> Any:
     form = FORMS.get(node.prim.name)
-    if form is None:
-        raise NoFormula(
-            f"{node.prim.name} ({node.where}) has no form in SymPy. Write it with operations that "
-            "have one, or take it out of the function and pass its result as an argument"
-        )
     args = [
         number(S, a) if p is None else known[p]
         for a, p in zip(node.args, node.parents, strict=True)
     ]
-    return S.sympify(form(S, *args, **(node.params or {})))
+    made = None if form is None else form(S, *args, **(node.params or {}))
+    if made is None:
+        raise NoFormula(
+            f"{node.prim.name} ({node.where}) has no form in SymPy. Write it with operations that "
+            "have one, or take it out of the function and pass its result as an argument"
+        )
+    return S.sympify(made)
 
 
 def _shaped(S: Any, a: np.ndarray, known: Mapping[Node, Any], simplify: bool) -> Any:

@@ -39,6 +39,11 @@ def _elu(S: Any, x: Any, alpha: float, scale: float, rate: float) -> Any:
     return _positive(S, x, s * x, a * s * (S.exp(r * x) - 1))
 
 
+def _huber(S: Any, x: Any, y: Any, delta: float) -> Any:
+    d, size = number(S, delta), S.Abs(x - y)
+    return _choice(S, (size**2 / 2, S.Le(size, d)), (d * (size - d / 2), True))
+
+
 def _gelu_tanh(S: Any, x: Any) -> Any:
     cubic = S.Rational(44715, 1000000)
     return x * (1 + S.tanh(S.sqrt(2 / S.pi) * (x + cubic * x**3))) / 2
@@ -66,12 +71,32 @@ def _clamp(S: Any, x: Any, low: Any, high: Any) -> Any:
 
 
 def _astype(S: Any, x: Any, dtype: Any) -> Any:
-    boolean = isinstance(x, S.logic.boolalg.Boolean) and not isinstance(x, S.Symbol)
-    if boolean:
+    if _is_condition(S, x):
         return _choice(S, (S.Integer(1), x), (S.Integer(0), True))
     if dtype.kind in "fc" or getattr(x, "is_integer", False):
         return x
     return S.Ne(x, 0) if dtype.kind == "b" else _trunc(S, x)
+
+
+def _truth(S: Any, x: Any) -> Any:
+    """A condition; a number is one if it is not zero."""
+    return x if _is_condition(S, x) else S.Ne(x, 0)
+
+
+def _is_condition(S: Any, x: Any) -> bool:
+    """Whether a value is true or false; SymPy takes every symbol for both."""
+    if isinstance(x, S.Symbol):
+        return x.is_complex is None
+    return isinstance(x, S.logic.boolalg.Boolean)
+
+
+def _bits(name: str) -> Form:
+    """A bitwise operation, which has a form for truth values only."""
+
+    def form(S: Any, *xs: Any) -> Any:
+        return getattr(S, name)(*xs) if all(_is_condition(S, x) for x in xs) else None
+
+    return form
 
 
 def number(S: Any, value: Any) -> Any:
@@ -145,6 +170,9 @@ FORMS: dict[str, Form] = {
     "gelu_tanh": _gelu_tanh,
     "silu": lambda S, x: x / (1 + S.exp(-x)),
     "mish": lambda S, x: x * S.tanh(S.log(1 + S.exp(x))),
+    "binary_cross_entropy": lambda S, x, y: -y * S.log(x) - (1 - y) * S.log(1 - x),
+    "binary_cross_entropy_with_logits": lambda S, x, y: S.log(1 + S.exp(x)) - x * y,
+    "huber": _huber,
     "softsign": lambda S, x: x / (1 + S.Abs(x)),
     "hardtanh": lambda S, x, low, high: _clamp(S, x, number(S, low), number(S, high)),
     "hardswish": lambda S, x: x * S.Min(S.Max(x + 3, 0), 6) / 6,
@@ -203,6 +231,17 @@ FORMS: dict[str, Form] = {
     "logical_or": lambda S, x, y: S.Or(_truth(S, x), _truth(S, y)),
     "logical_xor": lambda S, x, y: S.Xor(_truth(S, x), _truth(S, y)),
     "logical_not": lambda S, x: S.Not(_truth(S, x)),
+    "bitwise_and": _bits("And"),
+    "bitwise_or": _bits("Or"),
+    "bitwise_xor": _bits("Xor"),
+    "bitwise_not": _bits("Not"),
+    "isnan": lambda S, x: S.false,
+    "isinf": lambda S, x: S.false,
+    "isposinf": lambda S, x: S.false,
+    "isneginf": lambda S, x: S.false,
+    "isfinite": lambda S, x: S.true,
+    "isreal": lambda S, x: S.true,
+    "nan_to_num": lambda S, x, nan, posinf, neginf: x,
     "where": lambda S, c, x, y: _choice(S, (x, _truth(S, c)), (y, True)),
     "astype": _astype,
     "detach": lambda S, x: x,
@@ -214,8 +253,3 @@ FORMS: dict[str, Form] = {
     "real_angle": lambda S, x: _choice(S, (S.pi, S.Lt(x, 0)), (0, True)),
     "complex_sign": lambda S, x: x / S.Abs(x),
 }  # fmt: skip
-
-
-def _truth(S: Any, x: Any) -> Any:
-    """A condition; a number is one if it is not zero."""
-    return x if isinstance(x, S.logic.boolalg.Boolean) else S.Ne(x, 0)

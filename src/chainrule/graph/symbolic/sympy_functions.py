@@ -13,10 +13,8 @@ from chainrule import ops as ops  # declares the functions
 from chainrule.core.namespaces import recorded
 from chainrule.core.tensor import Tensor
 from chainrule.ops.api import FUNCTIONS as _FUNCTIONS
-from chainrule.ops.api import SPECIAL as _SPECIAL
 
 F = SimpleNamespace(**_FUNCTIONS)
-SPECIAL = SimpleNamespace(**_SPECIAL)
 
 Function = Callable[..., Any]
 
@@ -65,7 +63,7 @@ def _of_inverse(f: Function) -> Function:
 
 
 def _zeta(s: Any, a: Any = 1.0) -> Any:
-    return SPECIAL.zeta(tensor(s), tensor(a))
+    return recorded.zeta(tensor(s), tensor(a))
 
 
 def _heaviside(x: Any, at_zero: Any = 0.5) -> Any:
@@ -123,7 +121,7 @@ def of_order(name: str, n: int) -> Function | None:
     known = ORDERS[name]
     if not 0 <= n < len(known):
         return None
-    found: Function = getattr(SPECIAL, known[n])
+    found: Function = getattr(recorded, known[n])
     return found
 
 
@@ -162,8 +160,8 @@ FUNCTIONS: dict[str, Function] = {
     "binomial": _binomial,
     "beta": _beta,
     "loggamma": _plain("lgamma"),
-    "lowergamma": lambda s, x: SPECIAL.gammainc(s, x) * recorded.gamma(s),
-    "uppergamma": lambda s, x: SPECIAL.gammaincc(s, x) * recorded.gamma(s),
+    "lowergamma": lambda s, x: recorded.gammainc(s, x) * recorded.gamma(s),
+    "uppergamma": lambda s, x: recorded.gammaincc(s, x) * recorded.gamma(s),
     "zeta": _zeta,
     "conjugate": _plain("conj"),
     "re": lambda x: F.real(x) if x.is_complex() else x,

@@ -318,7 +318,7 @@ def _product(S: Any, e: Any) -> Plan:
     sign = 1
     for f in e.as_ordered_factors():
         if f.is_Rational:
-            sign = -1 if f < 0 else 1
+            sign = -sign if f < 0 else sign
             above += [S.Integer(abs(f.p))] * (abs(f.p) != 1)
             below += [S.Integer(f.q)] * (f.q != 1)
         elif isinstance(f, S.Pow) and f.exp.is_Rational and f.exp < 0:
