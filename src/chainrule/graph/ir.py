@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from chainrule.core.engine import reach
 from chainrule.core.node import Node
@@ -17,6 +17,9 @@ from chainrule.core.tensor import Tensor
 from chainrule.transforms.inputs import as_given
 from chainrule.transforms.tracing import CONSTANT, INPUT
 from chainrule.tree import Spec
+
+if TYPE_CHECKING:
+    from chainrule.graph.cost import Cost
 
 
 class Role(NamedTuple):
@@ -231,6 +234,19 @@ class Graph:
         return jvp(self, wrt)
 
     # ------------------------------------------------------------ showing
+
+    def cost(self) -> Cost:
+        """Operations, memory traffic and memory of a run, and what the gradient adds.
+
+        >>> import chainrule as cr
+        >>> graph = cr.graph.trace(lambda W, x: cr.tanh(W @ x).sum(), cr.ones(40, 30), cr.ones(30))
+        >>> cost = graph.cost()
+        >>> cost.operations, cost.flops, cost.transcendental
+        (3, 2439, 40)
+        """
+        from chainrule.graph.cost import Cost
+
+        return Cost(self)
 
     def __str__(self) -> str:
         from chainrule.graph.text import text_of
