@@ -177,6 +177,9 @@ class Cost(Shown):
 
         It is that of the graph extended by the adjoints, as `Graph.value_and_grad` and `Graph.vjp`
         make it, before any optimisation.
+
+        Raises:
+            NotImplementedError: if an operation has no derivative rule.
         """
         made = with_gradient(self.graph)
         return None if made is None else Cost(made)
@@ -192,7 +195,11 @@ class Cost(Shown):
         header = ["", "operations", "flops", "exp, log, …", "read", "written"]
         body: list[list[str] | None] = [_row(line.name, line) for line in self.lines]
         body += [None, _row("value", self)]
-        found = self.gradient
+        missing = ""
+        try:
+            found = self.gradient
+        except NotImplementedError as error:
+            found, missing = None, f"no gradient: {error}"
         if found is not None:
             body.append(_row("value and gradient", found))
             if self.operations and self.weighted and self.moved:
@@ -203,6 +210,8 @@ class Cost(Shown):
         ]
         if found is not None:
             notes.append(f"        {amount(found.peak)} at the peak of value and gradient")
+        if missing:
+            notes.append(missing)
         if self.uncounted:
             notes.append(f"arithmetic not known of: {', '.join(self.uncounted)}")
         return Table(f"cost of {self.graph.title}", header, body, notes)

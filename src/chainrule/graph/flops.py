@@ -17,6 +17,8 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from chainrule.core.node import Node
 
 # F. H. McMahon, "The Livermore Fortran Kernels", UCRL-53745, 1986: exp, sin, ... count as 8.
@@ -137,7 +139,7 @@ _per_entry(
     "ceil clamp_max clamp_min copysign deg2rad divide equal floor floor_divide fmax fmin fmod frexp "
     "gcd greater greater_equal heaviside isfinite isinf isnan isreal lcm less less_equal "
     "logical_and logical_not logical_or logical_xor maximum minimum multiply negative nextafter "
-    "not_equal positive pull_product rad2deg reciprocal relu remainder round signbit sqrt square "
+    "not_equal positive pull_product rad2deg reciprocal relu remainder signbit sqrt square "
     "subtract threshold trunc",
     1,
 )
@@ -174,11 +176,18 @@ def _conj(args: Any, out: Any, params: Any) -> int:
 def _pow(args: Any, out: Any, params: Any) -> Any:
     """Powers that are known to be products or roots are computed as such."""
     y = args[1]
-    known = y.item() if hasattr(y, "item") and not getattr(y, "shape", ()) else None
-    products = {1: 1, 2: 1, 3: 2, 0.5: 1}.get(known)
+    known = float(y.real) if type(y) is np.ndarray and y.ndim == 0 else y
+    number = isinstance(known, (int, float))
+    products = {1: 1, 2: 1, 3: 2, 0.5: 1}.get(known) if number else None
     return (0, size(out)) if products is None else products * size(out)
 
 
+def _round(args: Any, out: Any, params: Any) -> int:
+    """To decimals: scaled, rounded, and scaled back."""
+    return (3 if params.get("decimals") else 1) * size(out)
+
+
+COUNTS["round"] = _round
 COUNTS["conj"] = _conj
 COUNTS["pow"] = _pow
 
@@ -190,10 +199,15 @@ def _reduction(args: Any, out: Any, params: Any) -> int:
     return max(size(args[0]) - size(out), 0)
 
 
+def _steps(out: Any, axis: int) -> int:
+    """A running sum of k numbers takes k - 1 operations."""
+    return size(out) - size(out) // max(extent(out, [axis]), 1)
+
+
 for _name in "all amax amin any argmax argmin count_nonzero max_all min_all prod sum".split():
     COUNTS[_name] = _reduction
-_per_source("cumprod cumsum", 1)
-_per_source("logcumsumexp", 0, 1)
+COUNTS["cumsum"] = COUNTS["cumprod"] = lambda args, out, params: _steps(out, params["axis"])
+COUNTS["logcumsumexp"] = lambda args, out, params: (0, _steps(out, params["axis"]))
 # scattered sums: every entry is added somewhere
 _per_source(
     "as_strided_transpose col2im embedding_rows pad_transpose pool_spread unfold_transpose "
@@ -227,6 +241,8 @@ def _norm(args: Any, out: Any, params: Any) -> Any:
 def _softmax(args: Any, out: Any, params: Any) -> Any:
     """Largest, difference, exponential, sum, quotient (of a logarithm: difference)."""
     n = size(out)
+    if not out.shape:
+        return 1, 0 if params.get("log") else 1
     lines = n // max(extent(out, [params["axis"]]), 1)
     logs = lines if params.get("log") else 0
     return 4 * n - 2 * lines, n + logs
@@ -250,9 +266,9 @@ def _sorting(args: Any, out: Any, params: Any) -> float:
     return size(args[0]) * math.log2(n) if n > 1 else 0
 
 
-for _name in (
-    "argsort mode_index topk_index median_index rank_index median_all nanmedian_all".split()
-):
+for (
+    _name
+) in "argsort mode_index topk_index median_index rank_index median_all nanmedian_all".split():
     COUNTS[_name] = _sorting
 _per_source("cummax_index cummin_index", 1)
 COUNTS["searchsorted"] = lambda args, out, params: (
@@ -290,7 +306,9 @@ COUNTS["convolution"] = lambda args, out, params: (
     2 * size(out) * math.prod(args[1].shape[1:])
     + (size(out) if len(args) > 2 and getattr(args[2], "shape", ()) else 0)
 )
-COUNTS["conv_transpose"] = lambda args, out, params: 2 * size(args[0]) * math.prod(args[1].shape[1:])
+COUNTS["conv_transpose"] = lambda args, out, params: (
+    2 * size(args[0]) * math.prod(args[1].shape[1:])
+)
 COUNTS["conv_weight"] = lambda args, out, params: 2 * size(args[1]) * math.prod(out.shape[1:])
 COUNTS["window_sum"] = COUNTS["max_pool"] = lambda args, out, params: (
     size(out) * math.prod(params["kernel"])

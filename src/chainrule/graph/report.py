@@ -50,7 +50,9 @@ class Table:
         marks = [":--" if i in self.left else "--:" for i in range(len(self.header))]
         rows = [self.header, marks, *[r for r in self.rows if r is not None]]
         body = ["| " + " | ".join(c.replace("|", "\\|") for c in r) + " |" for r in rows]
-        return "\n".join([f"**{self.title}**", "", *body, *(["", *self.notes] if self.notes else [])])
+        return "\n".join(
+            [f"**{self.title}**", "", *body, *(["", *self.notes] if self.notes else [])]
+        )
 
     def html(self) -> str:
         """The table in HTML, which takes the colours of the page it stands in."""
@@ -89,7 +91,9 @@ class Table:
             from rich.table import Table as RichTable
             from rich.text import Text
         except ImportError as error:
-            raise ImportError('tables in colour need Rich: pip install "chainrule[explain]"') from error
+            raise ImportError(
+                'tables in colour need Rich: pip install "chainrule[explain]"'
+            ) from error
         made = RichTable(title=Text(self.title), box=box.SIMPLE_HEAD, title_justify="left")
         for i, name in enumerate(self.header):
             made.add_column(Text(name), justify="left" if i in self.left else "right", no_wrap=True)
