@@ -16,7 +16,10 @@ from chainrule.core.primitive import PICK
 from chainrule.graph.numerals import numeral, superscript
 from chainrule.transforms.tracing import CONSTANT, INPUT
 
-COMPARE, SUM, PRODUCT, SIGN, APPLY, POWER, ATOM = range(7)
+COMPARE, SUM, PRODUCT, SIGN, LITERAL, APPLY, POWER, ATOM = range(8)
+
+SIGNED = (SIGN, LITERAL)  # −x, and a negative number
+_ONE_OVER = r"\frac{1}{"
 
 
 class Piece(NamedTuple):
@@ -41,10 +44,9 @@ class Writer:
     # ------------------------------------------------------------ parts
 
     def name(self, text: str) -> Piece:
-        """A name, or a number that stands for one: a negative number binds as a sign does."""
-        first = text[:1]
-        if first in "-−" and first:
-            return Piece(text, SIGN)
+        """A name, or a number that stands for one."""
+        if text[:1] in ("-", "−"):
+            return Piece(text, LITERAL)
         if "·10" in text or r"\cdot" in text:
             return Piece(text, PRODUCT)
         return Piece(text)
@@ -67,7 +69,7 @@ class Writer:
 
     def infix(self, sign: str, a: Piece, b: Piece, binding: int) -> Piece:
         """Two operands and an operator, which groups to the left."""
-        right = self.wrap(Piece(b.text, SUM) if b.binding == SIGN else b, binding + 1)
+        right = self.wrap(Piece(b.text, SUM) if b.binding in SIGNED else b, binding + 1)
         return Piece(self.wrap(a, binding) + sign + right, binding)
 
     def call(self, name: str, args: list[str]) -> Piece:
@@ -204,9 +206,16 @@ def total(w: Writer, terms: Sequence[Piece]) -> Piece:
     first, *rest = terms
     if not rest:
         return first
-    written = [w.wrap(first, SUM)]
-    written += [w.wrap(Piece(t.text, COMPARE) if t.binding == SIGN else t, SUM) for t in rest]
-    return Piece(" + ".join(written), SUM)
+    text = w.wrap(first, SUM)
+    for t in rest:
+        if t.binding == SIGN:  # a + (−b) is a − b
+            text += f" {t.text[0]} {t.text[1:]}"
+        else:
+            tight = w.style == "python"  # a + (b + c) rounds otherwise than a + b + c
+            text += " + " + w.wrap(
+                Piece(t.text, COMPARE) if t.binding == LITERAL else t, SUM + tight
+            )
+    return Piece(text, SUM)
 
 
 def _product(w: Writer, args: list[Piece], node: Node) -> Piece:
@@ -214,14 +223,18 @@ def _product(w: Writer, args: list[Piece], node: Node) -> Piece:
     if b.text.startswith("1/") and w.style != "latex" and _is_reciprocal(node, 1):
         return Piece(f"{w.wrap(a, PRODUCT)}/{b.text[2:]}", PRODUCT)
     if w.style == "latex":
-        return Piece(rf"{w.wrap(a, PRODUCT)} \cdot {w.wrap(b, SIGN + 1)}", PRODUCT)
+        if _is_reciprocal(node, 1):
+            return Piece(rf"\frac{{{a.text}}}{{{b.text[len(_ONE_OVER) : -1]}}}", POWER)
+        return Piece(rf"{_factor(w, a)} \cdot {_factor(w, b)}", PRODUCT)
+    if w.style == "python" and b.binding == PRODUCT:
+        b = Piece(b.text, SUM)
     sign = "·" if w.style == "unicode" else "*"
     return Piece(f"{_factor(w, a)}{sign}{_factor(w, b)}", PRODUCT)
 
 
 def _factor(w: Writer, a: Piece) -> str:
     """A factor: products need no parentheses, except quotients; signs do."""
-    if a.binding == SIGN:
+    if a.binding in SIGNED:
         return w.wrap(Piece(a.text, SUM), PRODUCT)
     if a.binding == PRODUCT and "/" in a.text:
         return w.wrap(Piece(a.text, SUM), PRODUCT)
@@ -247,8 +260,9 @@ def _reciprocal(w: Writer, args: list[Piece], node: Node) -> Piece:
 def _negative(w: Writer, args: list[Piece], node: Node) -> Piece:
     sign = "−" if w.style == "unicode" else "-"
     a = args[0]
-    return Piece(sign + (w.wrap(Piece(a.text, SUM), PRODUCT) if a.binding in (SIGN, SUM, COMPARE)
-                         else a.text), SIGN)  # fmt: skip
+    if a.binding in (*SIGNED, SUM, COMPARE):
+        return Piece(sign + w.wrap(Piece(a.text, SUM), PRODUCT), SIGN)
+    return Piece(sign + a.text, SIGN)
 
 
 def _power(w: Writer, base: Piece, exponent: Piece) -> Piece:
