@@ -18,7 +18,7 @@ from chainrule.graph import extend
 from chainrule.graph.flops import COUNTS, Work, work
 from chainrule.graph.ir import Graph
 from chainrule.graph.report import Shown, Table, amount, grouped
-from chainrule.graph.run import plan_of
+from chainrule.graph.run import last_uses
 from chainrule.transforms.tracing import CONSTANT, INPUT
 
 Key = tuple[Node, int]  # a buffer: the node that made it, and which of its results it is
@@ -240,6 +240,8 @@ def traffic(node: Node, buffers: Buffers) -> tuple[int, int]:
     if not buffers.is_new(node):
         return 0, 0
     read = 0
+    if node.prim.side_effects:  # what the user's function keeps are no arguments
+        return sum(buffers.nbytes(p) for p in node.parents if p is not None), buffers.nbytes(node)
     for i, (a, p) in enumerate(zip(node.args, node.parents, strict=True)):
         size = getattr(a, "nbytes", 0) if p is None else buffers.nbytes(p)
         if i == 0 and node.prim.name in _GATHERS:
@@ -249,20 +251,20 @@ def traffic(node: Node, buffers: Buffers) -> tuple[int, int]:
 
 
 def peak(graph: Graph, buffers: Buffers) -> int:
-    """The largest number of bytes alive at once, by the order and lifetimes of the run's plan."""
-    nodes = graph.nodes
+    """The largest number of bytes alive at once, in the order and with the lifetimes of a run."""
     holders: dict[Key, int] = {}
     alive = most = 0
-    for _, _, _, i, ending in plan_of(graph).steps:
-        for key in buffers.of[nodes[i]]:
+    ending = last_uses(graph)
+    for node in graph.nodes:
+        for key in buffers.of[node]:
             if key in buffers.outside:
                 continue
             if key not in holders:
                 alive += buffers.bytes[key]
             holders[key] = holders.get(key, 0) + 1
         most = max(most, alive)
-        for place in ending:
-            for key in buffers.of[nodes[place]]:
+        for done in ending.get(node, ()):
+            for key in buffers.of[done]:
                 if key in holders:
                     holders[key] -= 1
                     if not holders[key]:
