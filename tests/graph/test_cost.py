@@ -16,9 +16,16 @@ from chainrule.graph import flops, trace
 from chainrule.graph.flops import Work
 from chainrule.graph.run import evaluate, plan_of
 
+
+def words(text):
+    return text.split()
+
+
 TRANSCENDENTAL = set(
-    "exp exp2 expm1 log log2 log10 log1p sin cos tan arcsin arccos arctan arctan2 sinh cosh tanh "
-    "arcsinh arccosh arctanh cbrt power logaddexp logaddexp2".split()
+    words(
+        "exp exp2 expm1 log log2 log10 log1p sin cos tan arcsin arccos arctan arctan2 sinh cosh tanh "
+        "arcsinh arccosh arctanh cbrt power logaddexp logaddexp2"
+    )
 )
 FREE = {"conjugate"}
 
@@ -72,17 +79,19 @@ def first_of(prim, sample):
 # Elementwise operations whose evaluation leaves NumPy's ufuncs: SciPy's functions or their like,
 # loops over chosen entries, functions of NumPy in C, multi-argument ufuncs counted as their parts.
 NOT_UFUNCS = set(
-    "bessel_j0 bessel_j1 bessel_y0 bessel_y1 digamma entr erf erfc erfcx erfinv gamma gammainc "
-    "gammaincc hypot i0 i0e i1 i1e lgamma log_ndtr modified_bessel_k0 modified_bessel_k1 ndtr "
-    "ndtri polygamma positions_in_range real_angle scaled_modified_bessel_k0 "
-    "scaled_modified_bessel_k1 sinc xlog1py xlogy zeta".split()
+    words(
+        "bessel_j0 bessel_j1 bessel_y0 bessel_y1 digamma entr erf erfc erfcx erfinv gamma gammainc "
+        "gammaincc hypot i0 i0e i1 i1e lgamma log_ndtr modified_bessel_k0 modified_bessel_k1 ndtr "
+        "ndtri polygamma positions_in_range real_angle scaled_modified_bessel_k0 "
+        "scaled_modified_bessel_k1 sinc xlog1py xlogy zeta"
+    )
 )
 # And others that are made of ufuncs throughout.
-COUNTED = (
+COUNTED = words(
     "all amax amin any as_strided_transpose channel_affine col2im convolution "
     "count_nonzero cumprod cumsum log_softmax max_all mean min_all prod pull_product softmax sum "
     "unfold_transpose clone concat flip pad permute_dims reshape roll stack tile"
-).split()
+)
 
 
 def test_every_primitive_has_a_count():
@@ -368,7 +377,7 @@ def test_an_operation_without_a_derivative_rule_is_named():
 
 def test_operations_without_a_count_are_named(monkeypatch):
     monkeypatch.delitem(flops.COUNTS, "tanh")
-    with pytest.raises(flops.Unknown, match="tanh has no flop count"):
+    with pytest.raises(flops.UnknownCountError, match="tanh has no flop count"):
         flops.work_of("tanh", (np.ones(2),), np.ones(2), {})
     cost = trace(lambda x: cr.tanh(x) + 1, np.ones(3)).cost()
     assert cost.uncounted == ("tanh",)

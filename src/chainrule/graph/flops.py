@@ -45,7 +45,7 @@ class Work(NamedTuple):
 Rule = Callable[[Sequence[Any], Any, dict[str, Any]], "int | float | tuple[float, float]"]
 
 
-class Unknown(KeyError):
+class UnknownCountError(KeyError):
     """A primitive for which no count is declared."""
 
     def __str__(self) -> str:
@@ -56,7 +56,7 @@ def work(node: Node) -> Work:
     """The arithmetic of one node of a graph.
 
     Raises:
-        Unknown: if its primitive declares no count.
+        UnknownCountError: if its primitive declares no count.
     """
     out = node.out[0] if type(node.out) is tuple else node.out
     return work_of(node.prim.name, node.args, out, node.params or {})
@@ -65,7 +65,7 @@ def work(node: Node) -> Work:
 def work_of(name: str, args: Sequence[Any], out: Any, params: dict[str, Any]) -> Work:
     """The arithmetic of a primitive for arguments and a (first) result with shape and dtype."""
     if name not in COUNTS:
-        raise Unknown(name)
+        raise UnknownCountError(name)
     found = COUNTS[name](args, out, params)
     flops, special = found if isinstance(found, tuple) else (found, 0)
     dtypes = [a.dtype for a in (*args, out) if hasattr(a, "dtype")]
@@ -105,12 +105,16 @@ def extent(x: Any, axes: Sequence[int]) -> int:
 # ---------------------------------------------------------------- entry by entry
 
 
+def _declare(names: str, rule: Rule) -> None:
+    for name in names.split():
+        COUNTS[name] = rule
+
+
 def _per_entry(names: str, flops: float, special: float = 0) -> None:
     def rule(args: Any, out: Any, params: Any) -> Any:
         return flops * size(out), special * size(out)
 
-    for name in names.split():
-        COUNTS[name] = rule
+    _declare(names, rule)
 
 
 def _per_source(names: str, flops: float, special: float = 0) -> None:
@@ -119,8 +123,7 @@ def _per_source(names: str, flops: float, special: float = 0) -> None:
     def rule(args: Any, out: Any, params: Any) -> Any:
         return flops * size(args[0]), special * size(args[0])
 
-    for name in names.split():
-        COUNTS[name] = rule
+    _declare(names, rule)
 
 
 _per_entry(
@@ -135,12 +138,12 @@ _per_entry(
     0,
 )
 _per_entry(
-    "abs add bitwise_and bitwise_left_shift bitwise_not bitwise_or bitwise_right_shift bitwise_xor "
-    "ceil clamp_max clamp_min copysign deg2rad divide equal floor floor_divide fmax fmin fmod frexp "
-    "gcd greater greater_equal heaviside isfinite isinf isnan isreal lcm less less_equal "
-    "logical_and logical_not logical_or logical_xor maximum minimum multiply negative nextafter "
-    "not_equal positive pull_product rad2deg reciprocal relu remainder signbit sqrt square "
-    "subtract threshold trunc",
+    "abs add bitwise_and bitwise_left_shift bitwise_not bitwise_or bitwise_right_shift "
+    "bitwise_xor ceil clamp_max clamp_min copysign deg2rad divide equal floor floor_divide "
+    "fmax fmin fmod frexp gcd greater greater_equal heaviside isfinite isinf isnan isreal "
+    "lcm less less_equal logical_and logical_not logical_or logical_xor maximum minimum "
+    "multiply negative nextafter not_equal positive pull_product rad2deg reciprocal relu "
+    "remainder signbit sqrt square subtract threshold trunc",
     1,
 )
 _per_entry(
@@ -204,8 +207,7 @@ def _steps(out: Any, axis: int) -> int:
     return size(out) - size(out) // max(extent(out, [axis]), 1)
 
 
-for _name in "all amax amin any argmax argmin count_nonzero max_all min_all prod sum".split():
-    COUNTS[_name] = _reduction
+_declare("all amax amin any argmax argmin count_nonzero max_all min_all prod sum", _reduction)
 COUNTS["cumsum"] = COUNTS["cumprod"] = lambda args, out, params: _steps(out, params["axis"])
 COUNTS["logcumsumexp"] = lambda args, out, params: (0, _steps(out, params["axis"]))
 # scattered sums: every entry is added somewhere
@@ -215,8 +217,7 @@ _per_source(
     1,
 )
 _per_source("spread_along", 0)
-for _name in ("index_add", "scatter_extreme", "scatter_prod"):
-    COUNTS[_name] = lambda args, out, params: size(args[1])
+_declare("index_add scatter_extreme scatter_prod", lambda args, out, params: size(args[1]))
 COUNTS["mean"] = lambda args, out, params: size(args[0]) if size(args[0]) else size(out)
 COUNTS["nansum"] = lambda args, out, params: size(args[0]) + _reduction(args, out, params)
 # mean, deviations, their squares, and the sum of these
@@ -266,10 +267,7 @@ def _sorting(args: Any, out: Any, params: Any) -> float:
     return size(args[0]) * math.log2(n) if n > 1 else 0
 
 
-for (
-    _name
-) in "argsort mode_index topk_index median_index rank_index median_all nanmedian_all".split():
-    COUNTS[_name] = _sorting
+_declare("argsort mode_index topk_index median_index rank_index median_all nanmedian_all", _sorting)
 _per_source("cummax_index cummin_index", 1)
 COUNTS["searchsorted"] = lambda args, out, params: (
     size(out) * math.ceil(math.log2(args[0].shape[-1] + 1))
@@ -295,8 +293,7 @@ def _linear(args: Any, out: Any, params: Any) -> int:
 
 COUNTS["dot"] = lambda args, out, params: 2 * size(args[0])
 COUNTS["cross"] = lambda args, out, params: 3 * size(out)
-for _name in ("mv", "mm", "bmm"):
-    COUNTS[_name] = lambda args, out, params: 2 * size(out) * args[0].shape[-1]
+_declare("mv mm bmm", lambda args, out, params: 2 * size(out) * args[0].shape[-1])
 COUNTS["linear"] = COUNTS["linear_each"] = _linear
 COUNTS["contract_pair"] = _contract
 COUNTS["contract_single"] = lambda args, out, params: _contract(args, out, params) // 2
@@ -304,7 +301,7 @@ COUNTS["contract_single"] = lambda args, out, params: _contract(args, out, param
 # of a convolution meets all entries that belong to one output channel (one input channel).
 COUNTS["convolution"] = lambda args, out, params: (
     2 * size(out) * math.prod(args[1].shape[1:])
-    + (size(out) if len(args) > 2 and getattr(args[2], "shape", ()) else 0)
+    + (size(out) if len(args) > 2 and getattr(args[2], "shape", None) else 0)
 )
 COUNTS["conv_transpose"] = lambda args, out, params: (
     2 * size(args[0]) * math.prod(args[1].shape[1:])
