@@ -23,8 +23,8 @@ def words(text):
 
 TRANSCENDENTAL = set(
     words(
-        "exp exp2 expm1 log log2 log10 log1p sin cos tan arcsin arccos arctan arctan2 sinh cosh tanh "
-        "arcsinh arccosh arctanh cbrt power logaddexp logaddexp2"
+        "exp exp2 expm1 log log2 log10 log1p sin cos tan arcsin arccos arctan arctan2 sinh cosh "
+        "tanh arcsinh arccosh arctanh cbrt power logaddexp logaddexp2"
     )
 )
 FREE = {"conjugate"}

@@ -7,8 +7,8 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from chainrule.core import modes
-from chainrule.core.modes import as_mode, changed, current, get_mode
+from chainrule.core import cuts, modes
+from chainrule.core.modes import as_mode, changed, current, get_mode, is_recording
 
 
 class ModeContext:
@@ -25,6 +25,12 @@ class ModeContext:
         """The mode inside, made from the current one."""
         raise NotImplementedError
 
+    def note(self) -> None:
+        """Note that recording has been switched off, for `explain.why`."""
+        mode = get_mode()
+        if mode is False or (mode is not True and not is_recording()):
+            cuts.note(type(self).__name__, None)
+
     def clone(self) -> ModeContext:
         """A fresh context of the same meaning, for one call of a decorated function."""
         return type(self)()
@@ -32,6 +38,7 @@ class ModeContext:
     def __enter__(self) -> Any:
         self._outer.append(get_mode())
         current.set(self.mode())
+        self.note()
         return None
 
     def __exit__(self, *exc: object) -> None:
@@ -147,6 +154,7 @@ class set_grad_enabled(ModeContext):  # noqa: N801 - PyTorch's name
         self.grad = bool(mode)
         self._before: list[bool | modes.Mode] = [get_mode()]
         current.set(self.mode())
+        self.note()
 
     def mode(self) -> bool | modes.Mode:
         return changed(grad=self.grad)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.core import cuts
 from chainrule.core.dtypes import is_inexact
 from chainrule.core.modes import Mode, get_mode
 from chainrule.core.mutation import shares_owner
@@ -191,6 +192,10 @@ def bind(prim: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Any:
         mode = get_mode()
         if mode is not False:
             node = record(prim, values, params, parents, out, mode, caller(2))
+            if node is not None and not is_inexact(node.dtype):
+                cuts.note_operation(prim, parents, out)
+    elif recording:
+        cuts.note_operation(prim, parents, out)
     if type(out) is tuple:
         return tuple([pick(node, i, o) for i, o in enumerate(out)])
     result = new(Tensor)
@@ -256,6 +261,10 @@ def record(
     if mode is not True:
         assert isinstance(mode, Mode)
         if not mode.grad or mode.inference:
+            if mode.everything:
+                cuts.note_operation(
+                    prim, parents, out, "inference_mode" if mode.inference else "no_grad"
+                )
             return None
         if mode.everything:
             keeps = (True,) * len(wanted), True
