@@ -28,7 +28,7 @@ ${read("node_modules/preact/LICENSE").toString().trim()}
 await build({
   absWorkingDir: here.pathname,
   entryPoints: { player: "src/main.tsx" },
-  outdir: "../src/chainrule/explain/player",
+  outdir: "../src/chainrule/explaining/player",
   bundle: true,
   minify: true,
   charset: "utf8",

@@ -245,7 +245,7 @@ def test_interruption_is_quiet(capsys, monkeypatch):
 def test_what_is_asked_of_the_library(monkeypatch, folder):
     asked = []
     ask = lambda f, *args, wrt, **named: asked.append((f, args, named, wrt))
-    monkeypatch.setattr("chainrule.explain.explain", ask, raising=False)
+    monkeypatch.setattr("chainrule.explaining.explain", ask, raising=False)
     monkeypatch.syspath_prepend(folder)
     function, values = command.read("y - x", ["x=1", "y=2"])
     command.explained(function, values, "x")

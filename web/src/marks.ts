@@ -22,10 +22,10 @@ export interface Mark {
 
 export interface Marks {
   nodes: Map<string, Mark>;
-  current: string;
+  /** The node of the step, and in a picture of the extended graph the node of its derivative. */
+  current: string[];
   used: Set<string>;
   targets: Set<string>;
-  extended: string | undefined;
 }
 
 const LONGEST = 16;
@@ -63,6 +63,25 @@ function derivative(node: GraphNode, trace: Trace, step: Step, done: Map<string,
   return missing;
 }
 
+/** The nodes of the extended graph that hold the tangents and adjoints of steps. */
+function extensions(model: Model, all: Trace[], trace: Trace, where: number, used: Set<string>) {
+  const nodes = new Map(model.nodes.map((node) => [node.id, node]));
+  const found = new Map<string, Mark>();
+  for (const other of all) {
+    other.steps.forEach((step, index) => {
+      if (step.extended === undefined) return;
+      const here = other === trace;
+      const done = here && index <= where;
+      const value = done ? known(step.name, step.value, nodes.get(step.node)!) : missing;
+      const lit = done && used.has(step.node);
+      if (lit) used.add(step.extended);
+      const state = here && index === where ? "current" : lit ? "used" : done ? "done" : "later";
+      found.set(step.extended, { state, target: false, value, derivative: null });
+    });
+  }
+  return found;
+}
+
 export function marks(model: Model, all: Trace[], where: Position): Marks {
   const trace = all[where.phase]!;
   const step = trace.steps[where.step]!;
@@ -71,23 +90,18 @@ export function marks(model: Model, all: Trace[], where: Position): Marks {
   const values = trace.mode === "forward" ? done : byNode(forward?.steps ?? []);
   const used = new Set(step.uses ?? []);
   const targets = new Set((step.sends ?? []).map((send) => send.to));
-  const nodes = new Map<string, Mark>();
+  const nodes = extensions(model, all, trace, where.step, used);
+  const stateOf = (id: string): State =>
+    id === step.node ? "current" : used.has(id) ? "used" : done.has(id) ? "done" : "later";
   for (const node of model.nodes) {
     const value = values.get(node.id);
-    const state: State =
-      node.id === step.node
-        ? "current"
-        : used.has(node.id)
-          ? "used"
-          : done.has(node.id)
-            ? "done"
-            : "later";
     nodes.set(node.id, {
-      state,
+      state: stateOf(node.id),
       target: targets.has(node.id),
       value: value ? known(value.name, value.value, node) : missing,
       derivative: trace.mode === "forward" ? null : derivative(node, trace, step, done),
     });
   }
-  return { nodes, current: step.node, used, targets, extended: step.extended };
+  const current = step.extended === undefined ? [step.node] : [step.extended, step.node];
+  return { nodes, current, used, targets };
 }

@@ -1,7 +1,7 @@
 // The picture of the graph: lights nodes and edges, and hangs values and adjoints on the nodes.
 // It relies on g.node[data-node] and g.edge[data-from][data-to] only; how nodes look is the SVG's.
 
-import type { Label, Mark, Marks } from "./marks";
+import type { Label, Marks } from "./marks";
 import { NOT_YET } from "./marks";
 import { type Box, Viewport } from "./viewport";
 
@@ -15,6 +15,8 @@ interface Drawn {
   group: SVGGElement;
   frame: Box; // of the node's shape, in the node's own coordinates
   tags: SVGGElement;
+  size: number; // of the text of its tags
+  written: string; // what its tags say
 }
 
 export class Picture {
@@ -30,7 +32,6 @@ export class Picture {
     svg.removeAttribute("width");
     svg.removeAttribute("height");
     host.replaceChildren(svg);
-    const { x, y, width, height } = boxOf(svg);
     for (const group of svg.querySelectorAll<SVGGElement>("g.node[data-node]")) {
       const id = group.dataset.node!;
       group.querySelector(".tags")?.remove();
@@ -38,12 +39,14 @@ export class Picture {
       shape?.classList.add("player-shape");
       const frame = (shape ?? group).getBBox();
       const tags = element("g", "tags");
-      group.append(tags);
       group.onclick = () => choose(id);
-      this.nodes.set(id, { group, frame, tags });
+      const font = getComputedStyle(group.querySelector("text") ?? group).fontSize;
+      this.nodes.set(id, { group, frame, tags, size: parseFloat(font) * 0.82, written: "" });
     }
+    const whole = svg.getBBox(); // before anything is hung on its nodes
     this.edges = [...svg.querySelectorAll<SVGElement>("g.edge[data-from]")];
-    this.viewport = new Viewport(host, svg, { x, y, width, height });
+    for (const { group, tags } of this.nodes.values()) group.append(tags);
+    this.viewport = new Viewport(host, svg, whole);
   }
 
   has(id: string) {
@@ -51,43 +54,27 @@ export class Picture {
   }
 
   show(marks: Marks) {
-    const extended = marks.extended !== undefined && this.nodes.has(marks.extended);
-    const own = marks.nodes.get(marks.current);
     for (const [id, drawn] of this.nodes) {
       const mark = marks.nodes.get(id);
       drawn.group.classList.remove(...STATES, "is-target");
-      drawn.tags.replaceChildren();
-      if (mark) {
-        drawn.group.classList.add(`is-${mark.state}`);
-        drawn.group.classList.toggle("is-target", mark.target);
-        this.hang(drawn, mark);
-      } else if (extended && id === marks.extended && own) {
-        drawn.group.classList.add("is-current");
-        this.hang(drawn, { ...own, value: own.derivative ?? own.value, derivative: null });
-      }
+      if (mark) drawn.group.classList.add(`is-${mark.state}`);
+      drawn.group.classList.toggle("is-target", mark?.target ?? false);
+      hang(drawn, mark?.value ?? null, mark?.derivative ?? null);
     }
     this.light(marks);
-    const seen = this.nodes.get(extended ? marks.extended! : marks.current);
-    if (seen) this.viewport.reveal(this.placeOf(seen));
+    const seen = marks.current.find((id) => this.nodes.has(id));
+    if (seen) this.viewport.reveal(this.placeOf(this.nodes.get(seen)!));
   }
 
   private light({ current, used, targets, nodes }: Marks) {
+    const later = (id: string) => nodes.get(id)?.value.known === "no";
     for (const edge of this.edges) {
       const { from = "", to = "" } = edge.dataset;
-      const other = from === current ? to : to === current ? from : null;
+      const other = current.includes(from) ? to : current.includes(to) ? from : null;
       edge.classList.toggle("is-used", other !== null && used.has(other));
       edge.classList.toggle("is-sending", other !== null && targets.has(other));
-      const later = (id: string) => nodes.get(id)?.value.known === "no";
       edge.classList.toggle("is-later", later(from) || later(to));
     }
-  }
-
-  private hang({ group, frame, tags }: Drawn, mark: Mark) {
-    const size = parseFloat(getComputedStyle(group.querySelector("text") ?? group).fontSize) * 0.82;
-    const below = frame.y + frame.height + OUTSIDE * size;
-    tags.append(tag("value", mark.value, frame, below, size));
-    if (!mark.derivative) return;
-    tags.append(tag("derivative", mark.derivative, frame, frame.y - OUTSIDE * size, size));
   }
 
   private placeOf({ group, frame }: Drawn): Box {
@@ -97,18 +84,23 @@ export class Picture {
   }
 }
 
-function boxOf(svg: SVGSVGElement): Box {
-  const stated = svg.dataset.box ?? svg.getAttribute("viewBox");
-  if (stated === null) return svg.getBBox();
-  svg.dataset.box = stated; // the viewport overwrites viewBox
-  const [x = 0, y = 0, width = 1, height = 1] = stated.split(/[\s,]+/).map(Number);
-  return { x, y, width, height };
-}
-
 function element<K extends keyof SVGElementTagNameMap>(name: K, className: string) {
   const made = document.createElementNS(SVG, name);
   made.setAttribute("class", className);
   return made;
+}
+
+/** Writes on a node what it is to say; most nodes go on saying what they said. */
+function hang(drawn: Drawn, value: Label | null, derivative: Label | null) {
+  const { frame, size } = drawn;
+  const written = JSON.stringify([value, derivative]);
+  if (written === drawn.written) return;
+  const tags = [];
+  const below = frame.y + frame.height + OUTSIDE * size;
+  if (value) tags.push(tag("value", value, frame, below, size));
+  if (derivative) tags.push(tag("derivative", derivative, frame, frame.y - OUTSIDE * size, size));
+  drawn.tags.replaceChildren(...tags);
+  drawn.written = written;
 }
 
 /** A small plate on the right end of a node's upper or lower border. */

@@ -61,7 +61,7 @@ function useKeys(keys: Keys) {
     const press = (event: KeyboardEvent) => {
       if (event.ctrlKey || event.metaKey || event.altKey) return;
       const target = event.target as HTMLElement;
-      if (target.closest("select, dialog")) return;
+      if (target.closest("select, dialog[open]")) return;
       if (event.key === " " && target.closest("button")) return; // it presses the button
       const action = latest.current[event.key];
       if (!action) return;
@@ -93,7 +93,7 @@ function Stage({ pictures, shown, choose, handle }: StageProps) {
     return () => picture.viewport.dispose();
   }, [name]);
   useLayoutEffect(() => handle.current!.show(shown), [shown, name]);
-  const present = [shown.current, shown.extended].some((id) => id && handle.current?.has(id));
+  const present = shown.current.some((id) => handle.current?.has(id));
   return (
     <section class="stage" aria-label="Picture of the graph">
       <div class="canvas" ref={host} />

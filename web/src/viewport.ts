@@ -9,6 +9,7 @@ export interface Box {
 }
 
 const MARGIN = 22; // what hangs over the drawing's edge: labels on its outermost nodes
+const CONTROLS = 40; // pixels at the bottom that the buttons lie on
 const LARGEST = 1.5; // pixels per unit that a small drawing is blown up to at most
 const READABLE = 0.5; // below this, fitting shows nothing: a part is shown instead
 const START = 0.9;
@@ -77,7 +78,7 @@ export class Viewport {
     const { width, height } = this.size();
     const both = Math.min(
       width / (this.whole.width + 2 * MARGIN),
-      height / (this.whole.height + 2 * MARGIN),
+      Math.max(height - CONTROLS, 1) / (this.whole.height + 2 * MARGIN),
     );
     return Math.min(both, LARGEST);
   }
@@ -87,7 +88,8 @@ export class Viewport {
     const { x, y, width, height } = this.whole;
     const scale = this.fitting();
     this.follow = !all && scale < READABLE;
-    this.show(x + width / 2, y + height / 2, this.follow ? START : scale);
+    const below = this.follow ? 0 : CONTROLS / 2 / scale;
+    this.show(x + width / 2, y + height / 2 + below, this.follow ? START : scale);
   }
 
   private reshape() {

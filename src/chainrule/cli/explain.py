@@ -17,7 +17,7 @@ import click
 
 from chainrule.cli.failures import Failed, Refused, plain
 from chainrule.cli.target import current_directory_importable, read
-from chainrule.explain.expression_errors import suggestion
+from chainrule.explaining.expression_errors import suggestion
 
 MODES = ("forward", "tangent", "reverse", "all")
 FORMATS = ("table", "markdown", "latex", "html", "json")
@@ -36,7 +36,7 @@ class Explanation(Protocol):
 
 def explained(function: Callable[..., Any], values: dict[str, Any], wrt: str | None) -> Explanation:
     """The explanation of a function at these values: all that this command asks of the library."""
-    explain = import_module("chainrule.explain").explain
+    explain = import_module("chainrule.explaining").explain
     args, named = positional(function, values)
     explanation: Explanation = explain(function, *args, **named, wrt=wrt)
     return explanation

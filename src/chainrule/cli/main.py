@@ -12,7 +12,7 @@ import click
 import chainrule
 from chainrule.cli.explain import explain_command
 from chainrule.cli.failures import plain
-from chainrule.explain.expression_errors import suggestion
+from chainrule.explaining.expression_errors import suggestion
 
 
 class Commands(click.Group):

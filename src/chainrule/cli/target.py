@@ -18,8 +18,8 @@ import numpy as np
 
 import chainrule as cr
 from chainrule.cli.failures import Failed, Refused
-from chainrule.explain.expression_errors import ExpressionError, suggestion
-from chainrule.explain.expressions import parse, parse_value
+from chainrule.explaining.expression_errors import ExpressionError, suggestion
+from chainrule.explaining.expressions import parse, parse_value
 
 _FUNCTION = re.compile(r"([^\[\]():\s]*):([^\[\]():\s]*)")  # the colon of x[1:3] is in brackets
 _SHOWN = 12  # names that a message lists

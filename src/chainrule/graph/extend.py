@@ -22,7 +22,7 @@ from chainrule.core.primitive import PICK
 from chainrule.core.sweep import Owned, Scatter, boxed, unbroadcast
 from chainrule.core.tensor import Tensor, wrap
 from chainrule.graph.ir import Graph, Role
-from chainrule.transforms.tracing import Traced, constant_node, input_node, traced
+from chainrule.transforms.tracing import INPUT, Traced, constant_node, input_node, traced
 
 
 class Partial(NamedTuple):
@@ -253,6 +253,9 @@ def _derived(
         roles={**graph.roles, **roles}, captured=graph.captured, values=graph.values,
         arrays=graph.arrays, dynamic=graph.dynamic if same else None, labels=graph.names,
     )  # fmt: skip
+    for node in made.nodes:
+        if node not in graph.position and node.prim is not INPUT:
+            made.roles.setdefault(node, Role("partial", None))
     return made
 
 

@@ -1,5 +1,0 @@
-"""The step player: one page that works offline and steps through the traces of a function."""
-
-from chainrule.explain.player.page import page
-
-__all__ = ["page"]
