@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
 from collections.abc import Callable
 from typing import Any
 
 from chainrule.core import cuts, modes
 from chainrule.core.modes import as_mode, changed, current, get_mode, is_recording
+from chainrule.core.source import INTERNAL
 
 
 class ModeContext:
@@ -26,9 +28,12 @@ class ModeContext:
         raise NotImplementedError
 
     def note(self) -> None:
-        """Note that recording has been switched off, for `explain.why`."""
-        mode = get_mode()
-        if mode is False or (mode is not True and not is_recording()):
+        """Note for `explain.why` that the user's program has switched recording off.
+
+        What the library does inside, an optimizer's step for instance, cuts nothing of the user's.
+        """
+        filename = sys._getframe(2).f_code.co_filename
+        if not is_recording() and (filename == __file__ or not INTERNAL[filename]):
             cuts.note(type(self).__name__, None)
 
     def clone(self) -> ModeContext:

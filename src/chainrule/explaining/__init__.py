@@ -5,5 +5,6 @@ from __future__ import annotations
 from chainrule.explaining.entry import explain
 from chainrule.explaining.explanation import Explanation
 from chainrule.explaining.picture.from_graph import draw
+from chainrule.explaining.why import Why, why
 
-__all__ = ["Explanation", "draw", "explain"]
+__all__ = ["Explanation", "Why", "draw", "explain", "why"]
