@@ -20,6 +20,7 @@ import numpy as np
 
 from chainrule.core.node import Leaf, Node
 from chainrule.core.source import caller, describe
+from chainrule.core.tensor import as_array
 
 RECENT = 1000
 NEAR = 64  # how many nodes before the one that is cut are looked at for leaves
@@ -74,7 +75,7 @@ def note(kind: str, node: Node | None, array: Any = None) -> None:
 
 def note_operation(prim: Any, parents: Sequence[Node | None], out: Any, kind: str = "") -> None:
     """Note that an operation on recorded values has a result without a record."""
-    array = out[0] if type(out) is tuple else out
+    array = as_array(out[0] if type(out) is tuple else out)
     place = caller(2)
     for node in parents:
         if node is not None:

@@ -192,15 +192,13 @@ def bind(prim: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Any:
         mode = get_mode()
         if mode is not False:
             node = record(prim, values, params, parents, out, mode, caller(2))
-            if node is not None and not is_inexact(node.dtype):
-                cuts.note_operation(prim, parents, out)
-    elif recording:
-        cuts.note_operation(prim, parents, out)
     if type(out) is tuple:
         return tuple([pick(node, i, o) for i, o in enumerate(out)])
     result = new(Tensor)
     result.array = out if type(out) is ndarray else as_array(out)
     result.node = None if node is None or not is_inexact(node.dtype) else node
+    if recording and result.node is None and (node is not None or not prim.differentiable):
+        cuts.note_operation(prim, parents, result.array)
     if prim.view and isinstance(args[0], Tensor) and shares_owner(result.array, values[0]):
         note_view(result, args[0], prim, params)
     return result

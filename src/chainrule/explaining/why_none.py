@@ -18,7 +18,6 @@ from chainrule.explaining.why_walk import Walk, at, is_freed, place, saved
 
 Found = tuple[str, list[str]]
 MODES = ("no_grad", "inference_mode", "set_grad_enabled")
-_NUMBERS = ("item()", "tolist()", "float()", "int()", "complex()", "numpy(force=True)", "tensor()")
 MOST = 5  # cuts that are listed
 
 
@@ -44,7 +43,7 @@ def without_record(y: Tensor, x: Tensor, names: tuple[str, str], cuts: Sequence[
              "computed"],
         )  # fmt: skip
     if not is_inexact(y.array.dtype):
-        lines = [f"{xn} was cut off by {_what(c)}" for c in reversed(_relevant(x, cuts))]
+        lines = [f"{xn} was cut off by {_what(c)}" for _, c in reversed(_relevant(x, cuts))]
         return f"None: {yn} is {y.dtype}, which has no gradient", lines[:MOST]
     origin = _cut_that_made(y, cuts)
     if origin is not None:
@@ -66,15 +65,12 @@ def _newer(y: Tensor, x: Tensor, names: tuple[str, str]) -> Found:
     """x was made after y: the name means another tensor now."""
     yn, xn = names
     made = place(x.node.code, x.node.lasti)  # type: ignore[union-attr]
-    shared = set(engine.reach([x.node])) & set(engine.reach([y.node]))  # type: ignore[list-item]
     lines = []
-    older = [n for n in shared if type(n) is Leaf]
-    if type(x.node) is not Leaf and older:
-        first = max(older, key=lambda n: n.seq)
+    older = _shared_leaf(y, x)
+    if older is not None:
         lines = [
-            f"{yn} was computed from the tensor made at {place(first.code, first.lasti)}, from "
-            f"which {xn} was computed too: keep that tensor under a name of its own and "
-            "differentiate with respect to it"
+            f"{yn} was computed from the tensor made at {older}, from which {xn} was computed too: "
+            "keep that tensor under a name of its own and differentiate with respect to it"
         ]
     elif type(x.node) is Leaf:
         lines = [f"compute {yn} from this tensor, after it was made"]
@@ -86,17 +82,16 @@ def _by_cuts(y: Tensor, x: Tensor, names: tuple[str, str], cuts: Sequence[Cut]) 
     yn, xn = names
     start = f"None: {yn} does not depend on {xn}"
     relevant = _relevant(x, cuts)
-    for cut, user in _used(y, relevant):
+    for cut, user in _used(y, [c for _, c in relevant]):
         return f"{start}: {_cutting(cut)}", [f"its result goes on into {at(user)}"]
-    switched = [c for c in cuts if not c.sources and c.kind in MODES]
-    # Which of several it was is not known: the newest one stands first, comparisons last.
-    likely = sorted(relevant[::-1], key=_compares)
-    if y.node is None and switched and (not likely or _compares(likely[0])):
-        lines = [f"{xn} was cut off also by {_what(c)}" for c in likely]
-        return f"{start}: recording was switched off by {_what(switched[-1])}", lines[:MOST]
+    candidates = [*relevant, *_switched_off(y, cuts, relevant)]
+    likely = [c for _, c in sorted(candidates, key=_newest_first)]
     if likely:
         rest = [f"{xn} was cut off also by {_what(c)}" for c in likely[1:]]
-        return f"{start}: {_cutting(likely[0])}", rest[:MOST]
+        return f"{start}: {_cutting(likely[0], sure=not rest)}", rest[:MOST]
+    older = _shared_leaf(y, x)
+    if older is not None:
+        return f"{start}: both were computed from the tensor made at {older}", []
     other = [c for c in cuts if c.sources and not c.nodes()]
     if other:
         lines = [f"cut off was something that no longer exists, by {_what(c)}" for c in other[-3:]]
@@ -107,8 +102,38 @@ def _by_cuts(y: Tensor, x: Tensor, names: tuple[str, str], cuts: Sequence[Cut]) 
     ]
 
 
-def _relevant(x: Tensor, cuts: Sequence[Cut]) -> list[Cut]:
-    """The cuts of values that depend on x, oldest first, the last one for each line and kind."""
+def _newest_first(candidate: tuple[int, Cut]) -> tuple[bool, int]:
+    """Which of several cuts it was is not known: the newest stands first, comparisons last."""
+    time, cut = candidate
+    return getattr(REGISTRY.get(cut.kind), "result", "") == "bool", -time
+
+
+def _switched_off(
+    y: Tensor, cuts: Sequence[Cut], relevant: Sequence[tuple[int, Cut]]
+) -> list[tuple[int, Cut]]:
+    """The last place at which recording was switched off, if y may have been computed there."""
+    found = [(i, c) for i, c in enumerate(cuts) if not c.sources and c.kind in MODES]
+    known = any(c.kind in MODES for _, c in relevant)
+    return found[-1:] if y.node is None and not known else []
+
+
+def _shared_leaf(y: Tensor, x: Tensor) -> str | None:
+    """Where the newest tensor was made that both were computed from."""
+    if y.node is None or x.node is None or type(x.node) is Leaf:
+        return None
+    shared = set(engine.reach([x.node])) & set(engine.reach([y.node]))
+    older = [n for n in shared if type(n) is Leaf]
+    if not older:
+        return None
+    first = max(older, key=lambda n: n.seq)
+    return place(first.code, first.lasti)
+
+
+def _relevant(x: Tensor, cuts: Sequence[Cut]) -> list[tuple[int, Cut]]:
+    """The cuts of values that depend on x, oldest first, the last one for each line and kind.
+
+    Each comes with its place among all cuts.
+    """
     nodes = {}
     for i, cut in enumerate(cuts):
         nodes[i] = cut.nodes()
@@ -117,7 +142,7 @@ def _relevant(x: Tensor, cuts: Sequence[Cut]) -> list[Cut]:
     depends: dict[Node | None, bool] = {None: False}
     for node in engine.reach([n for each in nodes.values() for n in each]):
         depends[node] = node is x.node or any(depends[p] for p in node.parents)
-    found: dict[Any, Cut] = {}
+    found: dict[Any, tuple[int, Cut]] = {}
     block = None  # where recording was switched off last
     for i, cut in enumerate(cuts):
         if cut.kind in MODES and not cut.sources:
@@ -126,13 +151,8 @@ def _relevant(x: Tensor, cuts: Sequence[Cut]) -> list[Cut]:
             cut = cut._replace(kind=block.kind, place=block.place)
         if any(depends[n] for n in nodes[i]):
             found.pop((cut.kind, *cut.place), None)
-            found[cut.kind, *cut.place] = cut
+            found[cut.kind, *cut.place] = i, cut
     return list(found.values())
-
-
-def _compares(cut: Cut) -> bool:
-    """Whether a cut is a comparison or a test, which programs make for many reasons."""
-    return getattr(REGISTRY.get(cut.kind), "result", "") == "bool"
 
 
 def _used(y: Tensor, cuts: Sequence[Cut]) -> Iterator[tuple[Cut, Node]]:
@@ -172,15 +192,15 @@ def _what(cut: Cut) -> str:
     return f"{cut.kind} at {place(*cut.place)}"
 
 
-def _cutting(cut: Cut) -> str:
+def _cutting(cut: Cut, sure: bool = True) -> str:
     """What a cut did, as the end of a sentence."""
+    was = "was" if sure else "was probably"
     if cut.kind in MODES:
-        return f"recording was switched off by {cut.kind} at {place(*cut.place)}"
+        return f"recording {was} switched off by {_what(cut)}"
     if cut.kind == "astype":
-        return f"the connection was cut by a conversion to integers at {place(*cut.place)}"
-    if cut.kind in _NUMBERS or cut.kind.endswith("()"):
-        return f"the connection was cut by {_what(cut)}"
-    return f"the connection was cut by {_what(cut)}, which has no derivative"
+        return f"the connection {was} cut by a conversion to integers at {place(*cut.place)}"
+    ending = "" if cut.kind.endswith(")") else ", which has no derivative"
+    return f"the connection {was} cut by {_what(cut)}{ending}"
 
 
 def without_adjoint(walk: Walk, names: tuple[str, str]) -> Found:
