@@ -76,10 +76,15 @@ def _phase(e: Explanation, trace: Trace, names: Mapping[Node, str]) -> dict[str,
     shown = iter(e.shown(trace))
     for item in shown:
         if isinstance(item, Repeat):
+            folded = trace.rows[item.start : item.start + item.length * item.rounds]
             if ledger is not None:
-                for i in range(item.start, item.start + item.length * item.rounds):
-                    ledger.take(trace.rows[i])
-            steps.append({"fold": True, "text": e.fold_text(trace, item)})
+                for row in folded:
+                    ledger.take(row)
+            covers = [
+                {"node": node_id(e, r.of), "name": names[r.target], "value": e.number(r.target)}
+                for r in folded
+            ]
+            steps.append({"fold": True, "text": e.fold_text(trace, item), "covers": covers})
             continue
         steps.append(_step(e, trace.rows[item], names, ledger))
     return {
