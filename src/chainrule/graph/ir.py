@@ -233,6 +233,29 @@ class Graph:
 
         return jvp(self, wrt)
 
+    def backpropagate(self, *values: Any, wrt: Any = None) -> Any:
+        """Reverse mode step by step, with the contents of `node_to_grad`, in one of its two forms.
+
+        Given values for the inputs, numbers flow back over the graph and nothing new is recorded.
+        Without, adjoints are new nodes, and the walk's `graph` is the graph extended by them.  The
+        adjoints of the outputs are ones.
+
+        >>> import chainrule as cr
+        >>> graph = cr.graph.trace(lambda x: x * x, 3.0)
+        >>> graph.backpropagate(3.0)
+        1. visit v2: adjoint = 1
+           node_to_grad = {v2: [1], x: [3, 3]}
+        2. visit x: adjoint = 3 + 3 = 6
+           node_to_grad = {v2: [1], x: [3, 3]}
+        """
+        from chainrule.graph.backprop import walk_nodes, walk_numbers
+        from chainrule.graph.binding import flat_arguments
+
+        if not values and self.inputs:
+            return walk_nodes(self, wrt)
+        given = flat_arguments(self, values, {})
+        return walk_numbers(self, [getattr(x, "array", x) for x in given], wrt)
+
     # ------------------------------------------------------------ showing
 
     def cost(self) -> Cost:

@@ -33,7 +33,7 @@ def test_missing_folders_and_folders_in_the_way(tmp_path):
     with pytest.raises(FileNotFoundError, match="Create it first"):
         Drawing(textbook()).save(tmp_path / "no" / "g.svg")
     (tmp_path / "d.svg").mkdir()
-    with pytest.raises(IsADirectoryError, match="it is a folder"):
+    with pytest.raises(IsADirectoryError, match="this is a folder"):
         Drawing(textbook()).save(tmp_path / "d.svg")
 
 
