@@ -20,6 +20,7 @@ from chainrule.transforms.tracing import CONSTANT, INPUT
 from chainrule.tree import Spec
 
 if TYPE_CHECKING:
+    from chainrule.graph.cost import Cost
     from chainrule.graph.symbolic import SymbolicGradient
 
 
@@ -293,6 +294,7 @@ class Graph:
             return walk_nodes(self, wrt)
         given = flat_arguments(self, values, {})
         return walk_numbers(self, [getattr(x, "array", x) for x in given], wrt)
+
     # ------------------------------------------------------------ mathematics
 
     def symbolic_grad(
@@ -367,6 +369,19 @@ class Graph:
         return latex_of_graph(self)
 
     # ------------------------------------------------------------ showing
+
+    def cost(self) -> Cost:
+        """Operations, memory traffic and memory of a run, and what the gradient adds.
+
+        >>> import chainrule as cr
+        >>> graph = cr.graph.trace(lambda W, x: cr.tanh(W @ x).sum(), cr.ones(40, 30), cr.ones(30))
+        >>> cost = graph.cost()
+        >>> cost.operations, cost.flops, cost.transcendental
+        (3, 2439, 40)
+        """
+        from chainrule.graph.cost import Cost
+
+        return Cost(self)
 
     def __str__(self) -> str:
         from chainrule.graph.text import text_of
