@@ -9,7 +9,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from chainrule.core.abstract import AbstractArray
-from chainrule.core.node import Node
+from chainrule.core.node import Aval, Node
 from chainrule.core.primitive import PICK
 from chainrule.core.tensor import Tensor, as_array, ndarray, wrap
 from chainrule.graph.ir import Graph
@@ -63,7 +63,8 @@ def constant(node: Node, value: Any) -> Any:
     Raises:
         RuntimeError: if the tape, from which the graph was made, did not keep it.
     """
-    if value is None or isinstance(value, AbstractArray):
+    dropped = value is None and node.prim.partials is not None  # elsewhere, None is an argument
+    if dropped or isinstance(value, (Aval, AbstractArray)):
         raise RuntimeError(
             f"the graph cannot be run: the tape did not keep a constant of {node.prim.name} at "
             f"{node.where}, because no derivative needs it. Record under "

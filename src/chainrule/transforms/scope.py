@@ -18,7 +18,7 @@ from chainrule.core.samples import Sample, uniform
 from chainrule.core.source import caller
 from chainrule.core.tensor import Tensor, wrap
 from chainrule.transforms.batch import Batched, BatchTag, batched
-from chainrule.transforms.tracing import Traced, equation, stop, traced
+from chainrule.transforms.tracing import Traced, equation, recorder, stop, traced, traced_value
 
 
 class Life:
@@ -88,6 +88,8 @@ def alias(x: Any, scope: Scope) -> Any:
 
 
 def _alias_plain(x: Tensor, scope: Scope) -> Tensor:
+    if recorder.get() is not None:  # what it meets may be traced, and then follows it in the graph
+        return _alias_traced(traced_value(x), scope)
     array = x.array[...]
     array.flags.writeable = False  # the function must not change what its caller holds
     parent = x.node if scope.recording else None

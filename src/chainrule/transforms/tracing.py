@@ -59,6 +59,13 @@ class TracedArray(AbstractArray):
             "instead of its numbers; or record one run, with its path: Graph.of(f(x))."
         )
 
+    def dynamic_shape(self, what: str, instead: str) -> Exception:
+        return DataDependence(
+            f"trace: the graph would depend on data: at {describe(*caller(2))} the shape of the "
+            f"result of {what} depends on the values of a traced tensor ({self.dtype}"
+            f"{list(self.shape)}), and a graph has one shape for all data: {instead}"
+        )
+
     def tensor(self, node: Any) -> Any:
         return traced(node, self)
 
@@ -209,6 +216,11 @@ def equation(
     return node
 
 
+def traced_value(x: Tensor) -> Traced:
+    """A plain tensor as a traced one: a constant, or, if it requires grad, a captured input."""
+    return traced(constant_node(x.array)) if x.node is None else _captured(x)
+
+
 def picked(node: Node, index: int) -> Node:
     """The node of one output among several."""
     made = make_node(PICK, (None,), None, {"index": index}, (node,), (node.code, node.lasti))
@@ -307,5 +319,6 @@ def _captured(x: Tensor) -> Traced:
 
 __all__ = [
     "CONSTANT", "INPUT", "TRACE", "DataDependence", "Recorder", "Traced", "TracedArray", "abstract",
-    "constant_node", "equation", "input_node", "picked", "recording", "stop", "traced",
+    "constant_node", "equation", "input_node", "picked", "recorder",
+    "recording", "stop", "traced", "traced_value",
 ]  # fmt: skip
