@@ -120,6 +120,8 @@ def _on_first_use(name: str) -> _Any:
         return getattr(_import_module(f"{__name__}.func"), name)
     if name in ("save", "load"):
         return getattr(_import_module(f"{__name__}.serialization"), name)
+    if name in ("compare_modes", "draw", "explain", "why"):
+        return getattr(_import_module(f"{__name__}.explaining"), name)
     if name == "custom_rule":
         return _import_module(f"{__name__}.custom").custom_rule
     if _find_spec(f"{__name__}.{name}") is not None:

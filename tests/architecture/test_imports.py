@@ -10,7 +10,18 @@ import pytest
 import chainrule
 
 ROOT = Path(chainrule.__file__).parent
-LAYERS = ["core", "ops", "transforms", "autograd", "nn", "optim", "utils", "graph", "explain"]
+LAYERS = [
+    "core",
+    "ops",
+    "transforms",
+    "autograd",
+    "nn",
+    "optim",
+    "utils",
+    "graph",
+    "explaining",
+    "cli",
+]
 FILES = sorted(ROOT.rglob("*.py"))
 
 
@@ -45,3 +56,42 @@ def test_import_needs_numpy_only():
     code = f"import sys, chainrule; print([m for m in {heavy!r} if m in sys.modules])"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"
+
+
+def run(code):
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return out.stdout.strip()
+
+
+def test_import_leaves_out_what_is_rarely_used():
+    late = (
+        "chainrule.transforms", "chainrule.tree", "chainrule.numerical", "chainrule.nn",
+        "chainrule.optim", "chainrule.utils", "chainrule.graph", "chainrule.explain",
+        "chainrule.autograd.functional", "chainrule.autograd.forward_ad",
+        "chainrule.autograd.direction", "chainrule.autograd.function",
+        "chainrule.autograd.gradcheck_run", "chainrule.autograd.gradcheck_compare",
+        "pathlib", "difflib", "fractions",
+    )  # fmt: skip
+    code = f"import numpy, sys; before = set(sys.modules); import chainrule; \
+             print([m for m in {late!r} if m in sys.modules and m not in before])"
+    assert run(code) == "[]"
+
+
+@pytest.mark.parametrize("first", ["", "import chainrule.autograd.gradcheck; "])
+def test_names_of_autograd_that_are_imported_on_first_use(first):
+    code = f"""{first}import chainrule as cr
+from types import FunctionType, ModuleType
+for name in ("functional", "forward_ad", "direction", "function"):
+    assert name in dir(cr.autograd), name
+    assert type(getattr(cr.autograd, name)) is ModuleType, name
+from chainrule.autograd.gradcheck import GradcheckError, gradcheck
+from chainrule.autograd import Function, check_random_direction, gradgradcheck
+assert cr.autograd.gradcheck is gradcheck and type(gradcheck) is FunctionType
+assert cr.autograd.GradcheckError is GradcheckError
+assert check_random_direction is cr.autograd.direction.check_direction
+assert Function is cr.autograd.function.Function is cr.autograd.Function
+assert not hasattr(cr.autograd, "nothing")
+x = cr.tensor([0.5], dtype=cr.float64, requires_grad=True)
+assert gradcheck(cr.sin, (x,))
+print("done")"""
+    assert run(code) == "done"

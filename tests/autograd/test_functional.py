@@ -250,3 +250,13 @@ def test_empty_and_scalar_shapes():
 def test_errors(call, error, message):
     with pytest.raises(error, match=message):
         call(cr.tensor([2.0, 3.0]))
+
+
+@pytest.mark.parametrize("strategy", ["reverse-mode", "forward-mode"])
+def test_outputs_that_are_integers_have_jacobians_of_zeros(strategy):
+    """As PyTorch, whose documentation says so; `strict=True` refuses them."""
+    x = cr.tensor([1.0, -2.0, 3.0])
+    found = F.jacobian(lambda x: (x > 0).sum(), x, strategy=strategy)
+    assert found.tolist() == [0, 0, 0]
+    with pytest.raises(RuntimeError, match="independent of input 0"):
+        F.jacobian(lambda x: (x > 0).sum(), x, strict=True, strategy=strategy)

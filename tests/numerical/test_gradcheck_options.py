@@ -323,3 +323,11 @@ def test_custom_functions(fast_mode):
         gradcheck(WithWrongJvp.apply, x, **options)
     assert "sign is flipped" in caught.value.cause
     assert gradcheck(WithWrongJvp.apply, x, fast_mode=fast_mode)
+
+
+@pytest.mark.parametrize("fast_mode", [False, True])
+def test_functions_whose_outputs_are_all_integers(fast_mode):
+    """As PyTorch: nothing is differentiable, so nothing may depend smoothly on the inputs."""
+    x = cr.tensor([1.0, -2.0, 3.0], dtype=cr.float64, requires_grad=True)
+    assert gradcheck(lambda x: (x > 0).sum(), [x], fast_mode=fast_mode)
+    assert gradcheck(lambda x: x.argmax(), [x], fast_mode=fast_mode, check_forward_ad=True)

@@ -19,8 +19,8 @@ from chainrule.core.namespaces import recorded
 from chainrule.core.tensor import Tensor, wrap
 from chainrule.transforms.forward import ForwardTag, dual
 from chainrule.transforms.gradient import ones_of
-from chainrule.transforms.inputs import fitting
-from chainrule.transforms.jacobian import basis, jacfwd, rows_of, sizes
+from chainrule.transforms.inputs import apart, fitting
+from chainrule.transforms.jacobian import basis, by_columns, rows_of, sizes
 from chainrule.transforms.reverse import Pullback, pull
 from chainrule.transforms.scope import nodes_in, zeros_of
 from chainrule.transforms.transposition import transposed
@@ -104,11 +104,11 @@ class _Run:
     def rows(self, vectorize: bool) -> list[Tensor]:
         """For each input the Jacobian's rows, those of all outputs one after the other."""
         if vectorize or not self._has_user_code():
-            return rows_of(self.run, self.outs, None)
+            return rows_of(self.run, self.outs, None, self.name)
         total = sum(sizes(self.outs))
         found = [self.pull([c[0] for c in basis(self.outs, k, k + 1)]) for k in range(total)]
         if not found:
-            return rows_of(self.run, self.outs, None)
+            return rows_of(self.run, self.outs, None, self.name)
         return [recorded.stack(*column, axis=0) for column in zip(*found, strict=True)]
 
     def _has_user_code(self) -> bool:
@@ -178,7 +178,8 @@ def vjp(
 
     def pulled(v: Any) -> Any:
         with _recording(create_graph):
-            return _result(several, run.pull(_vector(v, run.outs, "returns", "vjp")))
+            vs = _vector(v, run.outs, "returns", "vjp")
+            return _result(several, apart(run.pull(vs), vs))
 
     values = _result(run.several, run.values())
     if v is None and not (len(run.outs) == 1 and run.outs[0].array.size == 1):
@@ -223,7 +224,9 @@ def jvp(
         tangents = _push_by_pulls(run, vs)
     if not create_graph:
         values, tangents = map(_off_tape, values), map(_off_tape, tangents)
-    return _result(several, list(values)), _result(several, list(tangents))
+    values = list(values)
+    found = apart([*values, *tangents], [*xs, *vs])
+    return _result(several, found[: len(values)]), _result(several, found[len(values) :])
 
 
 def _pushed(
@@ -315,7 +318,7 @@ def _columns(func: Function, xs: Tensors, several: bool, create_graph: bool) -> 
 
     primals = xs if create_graph else [_off_tape(x) for x in xs]
     with _recording(True):
-        found = jacfwd(checked, tuple(range(len(xs))))(*primals)
+        found = by_columns(checked, tuple(range(len(xs))), jumps=True)(*primals)
     if not create_graph:
         found = tuple([tuple(map(_off_tape, row)) for row in found])
     return _result(shape[0], [_result(several, row) for row in found])

@@ -87,7 +87,12 @@ class GradFn:
     def _saved(self) -> tuple[Any, Any]:
         node = self.node
         check_alive([node])
-        return boxed(node, unpack(node.args), unpack(node.out))
+        args, out = unpack(node.args), unpack(node.out)
+        if not node.prim.side_effects and args:  # a number that is there to be shown is not saved
+            keeps, _ = node.prim.kept(tuple([p is not None for p in node.parents]))
+            pairs = zip(args, node.parents, keeps, strict=True)
+            args = tuple([a if keep or p is not None else None for a, p, keep in pairs])
+        return boxed(node, args, out)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_saved_"):

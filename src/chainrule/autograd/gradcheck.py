@@ -2,77 +2,35 @@
 
 The flow is PyTorch's: the Jacobian of every output by every input, or in fast mode vᵀJu for random
 u and v, then the checks of what a backward must do with zero, missing and batched cotangents.
+What does the work is imported when a check is first made.
 """
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
-
 from chainrule.autograd.grad_mode import enable_grad
-from chainrule.autograd.gradcheck_compare import Check
-from chainrule.autograd.gradcheck_numeric import Probe, as_tuple
-from chainrule.autograd.gradcheck_report import GradcheckError
-from chainrule.autograd.gradcheck_support import (
-    check_batched_forward,
-    check_batched_pull,
-    check_undefined,
-    check_zero_cotangent,
-)
-from chainrule.autograd.reverse import grad
-from chainrule.core.boxes import any_box
-from chainrule.core.dtypes import is_inexact
-from chainrule.core.tensor import Tensor, set_requires_grad, wrap
-from chainrule.transforms import reverse as reverse_mode
-from chainrule.transforms.scope import Scope, alias
 
 __all__ = ["GradcheckError", "gradcheck", "gradgradcheck"]
 
 
-def _checked_inputs(inputs: Any) -> tuple[Any, ...]:
-    """The inputs as a tuple, each in memory that may be written.
+class GradcheckError(RuntimeError):
+    """A derivative does not agree with differences.
 
-    Raises:
-        ValueError: if none requires grad.
-        RuntimeError: if entries of one share memory.
+    Attributes:
+        output, input: the numbers of the output and of the input; None where no entry is meant.
+        index: the worst entry, as a pair (index in the output, index in the input).
+        analytical, numerical: its two values.
+        cause: what probably is wrong, in words.
     """
-    args = as_tuple(inputs)
-    found = False
-    for i, x in enumerate(args):
-        if not isinstance(x, Tensor) or x.node is None:
-            continue
-        found = True
-        if x.array.dtype not in (np.float64, np.complex128):
-            warnings.warn(
-                f"Input #{i} requires gradient and is not a double precision floating point or "
-                "complex. This check will likely fail if all the inputs are not of double "
-                f"precision floating point or complex. It is {x.dtype}; convert it by x.double().",
-                stacklevel=4,
-            )
-        strides = zip(x.array.strides, x.array.shape, strict=True)
-        if x.array.size and any(s == 0 and d > 1 for s, d in strides):
-            raise RuntimeError(
-                f"The {i}th input has a dimension with stride 0. gradcheck only supports inputs "
-                "that are non-overlapping to be able to compute the numerical gradients correctly. "
-                "You should call .contiguous on the input before passing it to gradcheck."
-            )
-    if not found:
-        raise ValueError(
-            "gradcheck expects at least one input tensor to require gradient, but none of them "
-            "have requires_grad=True."
-        )
-    return tuple(_writable(x) for x in args)
 
-
-def _writable(x: Any) -> Any:
-    """`x`, or a copy of it if it requires grad and lies in memory that may not be written."""
-    if isinstance(x, Tensor) and x.node is not None and not x.array.flags.writeable:
-        x = wrap(x.array.copy())
-        set_requires_grad(x, True)
-    return x
+    output: int | None = None
+    input: int | None = None
+    index: tuple[tuple[int, ...], tuple[int, ...]] | None = None
+    analytical: Any = None
+    numerical: Any = None
+    cause: str | None = None
 
 
 def gradcheck(
@@ -130,38 +88,27 @@ def gradcheck(
         )
     if not eps > 0:
         raise ValueError(f"eps, the step of the differences, must be positive, got {eps}")
-    args = _checked_inputs(inputs)
+    from chainrule.autograd import gradcheck_run as run
+
+    args = run.checked_inputs(inputs)
     try:
         with enable_grad():
-            probe = Probe(func, args, eps)
-            check = Check(probe, atol, rtol, nondet_tol, fast_mode)
+            probe = run.Probe(func, args, eps)
+            check = run.Check(probe, atol, rtol, nondet_tol, fast_mode)
             check.run(check_backward_ad, check_forward_ad, check_grad_dtypes)
             if check.outs and check_batched_forward_grad:
-                check_batched_forward(probe)
+                run.check_batched_forward(probe)
             if check.outs and check_backward_ad:
-                check_zero_cotangent(check.joint, bool(masked), check_grad_dtypes)
+                run.check_zero_cotangent(check.joint, bool(masked), check_grad_dtypes)
                 if check_batched_grad:
-                    check_batched_pull(check.outs, check.variables, probe.variables)
+                    run.check_batched_pull(check.outs, check.variables, probe.variables)
                 if check_undefined_grad:
-                    check_undefined([o for _, o in check.outs], check.variables)
+                    run.check_undefined([o for _, o in check.outs], check.variables)
     except GradcheckError:
         if raise_exception:
             raise
         return False
     return True
-
-
-def _random_like(out: Tensor, which: int, non_contiguous: bool) -> Tensor:
-    """A cotangent for `out` with entries in [-1, 1), requiring grad."""
-    shape = (*out.array.shape, 2) if non_contiguous else out.array.shape
-    rng = np.random.default_rng(which)
-    v = np.asarray(rng.uniform(-1, 1, shape))
-    if out.array.dtype.kind == "c":
-        v = v + 1j * rng.uniform(-1, 1, shape)
-    v = v.astype(out.array.dtype)
-    made: Tensor = wrap(v[..., 0] if non_contiguous else v)
-    set_requires_grad(made, True)
-    return made
 
 
 def gradgradcheck(
@@ -198,56 +145,20 @@ def gradgradcheck(
     ):  # fmt: skip
         if asked and not check_rev_over_rev:
             raise AssertionError(f"Setting {name}=True requires check_rev_over_rev to be True")
-    args = _checked_inputs(inputs)
+    from chainrule.autograd import gradcheck_run as run
+
+    args = run.checked_inputs(inputs)
     if grad_outputs is None:
-        outs = _differentiable(as_tuple(func(*args)))
+        outs = run.differentiable(run.as_tuple(func(*args)))
         gs: Sequence[Any] = [
-            _random_like(o, i, gen_non_contig_grad_outputs) for i, o in enumerate(outs)
+            run.random_like(o, i, gen_non_contig_grad_outputs) for i, o in enumerate(outs)
         ]
     else:
-        gs = as_tuple(grad_outputs)
+        gs = run.as_tuple(grad_outputs)
     return gradcheck(
-        _first_derivative(func, args, len(gs)), (*args, *gs), eps=eps, atol=atol, rtol=rtol,
+        run.first_derivative(func, args, len(gs)), (*args, *gs), eps=eps, atol=atol, rtol=rtol,
         raise_exception=raise_exception, nondet_tol=nondet_tol,
         check_undefined_grad=check_undefined_grad, check_grad_dtypes=check_grad_dtypes,
         check_batched_grad=check_batched_grad, check_forward_ad=check_fwd_over_rev,
         check_backward_ad=check_rev_over_rev, fast_mode=fast_mode, masked=masked,
     )  # fmt: skip
-
-
-def _differentiable(items: Sequence[Any]) -> list[Tensor]:
-    return [x for x in items if isinstance(x, Tensor) and x.node is not None]
-
-
-def _first_derivative(
-    func: Callable[..., Any], originals: Sequence[Any], count: int
-) -> Callable[..., Any]:
-    """The function (inputs, `count` cotangents) -> gradients of `func`."""
-    places = [i for i, x in enumerate(originals) if isinstance(x, Tensor) and x.node is not None]
-
-    def gradients(*values: Any) -> tuple[Any, ...]:
-        xs, cotangents = list(values[: len(values) - count]), values[len(values) - count :]
-        with enable_grad():
-            if any_box(values):
-                return _pulled_through_boxes(func, xs, places, cotangents)
-            outs = _differentiable(as_tuple(func(*xs)))
-            found = grad(
-                outs, [xs[i] for i in places], cotangents, create_graph=True, allow_unused=True
-            )
-        return tuple(g for g in found if g is not None)
-
-    return gradients
-
-
-def _pulled_through_boxes(
-    func: Callable[..., Any], xs: list[Any], places: Sequence[int], cotangents: Sequence[Any]
-) -> tuple[Any, ...]:
-    """The gradients where inputs are duals: reverse mode inside of forward mode."""
-    scope = Scope()
-    for i in places:
-        xs[i] = alias(xs[i], scope)
-    with scope:
-        results = as_tuple(func(*xs))
-    outs = [o for o in results if isinstance(o, Tensor) and is_inexact(o.array.dtype)]
-    pulled = reverse_mode.pull(outs, cotangents, [xs[i] for i in places], scope)
-    return tuple(g for g in pulled if g is not None)

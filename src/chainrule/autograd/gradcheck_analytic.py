@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.autograd.gradcheck import GradcheckError
 from chainrule.autograd.gradcheck_numeric import Array, Probe, as_tuple
-from chainrule.autograd.gradcheck_report import GradcheckError
 from chainrule.autograd.progress import counted
 from chainrule.core import engine
 from chainrule.core.boxes import entered

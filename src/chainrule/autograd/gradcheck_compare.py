@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.autograd.gradcheck import GradcheckError
 from chainrule.autograd.gradcheck_analytic import Pull, Rows, columns, push
 from chainrule.autograd.gradcheck_numeric import Array, Probe, unit_vector
-from chainrule.autograd.gradcheck_report import GradcheckError, Mismatch
+from chainrule.autograd.gradcheck_report import Mismatch
 from chainrule.core.tensor import Tensor, wrap
 
 _NOT_REENTRANT = (

@@ -77,11 +77,7 @@ class Probe:
     def _evaluate(self) -> list[Array]:
         """The outputs at the inputs as they are now."""
         results = self.func(*self.inputs)
-        found = (
-            [results.array]
-            if type(results) is Tensor
-            else [as_tuple(results)[i].array for i in self._where]
-        )
+        found = [as_tuple(results)[i].array for i in self._where]
         for i, (a, (shape, dt)) in enumerate(zip(found, self._like, strict=True)):
             if a.shape != shape or a.dtype != dt:
                 what, old, new = (

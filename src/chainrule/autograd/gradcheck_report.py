@@ -15,28 +15,11 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.autograd.gradcheck import GradcheckError
 from chainrule.autograd.gradcheck_numeric import Array, Probe
 from chainrule.core.tensor import wrap
 
 LOOSE = 1e-3  # relative: what rounding in differences leaves of two Jacobians that are the same
-
-
-class GradcheckError(RuntimeError):
-    """A derivative does not agree with differences.
-
-    Attributes:
-        output, input: the numbers of the output and of the input; None where no entry is meant.
-        index: the worst entry, as a pair (index in the output, index in the input).
-        analytical, numerical: its two values.
-        cause: what probably is wrong, in words.
-    """
-
-    output: int | None = None
-    input: int | None = None
-    index: tuple[tuple[int, ...], tuple[int, ...]] | None = None
-    analytical: Any = None
-    numerical: Any = None
-    cause: str | None = None
 
 
 @dataclass

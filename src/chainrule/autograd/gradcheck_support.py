@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.autograd.gradcheck import GradcheckError
 from chainrule.autograd.gradcheck_analytic import Pull, push
 from chainrule.autograd.gradcheck_numeric import Array, Probe, unit_vector
-from chainrule.autograd.gradcheck_report import GradcheckError
 from chainrule.autograd.reverse import grad
 from chainrule.core.boxes import entered
 from chainrule.core.tensor import Tensor, wrap

@@ -9,14 +9,8 @@ from weakref import ref
 
 import numpy as np
 
+from chainrule.autograd.cotangents import seed, unused
 from chainrule.autograd.graph import GradientEdge, node_of
-from chainrule.autograd.reverse_boxes import (
-    backward_of_boxes,
-    batched_grads,
-    grad_of_boxes,
-    seed,
-    unused,
-)
 from chainrule.core import engine
 from chainrule.core.boxes import any_box
 from chainrule.core.hooks import as_tensor
@@ -143,6 +137,8 @@ def backward(
     tensor([2., 4.])
     """
     if _any_box(tensors, grad_tensors):
+        from chainrule.autograd.reverse_boxes import backward_of_boxes
+
         gs = None if grad_tensors is None else _as_tuple(grad_tensors)
         backward_of_boxes(_as_tuple(tensors), gs, None if inputs is None else _as_tuple(inputs))
         return
@@ -228,6 +224,8 @@ def grad(
         )
     several = _as_tuple(inputs)
     if any_box(several) or _any_box(outputs, grad_outputs):
+        from chainrule.autograd.reverse_boxes import grad_of_boxes
+
         gs = None if grad_outputs is None else _as_tuple(grad_outputs)
         return grad_of_boxes(_as_tuple(outputs), several, gs, create_graph, allow_unused,
                              materialize_grads)  # fmt: skip
@@ -255,6 +253,8 @@ def _result(g: Any, node: Node, materialize: bool) -> Any:
 def _batched(outputs: Any, inputs: Any, grad_outputs: Any, retain_graph: Any, create_graph: bool,
              allow_unused: Any, materialize: bool) -> tuple[Any, ...]:  # fmt: skip
     """One sweep for all leading indices of the cotangents."""
+    from chainrule.autograd.reverse_boxes import batched_grads
+
     gs = _as_tuple(grad_outputs)
     sizes = {g.array.shape[0] if isinstance(g, Tensor) and g.array.ndim else -1 for g in gs}
     if len(sizes) != 1 or -1 in sizes:

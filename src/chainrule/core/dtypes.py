@@ -115,6 +115,14 @@ def is_inexact(dt: np.dtype[Any]) -> bool:
     return category(dt) >= 2
 
 
+def narrowed(out: Any, dt: np.dtype[Any]) -> Any:
+    """What NumPy computed of bfloat16, in bfloat16: its products and sums come in float32.
+
+    `dt` is the dtype of the operands; results of any other are right already.
+    """
+    return out.astype(dt) if dt.kind == "V" and out.dtype != dt else out
+
+
 def bfloat16() -> dtype:
     """The bfloat16 dtype of the `ml_dtypes` package.
 

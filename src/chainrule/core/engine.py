@@ -239,14 +239,14 @@ def free(order: Iterable[Node], ends: Collection[Node] = ()) -> None:
 
 
 def keeps_number(node: Node) -> bool:
-    """Whether all that an operation of two arguments keeps is a number: nothing worth freeing.
+    """Whether an operation of two arguments keeps a number at most: nothing worth freeing.
 
-    So `2 * x` can be differentiated again, as in PyTorch.
+    So `2 * x` and `x % 2` can be differentiated again, as in PyTorch.
     """
     args = node.args
     if type(args) is not tuple or len(args) != 2 or node.out is not None:
         return False
     a, b = args
     if a is None:
-        return node.parents[1] is None and type(b) is np.ndarray and b.ndim == 0
+        return b is None or (node.parents[1] is None and type(b) is np.ndarray and b.ndim == 0)
     return b is None and node.parents[0] is None and type(a) is np.ndarray and a.ndim == 0

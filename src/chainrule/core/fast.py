@@ -213,17 +213,28 @@ def _binary(prim: Any, slow: Slow) -> Callable[..., Any]:
             if mode is True:
                 node = Node()
                 node.prim = prim
+                # A number among the operands stays even if no rule names it: so the equation can be
+                # shown, and run again.
                 if cross:
                     node.args = (None if yn is None else xv, None if xn is None else yv)
                     node.out = None
                 elif keeps:
-                    wanted = (xn is not None, yn is not None)
-                    (keep_x, keep_y), keep_out = kept[wanted]
-                    node.args = (xv if keep_x else None, yv if keep_y else None)
+                    (keep_x, keep_y), keep_out = kept[xn is not None, yn is not None]
+                    node.args = (
+                        xv if keep_x or tx is float or tx is int else None,
+                        yv if keep_y or ty is float or ty is int else None,
+                    )
                     node.out = v if keep_out else None
                 else:
-                    node.args = _NOTHING_2
                     node.out = None
+                    if tx is ty:
+                        node.args = _NOTHING_2
+                    elif ty is float or ty is int:
+                        node.args = (None, yv)
+                    elif tx is float or tx is int:
+                        node.args = (xv, None)
+                    else:  # a parameter and a tensor
+                        node.args = _NOTHING_2
                 node.params = None
                 node.parents = (xn, yn)
                 node.seq = next_seq()

@@ -36,6 +36,7 @@ Partial = Callable[..., Any] | selection | int | str | None
 
 
 _RULES = (RULE, SELECTION)
+_GIVING_COMMON = ("same", "float")  # the dtype rules whose results have the arguments' own dtype
 
 
 class Elementwise(Primitive):
@@ -287,8 +288,10 @@ def bind_elementwise(prim: Elementwise, args: Sequence[Any], params: dict[str, A
     values = [cast(v, dt, prim.result != "bool") for v in values]
     try:
         out = prim.eval(*values, **(params or {}))
-        if dt.kind == "b" and prim.result == "same" and out.dtype != dt:
-            raise TypeError(f"{prim.name} of booleans gives {out.dtype}")
+        if out.dtype is not dt and prim.result in _GIVING_COMMON and out.dtype != dt:
+            if dt.kind == "b" and prim.result == "same":
+                raise TypeError(f"{prim.name} of booleans gives {out.dtype}")
+            out = out.astype(dt)  # a float among the parameters widens integers and bfloat16
     except (ValueError, TypeError) as error:
         raise mismatch(prim, values, error) from (error if type(error) is TypeError else None)
     mode = get_mode() if recording and prim.differentiable else False

@@ -39,7 +39,8 @@ class Node:
     """One recorded operation.
 
     `args` are the raw arrays and scalars that the derivative rules name; what no rule needs is
-    replaced by None or an `Aval`.  `parents` stand at the same positions: the node that produced
+    replaced by None or an `Aval`, unless it is a constant number: so that the equation can be shown
+    and run again.  `parents` stand at the same positions: the node that produced
     the argument, or None for a constant.  A node holds arrays and parent nodes, never tensors or
     closures, so a tape is acyclic and reference counting alone frees it.
 

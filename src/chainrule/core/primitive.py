@@ -267,12 +267,15 @@ def record(
             out = snapshot(out) if keeps[1] else out
     keep_args, keep_out = keeps
     args = []
-    for v, keep in zip(values, keep_args):  # noqa: B905 - hot
+    for v, keep, parent in zip(values, keep_args, parents):  # noqa: B905 - hot
         if not keep and hasattr(v, "dtype"):
-            aval = new(Aval)
-            aval.shape = v.shape
-            aval.dtype = v.dtype
-            v = aval
+            if parent is None and v.shape == ():
+                v = v.copy()  # a number: the equation can be shown, and run again
+            else:
+                aval = new(Aval)
+                aval.shape = v.shape
+                aval.dtype = v.dtype
+                v = aval
         args.append(v)
     kept_out = out if keep_out else None
     n = make_node(prim, tuple(args), kept_out, params, tuple(parents), place)

@@ -34,25 +34,36 @@ def _adapter(names: tuple[str, ...]) -> Callable[[Any], Callable[..., Any]]:
     for i, name in enumerate(ARGUMENTS):
         sources[name] = sources[f"{name}_aval"] = f"args[{i}]"
     call = ", ".join(sources.get(name, f"params[{name!r}]") for name in names)
-    adapt: Callable[[Any], Callable[..., Any]] = eval(
-        f"lambda rule: lambda xp, g, args, out, params, need=None: rule({call})"
-    )
+    source = f"lambda rule: lambda xp, g, args, out, params, need=None: rule({call})"
+    # Under this file's name, so that nobody takes the adapter for the user's code.
+    adapt: Callable[[Any], Callable[..., Any]] = eval(compile(source, __file__, "eval"))
     return adapt
 
 
 class Rule:
-    """A rule behind the fixed signature `(xp, g, args, out, params, need)`, and what it keeps."""
+    """A rule behind the fixed signature `(xp, g, args, out, params, need)`, and what it keeps.
 
-    __slots__ = ("call", "function", "keeps_args", "keeps_from", "keeps_out")
+    Attributes:
+        call: the rule with that signature, made when it is first called: most never are.
+    """
+
+    __slots__ = ("call", "function", "keeps_args", "keeps_from", "keeps_out", "names")
+
+    call: Callable[..., Any]
 
     def __init__(self, function: Callable[..., Any]) -> None:
         code = function.__code__
-        names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+        names = self.names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
         self.function = function
-        self.call = _adapter(names)(function)
         self.keeps_args = frozenset(i for i, name in enumerate(ARGUMENTS) if name in names)
         self.keeps_from = min((n for name, n in _FROM.items() if name in names), default=1 << 30)
         self.keeps_out = "out" in names
+
+    def __getattr__(self, name: str) -> Any:
+        if name != "call":
+            raise AttributeError(name)
+        self.call = _adapter(self.names)(self.function)
+        return self.call
 
     def keeps(self, position: int) -> bool:
         """Whether the rule uses the value of the argument at `position`."""

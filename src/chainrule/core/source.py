@@ -7,11 +7,11 @@ turning them into a file and a line waits until somebody asks.
 from __future__ import annotations
 
 import linecache
+import os.path
 import sys
-from pathlib import Path
 from types import CodeType, FrameType
 
-ROOT = str(Path(__file__).resolve().parents[1]) + "/"
+ROOT = os.path.dirname(os.path.dirname(os.path.realpath(__file__))) + "/"
 
 
 class _Internal(dict[str, bool]):

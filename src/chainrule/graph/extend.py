@@ -22,7 +22,7 @@ from chainrule.core.primitive import PICK
 from chainrule.core.sweep import Owned, Scatter, boxed, unbroadcast
 from chainrule.core.tensor import Tensor, wrap
 from chainrule.graph.ir import Graph, Role
-from chainrule.transforms.tracing import Traced, constant_node, input_node, traced
+from chainrule.transforms.tracing import INPUT, Traced, constant_node, input_node, traced
 
 
 class Partial(NamedTuple):
@@ -54,6 +54,7 @@ class Step(NamedTuple):
 def backpropagate(
     order: Sequence[Node], seeds: Sequence[tuple[Node, Any]], live: set[Node],
     saved: Callable[[Node], tuple[Any, Any]], xp: Any,
+    mark: Callable[[Node, Any], Any] | None = None,
 ) -> Iterator[Step]:  # fmt: skip
     """Reverse mode over nodes in order, step by step.
 
@@ -63,6 +64,7 @@ def backpropagate(
         live: the nodes that may get an adjoint.
         saved: gives the arguments and the result of a node, as the namespace takes them.
         xp: the namespace to compute in.
+        mark: gives what the rules get to see in place of an adjoint: a name for it.
     """
     node_to_grad: dict[Node, list[Partial]] = {}
     for node, g in seeds:
@@ -72,8 +74,9 @@ def backpropagate(
         if not partials:
             continue
         adjoint = _sum(node, partials)
+        seen = adjoint if mark is None else mark(node, adjoint)
         sent = []
-        for i, (parent, g) in enumerate(_contributions(node, adjoint, live, saved, xp)):
+        for i, (parent, g) in enumerate(_contributions(node, seen, live, saved, xp)):
             if parent is None or g is None or parent not in live:
                 continue
             if node.prim is not PICK:
@@ -250,6 +253,9 @@ def _derived(
         roles={**graph.roles, **roles}, captured=graph.captured, values=graph.values,
         arrays=graph.arrays, dynamic=graph.dynamic if same else None, labels=graph.names,
     )  # fmt: skip
+    for node in made.nodes:
+        if node not in graph.position and node.prim is not INPUT:
+            made.roles.setdefault(node, Role("partial", None))
     return made
 
 
@@ -268,7 +274,7 @@ def _adjoints(
     roles: dict[Node, Role] = {}
     found: dict[Node, Node] = {}
     old = set(graph.nodes)
-    with modes_on():
+    with recording_on():
         kept = [(n, c) for n, c in seeds if n in live]
         for step in backpropagate(order, kept, live, on_trace, recorded):
             if step.node.shape is None:
@@ -290,7 +296,7 @@ def node_of(t: Any) -> Node:
     return node
 
 
-def modes_on() -> Any:
+def recording_on() -> Any:
     """Let the rules record, whatever the mode outside."""
     return _On()
 
@@ -315,7 +321,7 @@ def jvp(graph: Graph, wrt: Any = None) -> Graph:
         made = input_node(n.shape or (), n.dtype, name)
         directions.append(made)
         tangents[n] = traced(made)
-    with modes_on():
+    with recording_on():
         for node, t in pushforward(order, live, tangents, on_trace, recorded):
             if isinstance(t, Traced) and t.node not in graph.position:
                 roles.setdefault(t.node, Role("tangent", node))  # type: ignore[arg-type]
@@ -333,8 +339,12 @@ def jvp(graph: Graph, wrt: Any = None) -> Graph:
 def pushforward(
     order: Sequence[Node], live: set[Node], tangents: dict[Node, Any],
     saved: Callable[[Node], tuple[Any, Any]], xp: Any,
+    mark: Callable[[Node, Any], Any] | None = None,
 ) -> Iterator[tuple[Node, Any]]:  # fmt: skip
-    """Forward mode over nodes in order: each node with its tangent, as `tangents` gets it."""
+    """Forward mode over nodes in order: each node with its tangent.
+
+    `tangents` holds those to begin with and gets the others, or what `mark` makes of them.
+    """
     for node in order:
         if node in tangents:
             yield node, tangents[node]
@@ -351,7 +361,7 @@ def pushforward(
             continue
         if node.shape is not None:
             t = pushed(xp, t, node)
-        tangents[node] = t
+        tangents[node] = t if mark is None else mark(node, t)
         if node.shape is not None:
             yield node, t
 

@@ -43,12 +43,24 @@ def keep_everything() -> Iterator[None]:
 
 def graph_of(tensors: Sequence[Any], names: Mapping[str, Any] | None) -> Graph:
     """The graph of recorded tensors; see `Graph.of`."""
+    return copied_tape(tensors, names)[0]
+
+
+def copied_tape(
+    tensors: Sequence[Any], names: Mapping[str, Any] | None, freed: bool = False
+) -> tuple[Graph, dict[Node, Node]]:
+    """The graph of recorded tensors, and which of its nodes stands for which of the tape.
+
+    With `freed`, a tape that a backward pass has freed will do: it knows fewer values, and no
+    constants, so that its graph can be looked at only.
+    """
     if not tensors:
         raise TypeError("Graph.of takes one or more tensors, got none")
     for i, t in enumerate(tensors):
         _check(i, t)
     order = reach([t.node for t in tensors])
-    check_alive([n for n in order if type(n) is not Leaf and type(n.args) is not tuple])
+    if not freed:
+        check_alive([n for n in order if type(n) is not Leaf and type(n.args) is not tuple])
     known = _names(names)
     new: dict[Node, Node] = {}
     inputs: list[Node] = []
@@ -65,11 +77,12 @@ def graph_of(tensors: Sequence[Any], names: Mapping[str, Any] | None) -> Graph:
             parent = node.parents[0]
             new[node] = new[parent] if parent else _input_of_alias(node, inputs)
         else:
-            new[node] = _copied(node, new)
+            new[node] = _copied(node, new, order)
             _note_values(node, new, values)
     for t in tensors:
         values[new[t.node]] = t.array
-    return Graph(inputs, [new[t.node] for t in tensors], title=_title(), values=values)
+    outputs = [new[t.node] for t in tensors]
+    return Graph(inputs, outputs, title=_title(), values=values), new
 
 
 def _check(i: int, t: Any) -> None:
@@ -94,16 +107,16 @@ def _input_of_alias(node: Node, inputs: list[Node]) -> Node:
     return made
 
 
-def _copied(node: Node, new: Mapping[Node, Node]) -> Node:
+def _copied(node: Node, new: Mapping[Node, Node], order: Sequence[Node]) -> Node:
     """The same equation in terms of abstract values, dtypes made equal by explicit casts."""
     parents = [None if p is None else new[p] for p in node.parents]
     if node.prim is PICK:
         return picked(parents[0], node.params["index"])  # type: ignore[arg-type,index]
     place = (node.code, node.lasti)
     if node.prim.side_effects:
-        return _function(node, parents, place)
+        return _function(node, parents, order, place)
     args = []
-    for i, (a, p) in enumerate(zip(node.args, parents, strict=True)):
+    for i, (a, p) in enumerate(zip(_known_args(node), parents, strict=True)):
         if p is None:
             args.append(a)
             continue
@@ -112,13 +125,15 @@ def _copied(node: Node, new: Mapping[Node, Node]) -> Node:
             p = parents[i] = _cast(p, dt, place)
         args.append(p.out)
     return _with_result(
-        make_node(node.prim, tuple(args), None, node.params, tuple(parents), place), node
+        make_node(node.prim, tuple(args), None, node.params, tuple(parents), place), node, order
     )
 
 
-def _with_result(made: Node, node: Node) -> Node:
+def _with_result(made: Node, node: Node, order: Sequence[Node]) -> Node:
+    """A node with the shape and dtype that one of the tape has."""
     if node.shape is None:
-        made.out = tuple([None if o is None else abstract(o.shape, o.dtype) for o in node.out])
+        outs = _freed_outputs(node, order) if node.out is None else node.out
+        made.out = tuple([None if o is None else abstract(o.shape, o.dtype) for o in outs])
         made.shape, made.dtype = None, node.dtype
     else:
         made.out = abstract(node.shape, node.dtype)
@@ -126,7 +141,9 @@ def _with_result(made: Node, node: Node) -> Node:
     return made
 
 
-def _function(node: Node, parents: Sequence[Node | None], place: Any) -> Node:
+def _function(
+    node: Node, parents: Sequence[Node | None], order: Sequence[Node], place: Any
+) -> Node:
     """A call of the user's function, whose node has the context instead of the arguments.
 
     What is known of an argument is the node that computed it; of a `custom_rule`, its rules.
@@ -140,7 +157,19 @@ def _function(node: Node, parents: Sequence[Node | None], place: Any) -> Node:
     rules = getattr(params.get("ctx"), "rules", None)
     if rules is not None and args:
         args[0] = rules
-    return _with_result(make_node(node.prim, tuple(args), None, {}, tuple(sources), place), node)
+    made = make_node(node.prim, tuple(args), None, {}, tuple(sources), place)
+    return _with_result(made, node, order)
+
+
+def _known_args(node: Node) -> Sequence[Any]:
+    """The arguments of a node of the tape; None for each that a backward pass has freed."""
+    return node.args if type(node.args) is tuple else (None,) * len(node.parents)
+
+
+def _freed_outputs(node: Node, order: Sequence[Node]) -> list[Any]:
+    """What is known of several outputs that were freed: those that somebody took."""
+    picks = {n.params["index"]: n for n in order if n.prim is PICK and n.parents[0] is node}  # type: ignore[index]
+    return [picks.get(i) for i in range(max(picks) + 1)]
 
 
 def _cast(p: Node, dt: Any, place: Any) -> Node:
@@ -153,12 +182,12 @@ def _note_values(node: Node, new: Mapping[Node, Node], values: dict[Node, Any]) 
         values[new[node]] = node.out
     elif node.prim is PICK:
         outs = node.parents[0].out  # type: ignore[union-attr]
-        kept = outs[node.params["index"]]  # type: ignore[index]
+        kept = None if outs is None else outs[node.params["index"]]  # type: ignore[index]
         if type(kept) is np.ndarray:
             values[new[node]] = kept
     if node.prim.side_effects:  # its args are what the user's function saved
         return
-    for a, p in zip(node.args, node.parents, strict=True):
+    for a, p in zip(_known_args(node), node.parents, strict=True):
         if p is not None and type(a) is np.ndarray and p.dtype == a.dtype:
             values.setdefault(new[p], a)
 

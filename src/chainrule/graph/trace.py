@@ -52,7 +52,7 @@ def trace(f: Callable[..., Any], *examples: Any, **named: Any) -> Graph:
     """
     leaves, spec = tree.flatten((tuple(examples), named))
     kind = number_dtype(leaves)
-    names = _names(f, examples, spec)
+    names = argument_names(f, examples, spec)
     place = caller(1)
     inputs: list[Node] = []
     given = []
@@ -120,7 +120,7 @@ def _title(f: Any) -> str:
     return getattr(f, "__name__", type(f).__name__)
 
 
-def _names(f: Callable[..., Any], examples: Sequence[Any], spec: Any) -> list[str]:
+def argument_names(f: Callable[..., Any], examples: Sequence[Any], spec: Any) -> list[str]:
     """A name for each leaf of the arguments: the parameter's, with the path inside it."""
     try:
         parameters = list(inspect.signature(f).parameters.values())

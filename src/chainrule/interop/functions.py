@@ -8,7 +8,6 @@ array behind the user's back, which would lose the gradient.
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -91,6 +90,8 @@ _WAY_OUT = (
 
 
 def _nearest(name: str) -> str:
+    import difflib
+
     near = difflib.get_close_matches(name, FUNCTIONS, n=1, cutoff=0.5)
     return f"; the nearest function that is: numpy.{near[0]}" if near else ""
 

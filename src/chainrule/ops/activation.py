@@ -9,7 +9,7 @@ import numpy as np
 
 from chainrule.core.avals import same, several
 from chainrule.core.batching import along_line, leading
-from chainrule.core.dtypes import as_numpy, is_inexact
+from chainrule.core.dtypes import as_numpy, is_inexact, narrowed
 from chainrule.core.kinds import elementwise, general
 from chainrule.core.namespaces import composite, raw, recorded
 from chainrule.core.partials import selection
@@ -60,7 +60,7 @@ def _leaky_relu(x: Any, negative_slope: float) -> Any:
 leaky_relu = elementwise(
     "leaky_relu", _leaky_relu,
     lambda xp, x, negative_slope: (1 - negative_slope) * xp.is_positive(x) + negative_slope,
-    real=True, has_params=True, samples=_cases(negative_slope=0.1),
+    real=True, result="float", has_params=True, samples=_cases(negative_slope=0.1),
     doc="x where positive, else slope·x.",
 )  # fmt: skip
 prelu = elementwise(
@@ -105,7 +105,7 @@ def _gelu(x: Any) -> tuple[Any, Any]:
     cdf = raw.erf(x * math.sqrt(0.5))
     cdf += 1
     cdf *= 0.5
-    return x * cdf, cdf
+    return narrowed(x * cdf, x.dtype), narrowed(cdf, x.dtype)
 
 
 @composite
@@ -198,7 +198,7 @@ hardswish = elementwise(
 softshrink = elementwise(
     "softshrink", lambda x, lambd: x - np.minimum(np.maximum(x, -lambd), lambd),
     selection(lambda xp, x, lambd: xp.abs(x) > lambd),
-    real=True, has_params=True, samples=_cases(lambd=0.8),
+    real=True, result="float", has_params=True, samples=_cases(lambd=0.8),
     doc="x moved towards 0 by lambd, at most to 0.",
 )  # fmt: skip
 hardshrink = elementwise(

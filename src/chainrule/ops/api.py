@@ -59,8 +59,8 @@ def with_keywords(f: Any, name: str | None = None) -> Any:
     """`f`, also taking `out=` and NumPy's names for the keywords it has."""
     name = name or f.__name__
     code = f.__wrapped__.__code__ if hasattr(f, "__wrapped__") else f.__code__
-    has = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
-    renames = {a: b for a, b in _NUMPY_NAMES.items() if a not in has and b in has}
+    has = frozenset(code.co_varnames[: code.co_argcount + code.co_kwonlyargcount])
+    renames = {a: b for a, b in _NUMPY_NAMES.items() if b in has and a not in has}
 
     @functools.wraps(f)
     def wrapper(*args: Any, **kwargs: Any) -> Any:

@@ -131,7 +131,8 @@ def nan_to_num(
 
 
 heaviside = elementwise(
-    "heaviside", np.heaviside, lambda xp, x: xp.zeros_like(x), selection(lambda x: x == 0),
+    "heaviside", lambda x, y: np.heaviside(x, y).astype(x.dtype),
+    lambda xp, x: xp.zeros_like(x), selection(lambda x: x == 0),
     domain=[(0.2, 2), (-2, 2)],
     doc="0 where input is negative, 1 where it is positive, `other` where it is zero.",
 )  # fmt: skip

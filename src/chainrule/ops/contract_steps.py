@@ -18,7 +18,16 @@ from chainrule.core.batching import aligned, rank, shape_of, xp
 from chainrule.core.kinds import general
 from chainrule.core.namespaces import raw
 from chainrule.core.samples import Sample, uniform
-from chainrule.ops.products import LETTERS, conj, layer, numpy_dtype, transpose, with_letter
+from chainrule.ops.products import (
+    LETTERS,
+    conj,
+    einsum,
+    layer,
+    matmul,
+    numpy_dtype,
+    transpose,
+    with_letter,
+)
 
 
 class _Plan(NamedTuple):
@@ -101,7 +110,7 @@ def _pair(x: Any, y: Any, equation: str) -> Any:
     if take[1] is not None:
         y = y[take[1]]
     if kind not in _PLAIN:  # an outer product, of which einsum makes half the work
-        return np.einsum(kind, x, y, order="C")
+        return einsum(kind, x, y, order="C")
     if swap:
         x, y = y, x
     x = x.transpose(order[0]).reshape(shape[0])
@@ -112,7 +121,7 @@ def _pair(x: Any, y: Any, equation: str) -> Any:
 
 _PLAIN: dict[str, Any] = {
     "dot": lambda x, y: x.dot(y),
-    "matmul": np.matmul,
+    "matmul": matmul,
     "multiply": np.multiply,
 }
 
@@ -152,7 +161,7 @@ contract_pair = general(
 
 
 def _single(x: Any, equation: str) -> Any:
-    return np.asarray(np.einsum(equation, x))
+    return einsum(equation, x)
 
 
 def _single_vjp(xp: Any, g: Any, x_aval: Any, equation: str) -> Any:
@@ -194,7 +203,7 @@ def _linear_each(x: Any, y: Any, z: Any) -> Any:
     if size and not y.strides[0]:  # one weight, spread over the examples
         out = x.reshape(prod(x.shape[:-1]), k).dot(y[0].T).reshape(*x.shape[:-1], n)
     else:
-        out = np.matmul(x.reshape(size, prod(x.shape[1:-1]), k), y.swapaxes(1, 2))
+        out = matmul(x.reshape(size, prod(x.shape[1:-1]), k), y.swapaxes(1, 2))
         out = out.reshape(*x.shape[:-1], n)
     return out if z is None else np.add(out, _between(raw, z, x.ndim), out=out)
 

@@ -28,6 +28,7 @@ from chainrule.ops.convolution_batch import (
     transpose_batch,
     weight_batch,
 )  # fmt: skip
+from chainrule.ops.products import matmul
 from chainrule.ops.scratch import BLOCK, scratch
 from chainrule.ops.window import Ints, Pads, inside, offsets, span, windows_along
 
@@ -175,7 +176,7 @@ def _conv_transpose(
     if all(s == 1 for s in stride):
         return _by_gathering(y, w, size, padding, dilation, groups)
     n, c, count = y.shape[0], w.shape[1], y.shape[2:]
-    windows = np.matmul(_outputs(y, groups).swapaxes(1, 2), _filters(w, groups))
+    windows = matmul(_outputs(y, groups).swapaxes(1, 2), _filters(w, groups))
     windows = windows.reshape(groups, n, *count, prod(kernel), c)
     full = tuple(
         max(m + lo, (k - 1) * s + e)

@@ -19,6 +19,7 @@ from chainrule.core.node import Aval
 from chainrule.core.samples import Sample, uniform
 from chainrule.core.tensor import wrap
 from chainrule.ops.api import export
+from chainrule.ops.create import number
 from chainrule.ops.embedding import own_rows
 from chainrule.ops.extremes import ordered
 from chainrule.ops.gather import take_along_dim
@@ -303,6 +304,7 @@ def histc(input: Any, bins: int = 100, min: float = 0, max: float = 0) -> Any:
     tensor([1., 3.])
     """
     x = _real_input(input, "histc")
+    min, max = number("histc", "min", min), number("histc", "max", max)
     return wrap(np.histogram(x, _edges(x, bins, min, max, "torch.histc"))[0].astype(x.dtype))
 
 

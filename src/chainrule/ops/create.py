@@ -10,6 +10,7 @@ import numpy as np
 from chainrule.core.boxes import is_mapped
 from chainrule.core.device import check_device, check_layout
 from chainrule.core.dtypes import as_numpy, category, default_dtype, python_dtype
+from chainrule.core.modes import is_recording
 from chainrule.core.namespaces import publish
 from chainrule.core.tensor import Tensor, set_requires_grad, wrap
 from chainrule.ops.api import export
@@ -83,15 +84,22 @@ def checked(name: str, input: Any) -> Any:
     )
 
 
+def has_derivative(value: Any) -> bool:
+    """Whether reading the entries of a tensor would lose a derivative, or cannot be done."""
+    if not isinstance(value, Tensor):
+        return False
+    return value._box is not None or (value.node is not None and is_recording())
+
+
 def number(name: str, argument: str, value: Any) -> Any:
     """A Python number given as such or as a tensor or array with one entry.
 
     Raises:
-        TypeError: for anything else.
+        TypeError: for anything else, and for a tensor that carries a derivative.
     """
     if isinstance(value, (bool, int, float, complex)):
         return value.item() if isinstance(value, np.generic) else value
-    if isinstance(value, Tensor) and value._box is not None and not is_mapped(value):
+    if has_derivative(value) and not is_mapped(value):
         raise TypeError(
             f"{name}(): argument '{argument}' must be Number: the derivative that the tensor given "
             "carries would be lost. Expand the tensor instead, or pass value.item()"
@@ -164,7 +172,7 @@ def asarray(
             found = obj.clone()
         if not requires_grad:
             found = found.detach()
-        elif found.node is None:
+        elif found.node is None and found._box is None:
             found = made(found.array, True)
     else:
         check_device(device)

@@ -24,6 +24,7 @@ from chainrule.ops.arrange import roll_prim
 from chainrule.ops.axes import normalize_dim, normalize_dims
 from chainrule.ops.contract_checks import operand, scalar_name
 from chainrule.ops.convert import astype
+from chainrule.ops.create import number
 from chainrule.ops.index import getitem
 from chainrule.ops.pad import pad_prim
 from chainrule.ops.products import conj, numpy_dtype
@@ -328,7 +329,7 @@ def fftfreq(
     >>> cr.fft.fftfreq(4)
     tensor([ 0.0000,  0.2500, -0.5000, -0.2500])
     """
-    return _frequencies(np.fft.fftfreq(n, d), dtype, requires_grad)
+    return _frequencies(np.fft.fftfreq(n, number("fftfreq", "d", d)), dtype, requires_grad)
 
 
 def rfftfreq(
@@ -341,7 +342,7 @@ def rfftfreq(
     >>> cr.fft.rfftfreq(4)
     tensor([0.0000, 0.2500, 0.5000])
     """
-    return _frequencies(np.fft.rfftfreq(n, d), dtype, requires_grad)
+    return _frequencies(np.fft.rfftfreq(n, number("rfftfreq", "d", d)), dtype, requires_grad)
 
 
 FOURIER.update(fftshift=fftshift, ifftshift=ifftshift, fftfreq=fftfreq, rfftfreq=rfftfreq)

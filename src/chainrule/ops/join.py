@@ -136,7 +136,12 @@ def _directly(prim: Any, tensors: Any, dim: Any) -> Any:
     out = prim.eval(*arrays, axis=axis)
     if not recording or not mode:
         return wrap(out)
-    args = tuple([aval_of(a) for a in arrays])
+    args = tuple(
+        [
+            a.copy() if p is None and not shape else aval_of(a)  # numbers that are constant stay
+            for a, p in zip(arrays, parents, strict=True)
+        ]
+    )
     return recorded_result(out, prim, args, {"axis": axis}, tuple(parents))
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from chainrule.core.dtypes import as_dtype, as_numpy, default_dtype, set_default_dtype
 from chainrule.core.tensor import Tensor, wrap
 from chainrule.ops.api import FUNCTIONS, attach, export
-from chainrule.ops.create import size_of
+from chainrule.ops.create import number, size_of
 from chainrule.ops.data import array_of
 from chainrule.ops.inquire import TYPE_NAMES, dtype_named
 
@@ -117,6 +117,9 @@ def range_(start: Any = 0, end: Any = None, step: Any = 1, *, dtype: Any = None,
     )
     if end is None:
         start, end = 0, start
+    start, end, step = (
+        number("range", n, v) for n, v in (("start", start), ("end", end), ("step", step))
+    )
     if step == 0 or (end - start) / step < 0:
         raise RuntimeError(
             "upper bound and lower bound inconsistent with step sign: from "

@@ -31,6 +31,9 @@ def sum_kept(xp: Any, x: Any, axis: tuple[int, ...]) -> Any:
 
 def _standardize(x: Any, axis: tuple[int, ...], eps: float) -> tuple[Any, Any, Any]:
     """(x - mean) / sqrt(variance + eps), the mean, and 1 / sqrt(variance + eps)."""
+    if x.dtype.kind == "V":  # bfloat16, whose 8 bits x - mean would lose
+        y, mean, scale = _standardize(x.astype(np.float32), axis, eps)
+        return y.astype(x.dtype), mean.astype(x.dtype), scale.astype(x.dtype)
     n = _count(x.shape, axis) or np.nan  # nothing has no mean: nan, as in PyTorch
     mean = raw.sum_kept(x, axis) / n
     y = x - mean

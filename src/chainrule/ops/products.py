@@ -11,6 +11,7 @@ import numpy as np
 
 from chainrule.core.avals import dotted, joint_dtype, matrix_product
 from chainrule.core.batching import aligned, rank, shape_of, xp
+from chainrule.core.dtypes import narrowed
 from chainrule.core.kinds import bilinear, general
 from chainrule.core.namespaces import raw
 from chainrule.core.node import Aval
@@ -38,6 +39,19 @@ def transpose(xp: Any, a: Any) -> Any:
 def adjoint(xp: Any, a: Any) -> Any:
     """The conjugate transpose of matrices."""
     return conj(xp, transpose(xp, a))
+
+
+def matmul(x: Any, y: Any) -> Any:
+    """Products of batches of matrices."""
+    return narrowed(np.matmul(x, y), x.dtype)
+
+
+def einsum(equation: str, *operands: Any, **options: Any) -> Any:
+    """NumPy's `einsum`, which does not know bfloat16."""
+    dt = operands[0].dtype
+    if dt.kind == "V":
+        operands = tuple([x.astype(np.float32) for x in operands])
+    return narrowed(np.asarray(np.einsum(equation, *operands, **options)), dt)
 
 
 def rows(xp: Any, a: Any) -> Any:
@@ -107,7 +121,7 @@ def _bmm(x: Any, y: Any) -> Any:
     """Matrix products over broadcast batches; against one matrix all rows go in one product."""
     if y.ndim == 2:
         return rows(raw, x).dot(y).reshape(*x.shape[:-1], y.shape[-1])
-    return np.matmul(x, y)
+    return matmul(x, y)
 
 
 def _bmm_right(xp: Any, g: Any, x: Any, y_aval: Any) -> Any:

@@ -9,9 +9,10 @@ import numpy as np
 
 from chainrule.core.device import check_device, check_layout
 from chainrule.core.dtypes import as_numpy, default_dtype, python_dtype
+from chainrule.core.namespaces import recorded
 from chainrule.core.tensor import Tensor
 from chainrule.ops.api import export
-from chainrule.ops.create import made, number
+from chainrule.ops.create import has_derivative, made, number
 
 
 @export(method=False)
@@ -58,6 +59,8 @@ def linspace(
 ) -> Tensor:  # fmt: skip
     """`steps` evenly spaced numbers from `start` to `end`, both included.
 
+    The ends may be tensors with one entry, which get their gradients.
+
     Raises:
         RuntimeError: if `steps` is negative.
 
@@ -65,11 +68,7 @@ def linspace(
     >>> cr.linspace(0, 1, 3)
     tensor([0.0000, 0.5000, 1.0000])
     """
-    check_device(device)
-    check_layout(layout)
-    a, b = number("linspace", "start", start), number("linspace", "end", end)
-    dt = _range_dtype(dtype, a, b)
-    return made(_even("linspace", a, b, steps).astype(dt), requires_grad)
+    return _range("linspace", start, end, steps, None, dtype, layout, device, requires_grad)
 
 
 @export(method=False)
@@ -79,6 +78,8 @@ def logspace(
 ) -> Tensor:  # fmt: skip
     """`steps` numbers from base**start to base**end, evenly spaced on a logarithmic scale.
 
+    The ends may be tensors with one entry, which get their gradients.
+
     Raises:
         RuntimeError: if `steps` is negative.
 
@@ -86,17 +87,39 @@ def logspace(
     >>> cr.logspace(0, 2, 3)
     tensor([  1.,  10., 100.])
     """
+    base = number("logspace", "base", base)
+    return _range("logspace", start, end, steps, base, dtype, layout, device, requires_grad)
+
+
+def _range(
+    name: str, start: Any, end: Any, steps: int, base: Any, dtype: Any, layout: Any, device: Any,
+    requires_grad: bool,
+) -> Tensor:  # fmt: skip
+    """Evenly spaced numbers, or, with a `base`, its powers with them as exponents."""
     check_device(device)
     check_layout(layout)
-    a, b = number("logspace", "start", start), number("logspace", "end", end)
-    dt = _range_dtype(dtype, a, b)
-    return made(np.power(base, _even("logspace", a, b, steps)).astype(dt), requires_grad)
-
-
-def _range_dtype(dtype: Any, a: Any, b: Any) -> np.dtype[Any]:
+    a, b = _end(name, "start", start), _end(name, "end", end)
     if dtype is not None:
-        return as_numpy(dtype)
-    return python_dtype(complex(0) if isinstance(a, complex) or isinstance(b, complex) else 0.0)
+        dt = as_numpy(dtype)
+    else:
+        dt = python_dtype(complex(0) if _is_complex(a) or _is_complex(b) else 0.0)
+    found = _even(name, a, b, steps)
+    if isinstance(found, Tensor):
+        found = recorded.astype(found if base is None else base**found, dtype=dt)
+        return found.requires_grad_() if requires_grad else found
+    return made((found if base is None else np.power(base, found)).astype(dt), requires_grad)
+
+
+def _end(name: str, argument: str, value: Any) -> Any:
+    """A number; a 0-d tensor of double precision, which numbers have, if it has a derivative."""
+    if not has_derivative(value) or value.array.size != 1:
+        return number(name, argument, value)
+    wide = np.dtype(np.complex128 if value.array.dtype.kind == "c" else np.float64)
+    return recorded.reshape(recorded.astype(value, dtype=wide), shape=())
+
+
+def _is_complex(x: Any) -> bool:
+    return x.array.dtype.kind == "c" if isinstance(x, Tensor) else isinstance(x, complex)
 
 
 def _even(name: str, a: Any, b: Any, steps: int) -> Any:
@@ -104,7 +127,8 @@ def _even(name: str, a: Any, b: Any, steps: int) -> Any:
     if steps < 0:
         raise RuntimeError(f"number of steps must be non-negative, got {steps} in {name}()")
     if steps == 1:
-        return np.asarray([a])
-    i = np.arange(steps)
+        return recorded.reshape(a, shape=(1,)) if isinstance(a, Tensor) else np.asarray([a])
+    i = np.arange(steps, dtype=np.float64)
     step = (b - a) / max(steps - 1, 1)
-    return np.where(i < steps / 2, a + step * i, b - step * (steps - 1 - i))
+    xp = recorded if isinstance(step, Tensor) else np
+    return xp.where(i < steps / 2, a + step * i, b - step * (steps - 1 - i))

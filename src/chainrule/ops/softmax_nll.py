@@ -13,6 +13,7 @@ import numpy as np
 
 from chainrule.core.avals import joint_dtype, same
 from chainrule.core.batching import folded, rank, shape_of, spread, xp
+from chainrule.core.dtypes import narrowed
 from chainrule.core.kinds import general
 from chainrule.core.namespaces import publish
 from chainrule.core.node import Aval
@@ -60,7 +61,8 @@ def _softmax_nll(x: Any, places: Any, weights: Any, divisor: float, summed: bool
     loss = logp.reshape(-1)[places]
     if weights is not None:
         loss = np.where(weights == 0, 0, loss * weights)
-    return (np.add.reduce(loss, None) / -divisor if summed else -loss), logp
+    loss = np.add.reduce(loss, None) / -divisor if summed else -loss
+    return narrowed(loss, x.dtype), logp
 
 
 def _pull(g: Any, logp: Any, places: Any, weights: Any, divisor: float) -> Any:

@@ -13,7 +13,9 @@ from chainrule.core.tensor import Tensor, wrap
 from chainrule.transforms.inputs import (
     Arguments,
     all_given,
+    apart,
     as_tensor,
+    check_inexact,
     fitting,
     matching,
     outputs,
@@ -41,13 +43,14 @@ def grad_and_value(func: Function, argnums: Any = 0, has_aux: bool = False) -> F
         has_aux: the result becomes (gradient, (value, aux)).
 
     Raises:
-        RuntimeError: if the output is not a real scalar tensor, or an input is not differentiable.
+        RuntimeError: if the output is not a real scalar tensor of floating point, or an input is
+            not differentiable.
 
     >>> import chainrule as cr
     >>> cr.func.grad_and_value(lambda x: (x * x).sum())(cr.tensor([1.0, 2.0]))
     (tensor([2., 4.]), tensor(5.))
     """
-    return _grad(func, argnums, has_aux, True, "grad_and_value")
+    return gradient_of(func, argnums, has_aux, True, "grad_and_value")
 
 
 def grad(func: Function, argnums: Any = 0, has_aux: bool = False) -> Function:
@@ -60,16 +63,19 @@ def grad(func: Function, argnums: Any = 0, has_aux: bool = False) -> Function:
         has_aux: the result becomes (gradient, aux).
 
     Raises:
-        RuntimeError: if the output is not a real scalar tensor, or an input is not differentiable.
+        RuntimeError: if the output is not a real scalar tensor of floating point, or an input is
+            not differentiable.
 
     >>> import chainrule as cr
     >>> cr.func.grad(cr.func.grad(lambda x: x**3))(cr.tensor(2.0))
     tensor(12.)
     """
-    return _grad(func, argnums, has_aux, False, "grad")
+    return gradient_of(func, argnums, has_aux, False, "grad")
 
 
-def _grad(func: Function, argnums: Any, has_aux: bool, value: bool, title: str) -> Function:
+def gradient_of(func: Function, argnums: Any, has_aux: bool, value: bool, title: str) -> Function:
+    """`grad`, or with `value` `grad_and_value`, under the name that the user called."""
+
     @functools.wraps(func)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         given = Arguments(args, kwargs, argnums, title)
@@ -94,7 +100,7 @@ def _scalar(y: Any, title: str) -> Tensor:
     """The output of a function to take a gradient of.
 
     Raises:
-        RuntimeError: unless it is one real 0-d tensor.
+        RuntimeError: unless it is one real 0-d tensor of floating point.
     """
     t = as_tensor(y)
     if not isinstance(t, Tensor):
@@ -114,6 +120,7 @@ def _scalar(y: Any, title: str) -> Tensor:
             "gradient of a complex output is not defined. Take .real, .imag or .abs() of it, or "
             "use vjp"
         )
+    check_inexact([t], tree.structure(y), f"{title}(f)(*args)", aux=title != "hvp")
     return t
 
 
@@ -130,7 +137,8 @@ def vjp(func: Function, *primals: Any, has_aux: bool = False) -> Any:
         entry per primal; it may be called any number of times.
 
     Raises:
-        RuntimeError: if outputs are not tensors, or a cotangent does not fit.
+        RuntimeError: if outputs are not tensors, or a cotangent does not fit; from `vjp_fn`, if no
+            output is of floating point.
 
     >>> import chainrule as cr
     >>> out, vjp_fn = cr.func.vjp(cr.sin, cr.tensor(0.0))
@@ -147,7 +155,8 @@ def vjp(func: Function, *primals: Any, has_aux: bool = False) -> Any:
             spec, _as_output(cotangents, spec), "the cotangents", "the output", "vjp_fn"
         )
         cs = fitting(leaves, outs, "cotangents", "the outputs", "vjp_fn")
-        return given.result(run.pull(outs, cs))
+        check_inexact(outs, spec, "vjp_fn", aux=True)
+        return given.result(apart(run.pull(outs, cs), cs))
 
     out = spec.unflatten([given.given(run.settled(y)) for y in outs])
     if has_aux:
@@ -176,4 +185,4 @@ def _is_container(x: Any) -> bool:
     return tree.structure(x).type is not None
 
 
-__all__ = ["grad", "grad_and_value", "ones_of", "vjp"]
+__all__ = ["grad", "grad_and_value", "gradient_of", "ones_of", "vjp"]

@@ -14,6 +14,7 @@ import numpy as np
 from chainrule import tree
 from chainrule.core.boxes import Box
 from chainrule.core.dtypes import as_numpy, is_inexact
+from chainrule.core.mutation import owner_of
 from chainrule.core.tensor import Tensor, wrap
 from chainrule.ops.data import check_kind
 from chainrule.tree import Spec
@@ -146,6 +147,24 @@ def as_given(x: Any, arrays: bool) -> Any:
     return x
 
 
+def apart(results: Sequence[Any], held: Sequence[Any]) -> list[Any]:
+    """Results in memory of their own, which the caller may write to.
+
+    A function may return its argument or a view of it, and a derivative may be the cotangent as it
+    came: then a write to the result would change what the caller passed in (`held`), or another
+    result.  What is recorded, or inside another transform, stays as it is: writes to that are seen.
+    """
+    taken = {id(owner_of(x.array)) for x in held if x._box is None}
+    made = []
+    for x in results:
+        if type(x) is Tensor and x.node is None and x.array.flags.writeable:
+            if id(owner_of(x.array)) in taken:
+                x = wrap(x.array.copy())
+            taken.add(id(owner_of(x.array)))
+        made.append(x)
+    return made
+
+
 def all_given(result: Any, arrays: bool) -> Any:
     """A tree of results with its tensors as arrays, where arrays were given."""
     return tree.map(lambda x: as_given(x, True), result) if arrays else result
@@ -193,6 +212,34 @@ def outputs(result: Any, title: str) -> tuple[list[Tensor], Spec]:
     if not found:
         raise RuntimeError(f"{title}: Expected f to be a function that has non-empty output")
     return found, spec
+
+
+def check_inexact(
+    outs: Sequence[Tensor], spec: Spec, title: str, every: bool = False, aux: bool = False
+) -> None:
+    """Raise if no output has a derivative, or, with `every`, if one has none.
+
+    What counts, compares or gives an index changes by jumps: where it has a derivative, that is
+    zero, and a result of zeros would say nothing but hide a mistake.  Beside others such outputs do
+    no harm.  `aux` says whether the transform takes `has_aux`.
+
+    Raises:
+        RuntimeError: naming the first output without a derivative.
+    """
+    bad = [i for i, y in enumerate(outs) if not is_inexact(y.array.dtype)]
+    if not bad or (len(bad) < len(outs) and not every):
+        return
+    path = spec.paths()[bad[0]]
+    if every or len(outs) == 1:
+        expected = "All outputs of f must be floating-point or complex Tensors"
+    else:
+        expected = "At least one output of f must be a floating-point or complex Tensor"
+    raise RuntimeError(
+        f"{title}: {expected}, got Tensor with dtype {outs[bad[0]].dtype}"
+        f"{' at ' + path if path else ''}, which has no derivative: it changes by jumps. Return a "
+        "smooth function instead, such as sigmoid(x) for x > 0"
+        f"{'; what is only to be passed on goes into aux (has_aux=True)' if aux else ''}"
+    )
 
 
 def check_real(tensors: Sequence[Tensor], what: str, title: str) -> None:

@@ -10,13 +10,19 @@ import numpy as np
 
 from chainrule import tree
 from chainrule.core.boxes import entered
-from chainrule.core.dtypes import is_inexact
 from chainrule.core.namespaces import recorded
 from chainrule.core.tensor import Tensor, wrap
 from chainrule.transforms.batch import BatchTag, batched, check_randomness
 from chainrule.transforms.forward import ForwardTag
 from chainrule.transforms.gradient import ones_of
-from chainrule.transforms.inputs import Arguments, all_given, check_real, outputs, with_aux
+from chainrule.transforms.inputs import (
+    Arguments,
+    all_given,
+    check_inexact,
+    check_real,
+    outputs,
+    with_aux,
+)
 from chainrule.transforms.reverse import Pullback
 from chainrule.transforms.scope import zeros_of
 from chainrule.transforms.tangents import run_forward
@@ -92,22 +98,24 @@ def jacrev(
             [1., 6.]])
     """
 
+    return _by_rows(func, argnums, has_aux, chunk_size, "jacrev")
+
+
+def _by_rows(
+    func: Function, argnums: Any, has_aux: bool, chunk_size: int | None, title: str
+) -> Function:
+    """`jacrev`, under the name that the user called."""
+
     @functools.wraps(func)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
-        given = Arguments(args, kwargs, argnums, "jacrev")
-        check_real(given.leaves, "inputs", "jacrev")
-        run = Pullback(lambda *xs: given.call(func, xs), given.leaves, "jacrev")
-        result, aux = with_aux(run.result, "jacrev") if has_aux else (run.result, None)
-        outs, spec = outputs(result, "jacrev")
-        check_real(outs, "outputs", "jacrev")
-        for y in outs:
-            if not is_inexact(y.array.dtype):
-                raise RuntimeError(
-                    "jacrev: All outputs of f must be floating-point or complex Tensors, got "
-                    f"Tensor with dtype {y.dtype}; what has no derivative goes into aux "
-                    "(has_aux=True)"
-                )
-        rows = rows_of(run, outs, chunk_size)
+        given = Arguments(args, kwargs, argnums, title)
+        check_real(given.leaves, "inputs", title)
+        run = Pullback(lambda *xs: given.call(func, xs), given.leaves, title)
+        result, aux = with_aux(run.result, title) if has_aux else (run.result, None)
+        outs, spec = outputs(result, title)
+        check_real(outs, "outputs", title)
+        check_inexact(outs, spec, title, every=True, aux=title == "jacrev")
+        rows = rows_of(run, outs, chunk_size, title)
         found = _arranged(rows, outs, given.leaves, spec, given)
         if not has_aux:
             return found
@@ -117,7 +125,9 @@ def jacrev(
     return wrapper
 
 
-def rows_of(run: Pullback, outs: Sequence[Tensor], chunk_size: int | None) -> list[Tensor]:
+def rows_of(
+    run: Pullback, outs: Sequence[Tensor], chunk_size: int | None, title: str
+) -> list[Tensor]:
     """The Jacobian's rows: for each input a tensor of shape (entries of outputs, *its shape)."""
     total = sum(sizes(outs))
     if total == 1:
@@ -125,8 +135,8 @@ def rows_of(run: Pullback, outs: Sequence[Tensor], chunk_size: int | None) -> li
         found = run.pull([y for y in outs if y.array.size], cs)
         return [recorded.expand_dims(g, axis=(0,)) for g in found]
     parts = []
-    for start, stop in chunks(total, chunk_size, "jacrev") or [(0, 0)]:
-        with entered(BatchTag("jacrev", stop - start)) as tag:
+    for start, stop in chunks(total, chunk_size, title) or [(0, 0)]:
+        with entered(BatchTag(title, stop - start)) as tag:
             cs = [batched(tag, c) for c in basis(outs, start, stop)]
             parts.append([tag.inner(g) for g in run.pull(outs, cs)])
     return [joined(column) for column in zip(*parts, strict=True)]
@@ -177,14 +187,22 @@ def jacfwd(
         As `jacrev`.
 
     Raises:
-        RuntimeError: if outputs are not tensors, or an input is not differentiable, or something
-            is complex.
+        RuntimeError: if outputs are not tensors or none of them is of floating point, or an input
+            is not differentiable, or something is complex.
 
     >>> import chainrule as cr
     >>> cr.func.jacfwd(lambda x: cr.stack([x[0] * x[1], x[0] + x[1] ** 2]))(cr.tensor([2.0, 3.0]))
     tensor([[3., 2.],
             [1., 6.]])
     """
+    return by_columns(func, argnums, has_aux, chunk_size, randomness)
+
+
+def by_columns(
+    func: Function, argnums: Any, has_aux: bool = False, chunk_size: int | None = None,
+    randomness: str = "error", jumps: bool = False,
+) -> Function:  # fmt: skip
+    """`jacfwd`; with `jumps`, functions none of whose outputs has a derivative get zeros."""
     check_randomness(randomness)
 
     @functools.wraps(func)
@@ -203,6 +221,8 @@ def jacfwd(
                 result, aux = run_forward(tag, func, given, ts, has_aux)
                 outs, spec = outputs(result, "jacfwd")
                 check_real(outs, "outputs", "jacfwd")
+                if not jumps:
+                    check_inexact(outs, spec, "jacfwd", aux=True)
                 pairs = [tag.split(y) for y in outs]
                 aux = tree.map(lambda x, tag=tag: tag.split(x)[0], aux)
                 parts.append([many.inner(zeros_of(p) if t is None else t) for p, t in pairs])
@@ -249,4 +269,5 @@ def hessian(func: Function, argnums: Any = 0, *, chunk_size: int | None = None) 
     tensor([[6., 4.],
             [4., 0.]])
     """
-    return jacrev(jacrev(func, argnums), argnums, chunk_size=chunk_size)
+    gradient = _by_rows(func, argnums, False, None, "hessian")
+    return _by_rows(gradient, argnums, False, chunk_size, "hessian")

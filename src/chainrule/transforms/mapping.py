@@ -15,7 +15,7 @@ from chainrule.core.boxes import entered
 from chainrule.core.namespaces import recorded
 from chainrule.core.tensor import Tensor, wrap
 from chainrule.transforms.batch import RANDOMNESS, BatchTag, batched, check_randomness
-from chainrule.transforms.inputs import as_given, as_tensor, gives_arrays
+from chainrule.transforms.inputs import apart, as_given, as_tensor, gives_arrays
 from chainrule.tree import Spec
 
 Function = Callable[..., Any]
@@ -83,7 +83,8 @@ def vmap(
             moved(y, 0, d if d >= 0 else d + y.array.ndim)
             for y, d in zip(outs, places, strict=True)
         ]
-        return out_spec.unflatten([as_given(y, arrays) for y in placed])
+        own = apart(placed, [x for x in tensors if isinstance(x, Tensor)])
+        return out_spec.unflatten([as_given(y, arrays) for y in own])
 
     return wrapper
 

@@ -14,8 +14,8 @@ from chainrule.core.namespaces import recorded
 from chainrule.core.tensor import Tensor
 from chainrule.transforms.batch import BatchTag, batched
 from chainrule.transforms.forward import ForwardTag
-from chainrule.transforms.gradient import grad
-from chainrule.transforms.inputs import Arguments, outputs
+from chainrule.transforms.gradient import gradient_of
+from chainrule.transforms.inputs import Arguments, check_inexact, outputs
 from chainrule.transforms.jacobian import basis, by_input, chunks, joined, sizes
 from chainrule.transforms.scope import zeros_of
 from chainrule.transforms.tangents import jvp, run_forward
@@ -51,7 +51,7 @@ def hvp(func: Function, primals: Any, tangents: Any) -> Any:
     several = isinstance(primals, tuple)
     xs = primals if several else (primals,)
     ts = tangents if several else (tangents,)
-    gradient = grad(func, tuple(range(len(xs))))
+    gradient = gradient_of(func, tuple(range(len(xs))), False, False, "hvp")
     _, found = jvp(gradient, xs, ts)
     return found if several else found[0]
 
@@ -76,6 +76,7 @@ def _second_coefficients(
                 for x, v in zip(given.leaves, basis(given.leaves, start, stop), strict=True)
             ]
             outs, spec = outputs(given.call(func, xs), title)
+            check_inexact(outs, spec, title)
             tops = [tag.components(y)[2] for y in outs]
             found = [
                 many.inner(zeros_of(y) if c is None else c) for y, c in zip(outs, tops, strict=True)
@@ -224,6 +225,7 @@ def _like_inputs(result: Any, given: Arguments) -> Sequence[Tensor]:
                 "divergence: expected a vector field, whose outputs have the shapes of the inputs, "
                 f"but got {list(y.array.shape)} for {list(x.array.shape)}"
             )
+    check_inexact(outs, spec, "divergence")
     return outs
 
 

@@ -15,7 +15,15 @@ from chainrule.core.namespaces import recorded
 from chainrule.core.tensor import Tensor
 from chainrule.transforms.batch import BatchTag, batched
 from chainrule.transforms.gradient import ones_of
-from chainrule.transforms.inputs import Arguments, as_given, fitting, matching, outputs
+from chainrule.transforms.inputs import (
+    Arguments,
+    apart,
+    as_given,
+    check_inexact,
+    fitting,
+    matching,
+    outputs,
+)
 from chainrule.transforms.scope import zeros_of
 from chainrule.transforms.taylor import Series, TaylorTag
 from chainrule.tree import Spec
@@ -61,26 +69,31 @@ def taylor(f: Function, x: Any, direction: Any = None, order: int = 4) -> tuple[
     else:
         leaves = matching(given.spec, direction, "the direction", "x", "taylor")
         vs = fitting(leaves, given.leaves, "the direction", "x", "taylor")
-    columns, spec = _expand(f, given, vs, order, "taylor")
+    columns, spec = _expand(f, given, vs, order, "taylor", False)
     return tuple(
         spec.unflatten([given.given(column[k]) for column in columns]) for k in range(order + 1)
     )
 
 
 def _expand(
-    f: Function, given: Arguments, vs: Sequence[Tensor], order: int, title: str
-) -> tuple[list[list[Tensor]], Spec]:
-    """For each output its coefficients."""
+    f: Function, given: Arguments, vs: Sequence[Tensor], order: int, title: str,
+    derivative: bool = True,
+) -> tuple[list[list[Tensor]], Spec]:  # fmt: skip
+    """For each output its coefficients; with `derivative`, one must be of floating point."""
     with entered(TaylorTag(title, order)) as tag, np.errstate(all="ignore"):
         xs = [
             tag.boxed(Series([x, v][: order + 1], None))
             for x, v in zip(given.leaves, vs, strict=True)
         ]
         outs, spec = outputs(given.call(f, xs), title)
+        if derivative:
+            check_inexact(outs, spec, title)
         columns = []
         for y in outs:
             found = tag.components(y)
             columns.append([zeros_of(found[0]) if c is None else c for c in found])
+    held = [*given.leaves, *vs]
+    columns = [apart(column, held) for column in columns]
     return columns, spec
 
 
@@ -105,7 +118,8 @@ def nth_derivative(f: Function, n: int) -> Function:
     @functools.wraps(f)
     def derivative(x: Any) -> Any:
         given = Arguments((x,), {}, 0, "nth_derivative")
-        columns, spec = _expand(f, given, [ones_of(t) for t in given.leaves], n, "nth_derivative")
+        ones = [ones_of(t) for t in given.leaves]
+        columns, spec = _expand(f, given, ones, n, "nth_derivative", n > 0)
         return spec.unflatten([given.given(column[n] * float(factorial(n))) for column in columns])
 
     return derivative
@@ -214,10 +228,9 @@ def ode_series(f: Function, y0: Any, order: int) -> tuple[Any, ...]:
             for series in list(tag.created):  # rules may make more: those wait for the next order
                 series[k]
         columns = [tag.components(y) for y in ys]
-    return tuple(
-        given.result([zeros_of(c[0]) if c[k] is None else c[k] for c in columns])
-        for k in range(order + 1)
-    )
+    filled = [[zeros_of(c[0]) if t is None else t for t in c] for c in columns]
+    own = [apart(column, given.leaves) for column in filled]
+    return tuple(given.result([column[k] for column in own]) for k in range(order + 1))
 
 
 __all__ = ["mixed_derivative", "nth_derivative", "ode_series", "taylor"]

@@ -15,6 +15,7 @@ from chainrule.transforms.forward import ForwardTag, dual
 from chainrule.transforms.inputs import (
     Arguments,
     all_given,
+    apart,
     fitting,
     matching,
     outputs,
@@ -72,8 +73,9 @@ def jvp(
             f"{title}: The output of f is independent of the inputs. This is not allowed when "
             "strict=True."
         )
-    out = spec.unflatten([given.given(p) for p, _ in pairs])
-    tangent = spec.unflatten([given.given(zeros_of(p) if t is None else t) for p, t in pairs])
+    found = [p for p, _ in pairs] + [zeros_of(p) if t is None else t for p, t in pairs]
+    found = [given.given(x) for x in apart(found, [*given.leaves, *ts])]
+    out, tangent = spec.unflatten(found[: len(outs)]), spec.unflatten(found[len(outs) :])
     return (out, tangent, all_given(aux, given.arrays)) if has_aux else (out, tangent)
 
 
@@ -128,7 +130,8 @@ def linearize(func: Function, *primals: Any) -> tuple[Any, Function]:
                 pairs = [tag.split(y) for y in outputs(result, "linearize")[0]]
         else:
             pairs = list(zip(outs, _pushed(run, outs, ts), strict=True))
-        return spec.unflatten([given.given(zeros_of(y) if t is None else t) for y, t in pairs])
+        found = [zeros_of(y) if t is None else t for y, t in pairs]
+        return spec.unflatten([given.given(t) for t in apart(found, ts)])
 
     return spec.unflatten([given.given(run.settled(y)) for y in outs]), jvp_fn
 

@@ -11,6 +11,7 @@ from chainrule.autograd.grad_mode import no_grad
 from chainrule.core import mutation
 from chainrule.core.boxes import is_box, is_mapped, namespace_of, opened, values_of
 from chainrule.core.namespaces import recorded as xp
+from chainrule.core.typeinfo import finfo
 from chainrule.nn.functional.common import along_channels, raw_dtype, require_tensor
 from chainrule.ops.api import export
 
@@ -247,7 +248,7 @@ def rms_norm(
     """
     require_tensor(input, "rms_norm")
     axis = _check_shape(input, normalized_shape, weight, None)
-    eps = float(np.finfo(raw_dtype(input)).eps) if eps is None else eps
+    eps = float(finfo(raw_dtype(input)).eps) if eps is None else eps
     return _affine(
         input * xp.rsqrt(xp.mean(input * input, axis=axis, keepdims=True) + eps), weight, None
     )
