@@ -1,4 +1,4 @@
-"""Arrays without values: shape and dtype of what is mapped over, or only traced."""
+"""Arrays without values: what is mapped over, or only traced, or not even bound."""
 
 from __future__ import annotations
 
@@ -69,6 +69,21 @@ class AbstractArray:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.dtype}{list(self.shape)}>"
+
+
+class ShapeNeeded(RuntimeError):  # noqa: N818 - says what happened
+    """Shape or values were asked for that are not known before data is bound (`chainrule.sym`).
+
+    A public function that meets it is called later, when they are known.
+    """
+
+    def postponed(self, function: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+        """What stands for the result of a call until then.
+
+        Raises:
+            ShapeNeeded: this error, if the call cannot wait.
+        """
+        raise self
 
 
 def dynamic_shape(what: str, instead: str) -> RuntimeError:
