@@ -11,14 +11,13 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Mapping, Sequence
-from itertools import count
 from typing import Any, NoReturn
 
 import numpy as np
 
 from chainrule.core.abstract import AbstractArray, ShapeNeeded
 from chainrule.core.boxes import Box, Tag, box_like
-from chainrule.core.node import Aval
+from chainrule.core.node import Aval, next_seq
 from chainrule.core.primitive import Primitive
 from chainrule.core.source import caller, describe
 from chainrule.core.tensor import Tensor, wrap
@@ -29,8 +28,6 @@ from chainrule.ops.results import RETURN_TYPES
 from chainrule.sym.expression import Expression, Variable, unique
 from chainrule.transforms.inputs import as_tensor, number_dtype
 from chainrule.transforms.tracing import ABOVE_TRACE, Traced, stop
-
-next_call = count(1).__next__
 
 
 class Call:
@@ -59,7 +56,7 @@ class Call:
         self.kwargs = dict(kwargs)
         self.name = name
         self.kind = kind
-        self.seq = next_call()
+        self.seq = next_seq()
         self.place = place or caller(2)
         self.graphs: dict[Any, Graph] = {}
         self.known: list[Variable] | None = None

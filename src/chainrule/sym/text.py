@@ -60,7 +60,7 @@ def short(x: Any) -> str:
         text = "" if len(calls) > MANY else _of_calls(x.array.call, calls)
     else:
         text = of_node(x.node, [v.name for v in x._variables()])
-    if text and len(text) <= LONG:
+    if text and len(text) <= LONG and not text.startswith("<expression of "):
         return text
     return f"<expression of {', '.join(v.name for v in x._variables())}>"
 
@@ -137,8 +137,7 @@ def _of_calls(root: Call, calls: list[Any]) -> str:
     shared: list[tuple[str, str]] = []
     for c in calls:
         if not isinstance(c, Call):
-            text = of_node(c.node, [])
-            pieces[id(c)] = Piece(text, ATOM if text.isidentifier() else COMPARE)
+            pieces[id(c)] = _declared(c.node)
             continue
         piece = _piece(writer, c, pieces)
         if uses.get(id(c), 0) > 1 and c.kind not in ("variable", "derivative") and c is not root:
@@ -147,6 +146,15 @@ def _of_calls(root: Call, calls: list[Any]) -> str:
             piece = Piece(name)
         pieces[id(c)] = piece
     return _where(pieces[id(root)].text, shared)
+
+
+def _declared(node: Node) -> Piece:
+    """A part of declared shape."""
+    text = of_node(node, [])
+    if "  where " in text or text.startswith("<"):
+        return Piece(f"({text})")
+    names = {n: n.params["name"] for n in reach([node]) if n.prim is INPUT}  # type: ignore[index]
+    return Piece(text) if node in names else piece_of(node, names, Writer("ascii", 6))
 
 
 def _piece(w: Writer, call: Call, pieces: dict[int, Piece]) -> Piece:
@@ -182,7 +190,7 @@ def _operator(w: Writer, name: str, args: list[Piece]) -> Piece:
     if name == "pow":
         return Piece(f"{w.wrap(args[0], ATOM)}**{w.wrap(args[1], POWER)}", POWER)
     if name in _LOOSE:
-        return Piece(f"{w.wrap(args[0], ATOM)}{_LOOSE[name]}{w.wrap(args[1], ATOM)}", COMPARE)
+        return Piece(f"{w.wrap(args[0], SIGN)}{_LOOSE[name]}{w.wrap(args[1], SIGN)}", COMPARE)
     sign, binding = _INFIX[name]
     return w.infix(sign, args[0], args[1], binding)
 
