@@ -7,6 +7,7 @@ passes and derivatives make new ones, which share the nodes that stay the same.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from copy import copy
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -52,6 +53,7 @@ class Graph:
         arrays: whether results are arrays, because the examples were.
         dynamic: which leaves of the arguments are inputs; the others are constants of the graph.
         labels: names that nodes had in the graph from which this one was made.
+        optimization: what `optimize` did to make the graph, a table; None if it was not.
 
     >>> import chainrule as cr
     >>> graph = cr.graph.trace(lambda x, y: cr.log(x) + x * y, 2.0, 5.0)
@@ -78,6 +80,7 @@ class Graph:
         self.arrays = arrays
         self.dynamic = dynamic
         self.labels = dict(labels or {})
+        self.optimization: Any = None
 
     @classmethod
     def of(cls, *tensors: Any, names: Mapping[str, Any] | None = None) -> Graph:
@@ -125,6 +128,13 @@ class Graph:
         from chainrule.graph.naming import names_of
 
         return names_of(self)
+
+    def labelled(self, labels: Mapping[Node, str]) -> Graph:
+        """The same graph with other names for some nodes."""
+        made = copy(self)
+        made.__dict__.pop("names", None)
+        made.labels = {**self.labels, **labels}
+        return made
 
     @property
     def input_names(self) -> list[str]:
@@ -193,6 +203,34 @@ class Graph:
         verify(self)
         return self
 
+    def optimize(
+        self, *, fast: bool = False, verbose: bool = False, passes: Sequence[Any] | None = None
+    ) -> Graph:
+        """The same computation in fewer operations; results stay within 4 ulp, nan and inf too.
+
+        What each pass did is a table, printed if `verbose`, and `optimization` of the result.
+
+        Args:
+            fast: use rules that hold for ordinary numbers only, such as x - x = 0, too.
+            verbose: print what each pass did.
+            passes: the passes to run, or their names; by default, all of `graph.passes.PASSES`.
+
+        Raises:
+            ValueError, TypeError: if a pass is unknown.
+
+        >>> import chainrule as cr
+        >>> graph = cr.graph.trace(lambda x: (x.exp() * 1 + x.exp()) ** 1, 2.0)
+        >>> print(graph.optimize())
+        graph of <lambda>(x):
+          x: float64[]
+          v2 = exp(x)
+          v5 = v2 + v2
+          return v5
+        """
+        from chainrule.graph.passes import optimize
+
+        return optimize(self, fast=fast, verbose=verbose, passes=passes)
+
     # ------------------------------------------------------------ derivatives
 
     def grad(self, wrt: Any = None) -> Graph:
@@ -232,6 +270,29 @@ class Graph:
         from chainrule.graph.extend import jvp
 
         return jvp(self, wrt)
+
+    def backpropagate(self, *values: Any, wrt: Any = None) -> Any:
+        """Reverse mode step by step, with the contents of `node_to_grad`, in one of its two forms.
+
+        Given values for the inputs, numbers flow back over the graph and nothing new is recorded.
+        Without, adjoints are new nodes, and the walk's `graph` is the graph extended by them.  The
+        adjoints of the outputs are ones.
+
+        >>> import chainrule as cr
+        >>> graph = cr.graph.trace(lambda x: x * x, 3.0)
+        >>> graph.backpropagate(3.0)
+        1. visit v2: adjoint = 1
+           node_to_grad = {v2: [1], x: [3, 3]}
+        2. visit x: adjoint = 3 + 3 = 6
+           node_to_grad = {v2: [1], x: [3, 3]}
+        """
+        from chainrule.graph.backprop import walk_nodes, walk_numbers
+        from chainrule.graph.binding import flat_arguments
+
+        if not values and self.inputs:
+            return walk_nodes(self, wrt)
+        given = flat_arguments(self, values, {})
+        return walk_numbers(self, [getattr(x, "array", x) for x in given], wrt)
 
     # ------------------------------------------------------------ mathematics
 
