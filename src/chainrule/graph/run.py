@@ -11,7 +11,7 @@ import numpy as np
 from chainrule.core.abstract import AbstractArray
 from chainrule.core.mutation import owner_of
 from chainrule.core.namespaces import recorded
-from chainrule.core.node import Node
+from chainrule.core.node import Aval, Node
 from chainrule.core.primitive import PICK
 from chainrule.core.tensor import Tensor, as_array, ndarray, wrap
 from chainrule.graph.ir import Graph
@@ -65,7 +65,9 @@ def constant(node: Node, value: Any) -> Any:
     Raises:
         RuntimeError: if the tape, from which the graph was made, did not keep it.
     """
-    if value is None or isinstance(value, AbstractArray):
+    # An operation that is not elementwise may take None itself, such as no weights.
+    dropped = value is None and node.prim.partials is not None
+    if dropped or isinstance(value, (AbstractArray, Aval)):
         raise RuntimeError(
             f"the graph cannot be run: the tape did not keep a constant of {node.prim.name} at "
             f"{node.where}, because no derivative needs it. Record under "
