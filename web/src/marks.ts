@@ -1,9 +1,10 @@
 // What the picture shows at a position: which nodes and edges are lit, and what is written on them.
 
-import type { GraphNode, Model, Step, Trace } from "./model";
+import type { Entry, GraphNode, Known, Model, Trace } from "./model";
 import type { Position } from "./position";
 
-export type State = "current" | "used" | "done" | "later";
+/** "apart": this phase does not say whether the node is computed. */
+export type State = "current" | "used" | "done" | "later" | "apart";
 
 export interface Label {
   text: string;
@@ -15,7 +16,7 @@ export interface Label {
 export interface Mark {
   state: State;
   target: boolean;
-  value: Label;
+  value: Label | null;
   /** The tangent or the adjoint, in the phases that have one. */
   derivative: Label | null;
 }
@@ -41,26 +42,31 @@ function short(text: string, node: GraphNode): string {
 
 const missing: Label = { text: "not yet", full: NOT_YET, known: "no" };
 
-function known(name: string, value: string, node: GraphNode): Label {
+function known({ name, value }: Known, node: GraphNode): Label {
   return { text: short(value, node), full: `${name} = ${value}`, known: "yes" };
 }
 
-function partly(name: string, sum: string, node: GraphNode): Label {
-  const full = `${name} so far: ${sum}; more may arrive`;
-  return { text: `${short(sum, node)} so far`, full, known: "part" };
+/** What a phase has to say of a node at a step: its value, that it is not computed yet, or nothing. */
+function label(trace: Trace | undefined, node: GraphNode, step: number): Label | null {
+  const found = trace?.known.get(node.id);
+  if (!found) return null;
+  return found.from <= step ? known(found, node) : missing;
 }
 
-const byNode = (steps: Step[]) => new Map(steps.map((step) => [step.node, step]));
+/** An adjoint before its node's turn: the sum of what has arrived, or the parts not summed yet. */
+function partly(name: string, { parts, sum }: Entry, node: GraphNode): Label {
+  const whole = sum || parts.join(" + ");
+  const text = sum || whole.length <= LONGEST ? short(whole, node) : `${parts.length} parts`;
+  return { text: `${text} so far`, full: `${name} so far: ${whole}; more may arrive`, known: "part" };
+}
 
-function derivative(node: GraphNode, trace: Trace, step: Step, done: Map<string, Step>): Label {
-  const own = done.get(node.id);
-  if (own) return known(own.name, own.value, node);
-  const entry = step.node_to_grad?.find((entry) => entry.node === node.id);
-  if (entry && trace.mode === "reverse") {
-    const coming = trace.steps.find((step) => step.node === node.id);
-    return partly(coming ? coming.name : `adjoint of ${entry.name}`, entry.sum, node);
+function adjoint(node: GraphNode, trace: Trace, where: number): Label | null {
+  const own = trace.known.get(node.id);
+  const entry = trace.steps[where]!.node_to_grad?.find((entry) => entry.node === node.id);
+  if (!entry || trace.mode !== "reverse" || (own && own.from <= where)) {
+    return label(trace, node, where);
   }
-  return missing;
+  return partly(own?.name ?? `adjoint of ${entry.name}`, entry, node);
 }
 
 /** The nodes of the extended graph that hold the tangents and adjoints of steps. */
@@ -72,7 +78,7 @@ function extensions(model: Model, all: Trace[], trace: Trace, where: number, use
       if (step.extended === undefined) return;
       const here = other === trace;
       const done = here && index <= where;
-      const value = done ? known(step.name, step.value, nodes.get(step.node)!) : missing;
+      const value = done ? known(step, nodes.get(step.node)!) : missing;
       const lit = done && used.has(step.node);
       if (lit) used.add(step.extended);
       const state = here && index === where ? "current" : lit ? "used" : done ? "done" : "later";
@@ -85,21 +91,23 @@ function extensions(model: Model, all: Trace[], trace: Trace, where: number, use
 export function marks(model: Model, all: Trace[], where: Position): Marks {
   const trace = all[where.phase]!;
   const step = trace.steps[where.step]!;
-  const done = byNode(trace.steps.slice(0, where.step + 1));
-  const forward = trace.mode === "forward" ? trace : all.find((t) => t.mode === "forward");
-  const values = trace.mode === "forward" ? done : byNode(forward?.steps ?? []);
+  const isForward = trace.mode === "forward";
+  const forward = isForward ? trace : all.find((other) => other.mode === "forward");
   const used = new Set(step.uses ?? []);
   const targets = new Set((step.sends ?? []).map((send) => send.to));
   const nodes = extensions(model, all, trace, where.step, used);
-  const stateOf = (id: string): State =>
-    id === step.node ? "current" : used.has(id) ? "used" : done.has(id) ? "done" : "later";
+  const stateOf = (id: string): State => {
+    if (id === step.node) return "current";
+    if (used.has(id)) return "used";
+    const found = trace.known.get(id);
+    return !found ? "apart" : found.from <= where.step ? "done" : "later";
+  };
   for (const node of model.nodes) {
-    const value = values.get(node.id);
     nodes.set(node.id, {
       state: stateOf(node.id),
       target: targets.has(node.id),
-      value: value ? known(value.name, value.value, node) : missing,
-      derivative: trace.mode === "forward" ? null : derivative(node, trace, step, done),
+      value: label(forward, node, isForward ? where.step : Infinity),
+      derivative: isForward ? null : adjoint(node, trace, where.step),
     });
   }
   const current = step.extended === undefined ? [step.node] : [step.extended, step.node];

@@ -36,9 +36,17 @@ export interface Step {
   extended?: string;
 }
 
+/** Steps that look like others and are told in one line; what they compute is known all the same. */
 export interface Fold {
   fold: true;
   text: string;
+  covers?: Known[];
+}
+
+export interface Known {
+  node: string;
+  name: string;
+  value: string;
 }
 
 export interface Phase {
@@ -67,6 +75,8 @@ export interface Trace {
   mode: Mode;
   rows: Row[];
   steps: Step[];
+  /** What the phase computes, by node, and from which step on it is known. */
+  known: Map<string, Known & { from: number }>;
   hasLedger: boolean;
 }
 
@@ -84,15 +94,21 @@ export function traces(model: Model): Trace[] {
   return model.phases.map((phase) => {
     const rows: Row[] = [];
     const steps: Step[] = [];
+    const known: Trace["known"] = new Map();
+    const last = phase.steps.filter((row) => !isFold(row)).length - 1;
     for (const row of phase.steps) {
+      // What a fold covers is known with the step after it, or at the end.
+      const from = Math.min(steps.length, last);
       if (isFold(row)) {
         rows.push({ fold: row.text, index: steps.length - 1 });
+        for (const covered of row.covers ?? []) known.set(covered.node, { ...covered, from });
       } else {
         rows.push({ step: row, index: steps.length });
+        known.set(row.node, { node: row.node, name: row.name, value: row.value, from });
         steps.push(row);
       }
     }
     const hasLedger = steps.some((step) => step.node_to_grad !== undefined);
-    return { phase, mode: mode(phase.key), rows, steps, hasLedger };
+    return { phase, mode: mode(phase.key), rows, steps, known, hasLedger };
   });
 }

@@ -25,7 +25,7 @@ export function CurrentStep({ step, node }: { step: Step; node: GraphNode | unde
       {(node?.line || node?.shape) && (
         <p class="where">
           {node.line && <code>{node.line}</code>}
-          {node.shape && <span>{node.shape}</span>}
+          {node.shape && <span>shape {node.shape}</span>}
         </p>
       )}
     </section>
@@ -42,9 +42,9 @@ function useKeptInView(selector: string, current: unknown) {
     const head = host.querySelector("thead")?.offsetHeight ?? 0;
     const above = row.offsetTop - head - host.scrollTop;
     const below = row.offsetTop + row.offsetHeight - host.scrollTop - host.clientHeight;
-    const room = row.offsetHeight;
-    if (above < 0) host.scrollTop += above - room;
-    else if (below > 0) host.scrollTop += Math.min(below + room, above);
+    const room = Math.min(row.offsetHeight, 30); // of the rows next to it
+    if (above < room) host.scrollTop += above - room;
+    else if (below > -room) host.scrollTop += Math.min(below + room, above);
   }, [current]);
   return box;
 }
@@ -129,7 +129,10 @@ interface LedgerProps {
 export function Ledger({ trace, current, nameOf }: LedgerProps) {
   const step = trace.steps[current]!;
   const entries = step.node_to_grad ?? [];
-  const done = new Map(trace.steps.slice(0, current + 1).map((step) => [step.node, step.name]));
+  const adjoint = (id: string) => {
+    const found = trace.known.get(id);
+    return found && found.from <= current ? found.name : undefined;
+  };
   const sends = step.sends ?? [];
   const box = useKeptInView(".fresh", `${trace.phase.key}/${current}`);
   const most = Math.max(...trace.steps.map((step) => step.node_to_grad?.length ?? 0));
@@ -158,7 +161,7 @@ export function Ledger({ trace, current, nameOf }: LedgerProps) {
               {entries.map((entry) => (
                 <LedgerRow
                   entry={entry}
-                  adjoint={done.get(entry.node)}
+                  adjoint={adjoint(entry.node)}
                   fresh={entry.node === step.node || sends.some((send) => send.to === entry.node)}
                 />
               ))}
@@ -192,7 +195,7 @@ function LedgerRow({ entry, adjoint, fresh }: LedgerRowProps) {
           </>
         ))}
       </td>
-      <td class="equals">=</td>
+      <td class="equals">{entry.sum && "="}</td>
       <td class="sum"><Value text={entry.sum} /></td>
       <td class="state">
         {adjoint ? <Maths text={adjoint} /> : <span class="not-yet">so far</span>}

@@ -7,7 +7,7 @@ import { type Box, Viewport } from "./viewport";
 
 const SVG = "http://www.w3.org/2000/svg";
 const SHAPES = "rect, ellipse, circle, polygon, path";
-const STATES = ["current", "used", "done", "later"].map((state) => `is-${state}`);
+const STATES = ["current", "used", "done", "later", "apart"].map((state) => `is-${state}`);
 
 const OUTSIDE = 0.42; // how far a tag's middle is from the border, by the size of its text
 
@@ -67,7 +67,7 @@ export class Picture {
   }
 
   private light({ current, used, targets, nodes }: Marks) {
-    const later = (id: string) => nodes.get(id)?.value.known === "no";
+    const later = (id: string) => nodes.get(id)?.value?.known === "no";
     for (const edge of this.edges) {
       const { from = "", to = "" } = edge.dataset;
       const other = current.includes(from) ? to : current.includes(to) ? from : null;
@@ -103,6 +103,14 @@ function hang(drawn: Drawn, value: Label | null, derivative: Label | null) {
   drawn.written = written;
 }
 
+const measure = document.createElement("canvas").getContext("2d")!;
+
+function lengthOf(text: string, size: number, bold: boolean) {
+  const face = getComputedStyle(document.documentElement).getPropertyValue("--prose");
+  measure.font = `${bold ? 600 : 400} ${size}px ${face}`;
+  return measure.measureText(text).width;
+}
+
 /** A small plate on the right end of a node's upper or lower border. */
 function tag(kind: string, label: Label, frame: Box, y: number, size: number) {
   const group = element("g", `tag ${kind} known-${label.known}`);
@@ -111,8 +119,9 @@ function tag(kind: string, label: Label, frame: Box, y: number, size: number) {
   const text = element("text", "");
   text.textContent = label.text;
   text.style.fontSize = `${size}px`;
-  // Glyphs of the page's face are a little over half as wide as high; the plate is cut to them.
-  const width = Math.max(([...label.text].length * 0.53 + 0.95) * size, 1.9 * size);
+  const bold = kind === "derivative" && label.known === "yes";
+  text.style.fontWeight = bold ? "600" : "400";
+  const width = Math.max(lengthOf(label.text, size, bold) + 0.95 * size, 1.9 * size);
   const height = 1.5 * size;
   const right = Math.max(frame.x + frame.width + 0.5 * size, frame.x + width - 0.5 * size);
   const plate = element("rect", "");

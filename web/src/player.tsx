@@ -176,7 +176,8 @@ export function Player({ model, pictures }: { model: Model; pictures: Pictures }
   const go = (step: number) => move(place.at(all, where.phase, step));
   const choosePhase = (phase: number) => phase < all.length && move(place.at(all, phase, 0));
   const chooseNode = (id: string) => {
-    const found = trace.steps.findIndex((step) => step.node === id || step.extended === id);
+    const extended = trace.steps.findIndex((step) => step.extended === id);
+    const found = trace.known.get(id)?.from ?? extended;
     if (found >= 0) go(found);
   };
   const toggle = () => {

@@ -70,6 +70,22 @@ export class Viewport {
     this.host.classList.toggle("is-zoomed", this.follow);
   }
 
+  /** Shows a place in the middle, or as near to it as leaves nothing empty at the sides. */
+  private showPart(x: number, y: number, scale: number) {
+    const { width, height } = this.size();
+    const { whole } = this;
+    const within = (middle: number, start: number, end: number, seen: number) =>
+      end - start <= seen
+        ? (start + end) / 2
+        : Math.min(Math.max(middle, start + seen / 2), end - seen / 2);
+    const [right, low] = [whole.x + whole.width + MARGIN, whole.y + whole.height + MARGIN];
+    this.show(
+      within(x, whole.x - MARGIN, right, width / scale),
+      within(y, whole.y - MARGIN, low + CONTROLS / scale, height / scale),
+      scale,
+    );
+  }
+
   private middle() {
     return { x: this.view.x + this.view.width / 2, y: this.view.y + this.view.height / 2 };
   }
@@ -88,8 +104,8 @@ export class Viewport {
     const { x, y, width, height } = this.whole;
     const scale = this.fitting();
     this.follow = !all && scale < READABLE;
-    const below = this.follow ? 0 : CONTROLS / 2 / scale;
-    this.show(x + width / 2, y + height / 2 + below, this.follow ? START : scale);
+    if (this.follow) this.showPart(x, y, START);
+    else this.show(x + width / 2, y + height / 2 + CONTROLS / 2 / scale, scale);
   }
 
   private reshape() {
@@ -127,7 +143,7 @@ export class Viewport {
       place.x + place.width <= x + width &&
       place.y + place.height <= y + height;
     if (inside || !this.follow) return;
-    this.show(place.x + place.width / 2, place.y + place.height / 2, this.scale());
+    this.showPart(place.x + place.width / 2, place.y + place.height / 2, this.scale());
   }
 
   private wheel(event: WheelEvent) {

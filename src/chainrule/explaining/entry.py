@@ -68,7 +68,7 @@ def explain(
         leaves = [float(x) if type(x) is int else x for x in leaves]
     variables = [_variable(x, kind) for x in leaves]
     args, kwargs = spec.unflatten(variables)
-    with keep_everything():
+    with keep_everything(), np.errstate(all="ignore"):  # the tables show what is not finite
         result = function(*args, **kwargs)
     outs, _ = outputs(result, "explain")
     title = getattr(f, "__name__", type(f).__name__)

@@ -210,7 +210,7 @@ def grad(graph: Graph, wrt: Any = None) -> Graph:
     roles, found = _adjoints(graph, ins, [(out, seed)])
     single = wrt is not None and not isinstance(wrt, (list, tuple))
     title = f"grad of {graph.title}"
-    return _derived(graph, graph.inputs, found, roles, title, single=single)
+    return derived(graph, graph.inputs, found, roles, title, single=single)
 
 
 def value_and_grad(graph: Graph, wrt: Any = None) -> Graph:
@@ -218,7 +218,7 @@ def value_and_grad(graph: Graph, wrt: Any = None) -> Graph:
     made = grad(graph, wrt)
     outs = [*graph.outputs, *made.outputs]
     title = f"value and {made.title}"
-    return _derived(graph, made.inputs, outs, made.roles, title)
+    return derived(graph, made.inputs, outs, made.roles, title)
 
 
 def vjp(graph: Graph, wrt: Any = None) -> Graph:
@@ -232,7 +232,7 @@ def vjp(graph: Graph, wrt: Any = None) -> Graph:
             seeds.append((out, traced(input_node(out.shape or (), out.dtype, name))))
     roles, found = _adjoints(graph, ins, seeds)
     inputs = [*graph.inputs, *[c.node for _, c in seeds]]
-    return _derived(graph, inputs, found, roles, f"vjp of {graph.title}")
+    return derived(graph, inputs, found, roles, f"vjp of {graph.title}")
 
 
 def _free(graph: Graph, name: str) -> str:
@@ -241,7 +241,7 @@ def _free(graph: Graph, name: str) -> str:
     return name
 
 
-def _derived(
+def derived(
     graph: Graph, inputs: Sequence[Any], outs: Sequence[Node], roles: dict[Node, Role], title: str,
     single: bool = False,
 ) -> Graph:  # fmt: skip
@@ -333,7 +333,7 @@ def jvp(graph: Graph, wrt: Any = None) -> Graph:
         else:
             outs.append(node_of(t))
     inputs = [*graph.inputs, *directions]
-    return _derived(graph, inputs, [*graph.outputs, *outs], roles, f"jvp of {graph.title}")
+    return derived(graph, inputs, [*graph.outputs, *outs], roles, f"jvp of {graph.title}")
 
 
 def pushforward(

@@ -123,7 +123,8 @@ def _title(f: Any) -> str:
 def argument_names(f: Callable[..., Any], examples: Sequence[Any], spec: Any) -> list[str]:
     """A name for each leaf of the arguments: the parameter's, with the path inside it."""
     try:
-        parameters = list(inspect.signature(f).parameters.values())
+        inside = getattr(f, "forward", f)  # of a module, what the user wrote
+        parameters = list(inspect.signature(inside).parameters.values())
     except (TypeError, ValueError):  # built-in functions have none
         parameters = []
     positional = [

@@ -51,7 +51,7 @@ def numpy_table() -> dict[np.ufunc, Operation]:
     }
     same_name = (
         "ceil floor fmod ldexp less less_equal greater greater_equal maximum minimum remainder "
-        "trunc floor_divide logaddexp"
+        "trunc floor_divide logaddexp heaviside"
     )
     table |= {getattr(np, name): getattr(recorded, name) for name in same_name.split()}
     renamed = {

@@ -36,6 +36,7 @@ from chainrule.ops import normalization as normalization
 from chainrule.ops import norms as norms
 from chainrule.ops import operators as operators
 from chainrule.ops import pad as pad
+from chainrule.ops import permute as permute
 from chainrule.ops import pooling as pooling
 from chainrule.ops import quantiles as quantiles
 from chainrule.ops import random as random
@@ -52,6 +53,7 @@ from chainrule.ops import shape as shape
 from chainrule.ops import sort as sort
 from chainrule.ops import special as special
 from chainrule.ops import spectrogram as spectrogram
+from chainrule.ops import split as split
 from chainrule.ops import statistics as statistics
 from chainrule.ops import storage as storage
 from chainrule.ops import subscript as subscript

@@ -9,8 +9,9 @@ from weakref import ref
 from chainrule.core import inplace
 from chainrule.core.boxes import take_over
 from chainrule.core.tensor import Tensor, wrap
-from chainrule.ops import shape
 from chainrule.ops.api import attach
+from chainrule.ops.permute import t, transpose
+from chainrule.ops.shape import squeeze, unsqueeze
 
 
 def become_view(x: Tensor, take: Callable[[Tensor], Tensor]) -> Tensor:
@@ -43,8 +44,8 @@ def become_view(x: Tensor, take: Callable[[Tensor], Tensor]) -> Tensor:
     return x
 
 
-def _declare(name: str) -> None:
-    take = getattr(shape, name)
+def _declare(take: Callable[..., Tensor]) -> None:
+    name = take.__name__
 
     def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         return become_view(self, lambda x: take(x, *args, **kwargs))
@@ -57,5 +58,5 @@ def _declare(name: str) -> None:
         attach("swapdims_", method)
 
 
-for _name in ("unsqueeze", "squeeze", "t", "transpose"):
-    _declare(_name)
+for _take in (unsqueeze, squeeze, t, transpose):
+    _declare(_take)

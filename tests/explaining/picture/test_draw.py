@@ -197,6 +197,9 @@ def test_functions_are_groups_and_parameters_stand_in_theirs():
     parameters = [n for n in picture.nodes if n.kind == "input"]
     assert len(parameters) == 4
     assert {n.group for n in parameters} == {("forward",)}
+    assert {n.title for n in parameters} == {
+        f"net.{k}.{p}" for k in (0, 2) for p in ("weight", "bias")
+    }
     assert len(draw(y, groups=0).picture.nodes) < len(picture.nodes)
 
 
@@ -216,6 +219,14 @@ def test_a_tape_of_many_operations_is_drawn_small():
     for _ in range(3000):
         y = cr.sin(y) * 0.99
     assert len(draw(y).picture.nodes) <= 300
+
+
+def test_a_constant_that_is_not_known_is_spoken_of():
+    x = cr.tensor([1.0, 2.0], requires_grad=True)
+    picture = draw((x + cr.tensor([3.0, 4.0])).sum()).picture
+    assert picture.nodes[1].title == "v₂ = x + ?"
+    assert "“?” is a constant that the tape has not kept." in picture.note
+    assert "“?”" not in draw((x * 2).sum()).picture.note
 
 
 def test_values_that_were_kept_are_used_where_constants_were_not():

@@ -30,10 +30,10 @@ def test_unknown_endings_say_which_there_are(tmp_path):
 
 
 def test_missing_folders_and_folders_in_the_way(tmp_path):
-    with pytest.raises(FileNotFoundError, match="create it first"):
+    with pytest.raises(FileNotFoundError, match="Create it first"):
         Drawing(textbook()).save(tmp_path / "no" / "g.svg")
     (tmp_path / "d.svg").mkdir()
-    with pytest.raises(IsADirectoryError, match="it is a folder"):
+    with pytest.raises(IsADirectoryError, match="this is a folder"):
         Drawing(textbook()).save(tmp_path / "d.svg")
 
 

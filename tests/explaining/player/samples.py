@@ -72,3 +72,17 @@ def extended():
     for step in model["phases"][-1]["steps"]:
         step["extended"] = step["node"].replace("n", "a")
     return model
+
+
+def folded(covers=True):
+    """The textbook's example with the forward steps 3 to 5 and the reverse steps 2 to 6 folded."""
+    model = textbook.model()
+    for phase, start, stop in ((model["phases"][0], 2, 5), (model["phases"][-1], 1, 6)):
+        rows = phase["steps"]
+        fold = {"fold": True, "text": "folded"}
+        if covers:
+            fold["covers"] = [
+                {key: step[key] for key in ("node", "name", "value")} for step in rows[start:stop]
+            ]
+        phase["steps"] = [*rows[:start], fold, *rows[stop:]]
+    return model

@@ -140,6 +140,12 @@ def test_an_xml_declaration_is_left_out():
         (lambda m: m["nodes"].pop(), "phase 'forward', step 7: 'n7' is not among the nodes"),
         (lambda m: m["nodes"][0].pop("name"), "a node lacks 'name'"),
         (
+            lambda m: m["phases"][0].update(
+                steps=[*textbook.FORWARD, {"fold": True, "text": "", "covers": [{"node": "n1"}]}]
+            ),
+            "phase 'forward', a fold lacks 'name', 'value'",
+        ),
+        (
             lambda m: m["phases"].append(m["phases"][0]),
             "two phases have the key 'forward'",
         ),

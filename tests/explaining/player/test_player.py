@@ -2,6 +2,9 @@
 
 import pytest
 
+import chainrule as cr
+from chainrule.explaining.model import model_of
+from chainrule.explaining.player import page
 from tests.explaining.player import samples, textbook
 from tests.explaining.player.seen import (
     NOT_YET,
@@ -162,8 +165,9 @@ def test_a_click_on_a_row_or_a_node_goes_there(show):
 
 def test_play_runs_to_the_end_and_pauses(show):
     tab = show()
-    tab.clock.install()
+    tab.clock.install(time=0)
     tab.reload()
+    tab.clock.pause_at(60_000)  # from here on, time passes only where the test says so
     tab.get_by_label("Speed").select_option("4")
     tab.locator("body").press(" ")
     assert tab.get_by_role("button", name="Pause").is_visible()
@@ -267,3 +271,82 @@ def test_a_step_that_the_picture_folds_is_said(show):
     assert not tab.locator(".absent").is_visible()
     tab.keyboard.press("ArrowRight")
     assert "the picture folds" in text(tab, ".absent")
+
+
+def test_partial_adjoints_that_nobody_has_summed_yet(show):
+    model = textbook.model()
+    for step in model["phases"][-1]["steps"]:
+        for entry in step["node_to_grad"]:
+            entry["sum"] = entry["sum"] if entry["node"] == step["node"] else ""
+    tab = show(model, at="#reverse/5")
+    assert ledger(tab)["n1"] == ("5 + 0.5", "", "so far")
+    assert tag(tab, "n1", "derivative") == "5 + 0.5 so far"
+    assert tag(tab, "n2", "derivative") == "−0.284 + 2 so far"
+    model["phases"][-1]["steps"][4]["node_to_grad"][-1]["parts"] = ["123456789.123", "0.5"]
+    assert tag(show(model, at="#reverse/5"), "n1", "derivative") == "2 parts so far"
+
+
+def test_inside_a_frame_without_an_address(show):
+    """As a notebook shows it."""
+    tab = show()
+    tab.evaluate(
+        """text => {
+            const frame = document.createElement("iframe");
+            frame.srcdoc = text;
+            frame.style.cssText = "position: fixed; inset: 0; width: 100%; height: 100%";
+            document.body.append(frame);
+        }""",
+        page(textbook.model()),
+    )
+    inside = tab.frame_locator("iframe")
+    inside.get_by_role("tab", name="Reverse").click()
+    inside.get_by_role("button", name="Last step").click()
+    assert inside.locator("[data-current-value]").inner_text() == "5.5"
+    tab.wait_for_timeout(400)  # longer than the address waits to be written
+    assert inside.locator(".count").inner_text() == "7 of 7"
+
+
+def test_an_explained_function(show):
+    """The same numbers where the library has found them itself."""
+    explanation = cr.explain(
+        lambda x1, x2: cr.log(x1) + x1 * x2 - cr.sin(x2), cr.tensor(2.0), cr.tensor(5.0)
+    )
+    tab = show(model_of(explanation), at="#reverse/1")
+    for step in textbook.reverse():
+        assert tab.locator(".equation .left").inner_text() == step["name"]
+        assert tab.locator("[data-current-value]").inner_text() == step["value"]
+        assert tag(tab, step["node"], "derivative") == step["value"]
+        tab.keyboard.press("ArrowRight")
+    assert rows(tab)[5] == ["v̄₂", "v̄₄·v₁ + v̄₅·cos v₂", "1·2 + (−1)·0.284", "1.716"]
+    for step in textbook.FORWARD:
+        assert tag(tab, step["node"], "value") == step["value"]
+
+
+FOLDED = {"n3": "0.693", "n4": "10", "n5": "−0.959"}
+
+
+def test_what_a_fold_covers_is_known_once_it_is_passed(show):
+    tab = show(samples.folded(), at="#forward/2")
+    assert count(tab) == "2 of 4"
+    assert {node: tag(tab, node, "value") for node in FOLDED} == dict.fromkeys(FOLDED, NOT_YET)
+    tab.keyboard.press("ArrowRight")
+    assert {node: tag(tab, node, "value") for node in FOLDED} == FOLDED
+    assert lit(tab, "done") == {"n1", "n2", "n5"}
+    assert lit(tab, "used") == {"n3", "n4"}
+    tab.keyboard.press("4")
+    assert tag(tab, "n2", "derivative") == NOT_YET
+    assert ledger(tab)["n6"] == ("1", "1", "so far")
+    tab.keyboard.press("ArrowRight")
+    assert tag(tab, "n2", "derivative") == "1.716"
+    assert tag(tab, "n5", "derivative") == "−1"
+    assert ledger(tab)["n6"] == ("1", "1", "v̄₆")
+    tab.keyboard.press("Home")
+    tab.locator(".canvas [data-node=n5] text").first.click()
+    assert count(tab) == "2 of 2"
+
+
+def test_nothing_is_said_of_nodes_that_a_phase_leaves_out(show):
+    tab = show(samples.folded(covers=False), at="#forward/2")
+    assert lit(tab, "apart") == set(FOLDED)
+    for node in FOLDED:
+        assert tab.locator(f"[data-node={node}] .tag").count() == 0

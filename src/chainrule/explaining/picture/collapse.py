@@ -13,6 +13,7 @@ from chainrule.explaining.picture.repeats import Repeat, repeats
 from chainrule.explaining.picture.tree import Level, levels_of, levels_path, phase_of
 
 LIMIT = 300
+FEWEST_OF = 25  # a step is not taken where it would leave less than a 25th of the limit
 
 
 def collapse(
@@ -52,18 +53,22 @@ def collapse(
     if limit is None:
         return picture
     depth = max((len(node.group) for node in picture.nodes), default=0)
+    fold = partial(_repeated, whole=whole)
     steps: list[Callable[[Picture], Picture]] = [
         *(partial(_deeper_than, depth=d) for d in reversed(range(depth))),
-        partial(_repeated, whole=whole),
+        fold,
         _by_line,
-        partial(_repeated, whole=whole),
+        fold,
         _chains,
         _alike_sources,
     ]
     for step in steps:
         if len(picture.nodes) <= limit:
             return picture
-        picture = step(picture)
+        smaller = step(picture)
+        # A box or two in the place of hundreds say too little, unless they say what is alike.
+        if len(smaller.nodes) * FEWEST_OF >= limit or step in (fold, _alike_sources):
+            picture = smaller
     return picture if len(picture.nodes) <= limit else _nearest(picture, limit)
 
 
@@ -104,26 +109,31 @@ def _close(picture: Picture, chosen: Callable[[Level], bool]) -> Picture:
 
 def _repeated(picture: Picture, whole: Picture) -> Picture:
     """Folds what follows itself three times or more."""
-    return merge(picture, [_folded(run, picture) for run in repeats(picture, whole)])
+    return _folded(picture, repeats(picture, whole))
 
 
 def _repeated_groups(picture: Picture, whole: Picture) -> Picture:
     """Folds groups that follow each other and look alike, open ones too, the outermost first."""
     for depth in range(max((len(node.group) for node in picture.nodes), default=0)):
-        closed = _deeper_than(picture, depth)
-        runs = [run for run in repeats(closed, whole) if all(n.members for n in run.nodes)]
-        picture = merge(picture, [_folded(run, picture) for run in runs])
+        runs = repeats(_deeper_than(picture, depth), whole)
+        picture = _folded(picture, [run for run in runs if all(n.members for n in run.nodes)])
     return picture
 
 
-def _folded(run: Repeat, picture: Picture) -> Part:
-    inside = {i for node in run.nodes for i in flat(node)}
-    members = [node for node in picture.nodes if flat(node)[0] in inside]
-    names = {re.sub(r"[\s#._]*\d*$", "", n.title.rpartition(": ")[0]) for n in run.nodes}
-    name = names.pop() if len(names) == 1 and len(run.nodes) == run.times else ""
-    return Part(
-        members, f"{name or 'repeated'} ×{run.times}: {contents(members)}", run.nodes[0].group
-    )
+def _folded(picture: Picture, runs: list[Repeat]) -> Picture:
+    """Makes one box of each repetition; `picture` may show what is inside of its nodes."""
+    owner = {i: k for k, run in enumerate(runs) for node in run.nodes for i in flat(node)}
+    members: list[list[PictureNode]] = [[] for _ in runs]
+    for node in picture.nodes:
+        if (k := owner.get(flat(node)[0])) is not None:
+            members[k].append(node)
+    parts = []
+    for run, inside in zip(runs, members, strict=True):
+        names = {re.sub(r"[\s#._]*\d*$", "", n.title.rpartition(": ")[0]) for n in run.nodes}
+        name = names.pop() if len(names) == 1 and len(run.nodes) == run.times else ""
+        title = f"{name or 'repeated'} ×{run.times}: {contents(inside)}"
+        parts.append(Part(inside, title, run.nodes[0].group))
+    return merge(picture, parts)
 
 
 def _by_line(picture: Picture) -> Picture:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import PurePath
+from functools import lru_cache
 from types import CodeType
 from typing import Any
 from unicodedata import normalize
 
 import numpy as np
 
-from chainrule.core.node import Node
+from chainrule.core.abstract import AbstractArray
+from chainrule.core.node import Aval, Node
 from chainrule.core.source import line_of
 from chainrule.core.tensor import Tensor
 from chainrule.explaining.naming import variable
@@ -25,6 +26,7 @@ from chainrule.graph.numerals import numeral
 from chainrule.transforms.tracing import CONSTANT, INPUT
 
 DERIVED = ("adjoint", "tangent")
+UNKNOWN = "“?” is a constant that the tape has not kept."
 MARKS = {"adj_": "\u0304", "tan_": "\u0307"}  # a bar and a dot on the letter before
 
 
@@ -105,7 +107,17 @@ def picture_of(graph: Graph, known: Known | None = None) -> Picture:
                 source = f"n{graph.position[parent]}"
                 edges.append(PictureEdge(source, f"n{i}", "", _edge_kind(kinds, parent, node)))
     title = graph.title.replace("<lambda>", "f")
-    return Picture(nodes, edges, title if known.titled else "", known.note)
+    notes = [known.note, UNKNOWN if _has_unknown(graph) else ""]
+    return Picture(nodes, edges, title if known.titled else "", " ".join(filter(None, notes)))
+
+
+def _has_unknown(graph: Graph) -> bool:
+    """Whether the tape has not kept a constant, which formulas then show as a question mark."""
+    return any(
+        p is None and (a is None or isinstance(a, (Aval, AbstractArray)))
+        for node in graph.nodes
+        for a, p in zip(node.args or (), node.parents, strict=True)
+    )
 
 
 def pretty(name: str) -> str:
@@ -209,17 +221,20 @@ def _lines(node: Node, known: Known, kind: str) -> Iterable[tuple[str, str]]:
         yield "shape", f"({size}) {node.dtype}"
     elif node.shape is None:
         yield "results", str(len(node.out))
-    place = line_of(node.code, node.lasti)
-    if place is not None and node.prim is not INPUT and kind not in DERIVED:
-        yield "line", place_text(*place)
+    if node.prim is not INPUT and kind not in DERIVED and (place := _place(node.code, node.lasti)):
+        yield "line", place
+
+
+@lru_cache(maxsize=4096)
+def _place(code: CodeType | None, lasti: int) -> str:
+    found = line_of(code, lasti)
+    return "" if found is None else place_text(*found)
 
 
 def place_text(filename: str, line: int) -> str:
     """A line of the user's in few characters: `demo.py:3`; of a notebook, `cell:3`."""
-    path = PurePath(filename)
-    if path.parent.name.startswith("ipykernel_"):
-        return f"cell:{line}"
-    return f"{path.name}:{line}"
+    *_, folder, name = ["", *filename.replace("\\", "/").split("/")]
+    return f"cell:{line}" if folder.startswith("ipykernel_") else f"{name}:{line}"
 
 
 def _edge_kind(kinds: Mapping[Node, str], source: Node, target: Node) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,13 +14,14 @@ from chainrule.core.abstract import AbstractArray
 from chainrule.core.dtypes import is_inexact
 from chainrule.core.node import Freed, Leaf, Node
 from chainrule.core.primitive import PICK
+from chainrule.core.source import user_frame
 from chainrule.core.tensor import Tensor
 from chainrule.graph.binding import flat_arguments
 from chainrule.graph.extend import backpropagate, between
 from chainrule.graph.ir import Graph
 from chainrule.graph.run import values_of
 from chainrule.graph.tape import copied_tape
-from chainrule.nn import Parameter
+from chainrule.nn import Module, Parameter
 from chainrule.transforms.tracing import INPUT
 
 NOT_YET = "not computed yet"
@@ -70,7 +72,7 @@ def known_of_tape(
     tensors: Sequence[Tensor], names: Mapping[str, Any] | None
 ) -> tuple[Graph, Known]:
     """The graph of recorded tensors and what the tape and the tensors know of numbers."""
-    graph, new = copied_tape(tensors, names, freed=True)
+    graph, new = copied_tape(tensors, _names() if names is None else names, freed=True)
     values, changed = completed(graph)
     known = Known(values, titled=False)  # the title would be the caller's name
     ran = False
@@ -86,6 +88,20 @@ def known_of_tape(
     freed = any(type(old.args) is Freed for old in new)
     known.note = _note(ran, freed, changed)
     return graph, known
+
+
+def _names() -> dict[str, Any]:
+    """Names for tensors: the variables of the caller, and the parameters of modules among them."""
+    frame = user_frame(sys._getframe(1))
+    if frame is None:
+        return {}
+    variables = {**frame.f_globals, **frame.f_locals}
+    names: dict[str, Any] = {}
+    for name, value in variables.items():
+        if isinstance(value, Module):
+            names |= {f"{name}.{inner}": p for inner, p in value.named_parameters()}
+    # Of two names of one tensor the later counts: a variable's own.
+    return names | {name: value for name, value in variables.items() if isinstance(value, Tensor)}
 
 
 def _tensor_of(old: Node) -> Any:

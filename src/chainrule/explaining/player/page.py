@@ -116,10 +116,15 @@ def _check_phase(phase: Mapping[str, Any], known: set[str]) -> None:
     steps = [row for row in phase["steps"] if not row.get("fold")]
     if not steps:
         raise ValueError(f"{where} has no steps: leave it out of the model")
-    for place, step in enumerate(steps, 1):
-        _need(step, ("node", *FIELDS), f"{where}, step {place}")
+    told: list[tuple[str, Mapping[str, Any], tuple[str, ...]]] = [
+        (f"{where}, step {place}", step, FIELDS) for place, step in enumerate(steps, 1)
+    ]
+    for row in phase["steps"]:
+        told += [(f"{where}, a fold", one, ("name", "value")) for one in row.get("covers", ())]
+    for what, step, fields in told:
+        _need(step, ("node", *fields), what)
         if step["node"] not in known:
-            raise ValueError(f"{where}, step {place}: {step['node']!r} is not among the nodes")
+            raise ValueError(f"{what}: {step['node']!r} is not among the nodes")
 
 
 def _need(mapping: Mapping[str, Any], keys: tuple[str, ...], what: str) -> None:
