@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.core import cuts
 from chainrule.core.boxes import take_over
 from chainrule.core.dtypes import category, is_inexact
 from chainrule.core.modes import is_recording
@@ -84,6 +85,8 @@ def detach(self: Tensor) -> Tensor:
     if self._box is not None:  # a box detaches what is inside
         found: Tensor = self.detach()
         return found
+    if self.node is not None:
+        cuts.note("detach()", self.node, self.array)
     t: Tensor = wrap(self.array)
     return t
 
@@ -101,6 +104,8 @@ def detach_(self: Tensor) -> Tensor:
         return self
     if self._view is not None and self.node is not None:
         raise RuntimeError("Can't detach views in-place. Use detach() instead.")
+    if self.node is not None:
+        cuts.note("detach_()", self.node, self.array)
     self.node = None
     return self
 
@@ -170,6 +175,8 @@ def item(self: Tensor) -> Any:
         raise RuntimeError(
             f"a Tensor with {self.array.size} elements cannot be converted to Scalar"
         )
+    if self.node is not None:
+        cuts.note("item()", self.node)
     return _entry(self.array)
 
 
@@ -180,6 +187,8 @@ def _entry(array: Any) -> Any:
 
 def tolist(self: Tensor) -> Any:
     """The entries as nested lists of Python numbers; of a 0-d tensor, the number."""
+    if self.node is not None:
+        cuts.note("tolist()", self.node)
     array = self.array if self.array.dtype.kind != "V" else self.array.astype(np.float32)
     return array.tolist()
 
@@ -196,6 +205,8 @@ def numpy(self: Tensor, *, force: bool = False) -> np.ndarray:
     """
     if (self.node is not None or self._box is not None) and not force:
         raise _not_an_array(self)
+    if self.node is not None:
+        cuts.note("numpy(force=True)", self.node, self.array)
     array: np.ndarray = self.array
     return array if self._box is None else np.asarray(array)
 
@@ -264,6 +275,8 @@ def _scalar(self: Tensor, target: str) -> Any:
             "function of the same name in chainrule on the tensor (chainrule.sin for math.sin)."
             + _TO_WRITE
         )
+    if self.node is not None:
+        cuts.note(f"{target}()", self.node)
     return _entry(self.array)
 
 
@@ -335,7 +348,7 @@ def _reversed(self: Tensor) -> Any:
 
 def _format(self: Tensor, spec: str) -> str:
     if self.array.ndim == 0 and (type(self) is Tensor or (spec and self._box is not None)):
-        return format(item(self), spec)
+        return format(_entry(self.array), spec)
     return object.__format__(self, spec)
 
 

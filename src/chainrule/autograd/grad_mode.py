@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
 from collections.abc import Callable
 from typing import Any
 
-from chainrule.core import modes
-from chainrule.core.modes import as_mode, changed, current, get_mode
+from chainrule.core import cuts, modes
+from chainrule.core.modes import as_mode, changed, current, get_mode, is_recording
+from chainrule.core.source import INTERNAL
 
 
 class ModeContext:
@@ -25,6 +27,15 @@ class ModeContext:
         """The mode inside, made from the current one."""
         raise NotImplementedError
 
+    def note(self) -> None:
+        """Note for `explain.why` that the user's program has switched recording off.
+
+        What the library does inside, an optimizer's step for instance, cuts nothing of the user's.
+        """
+        filename = sys._getframe(2).f_code.co_filename
+        if not is_recording() and (filename == __file__ or not INTERNAL[filename]):
+            cuts.note(type(self).__name__, None)
+
     def clone(self) -> ModeContext:
         """A fresh context of the same meaning, for one call of a decorated function."""
         return type(self)()
@@ -32,6 +43,7 @@ class ModeContext:
     def __enter__(self) -> Any:
         self._outer.append(get_mode())
         current.set(self.mode())
+        self.note()
         return None
 
     def __exit__(self, *exc: object) -> None:
@@ -147,6 +159,7 @@ class set_grad_enabled(ModeContext):  # noqa: N801 - PyTorch's name
         self.grad = bool(mode)
         self._before: list[bool | modes.Mode] = [get_mode()]
         current.set(self.mode())
+        self.note()
 
     def mode(self) -> bool | modes.Mode:
         return changed(grad=self.grad)

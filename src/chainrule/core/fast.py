@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.core.cuts import note_comparison
 from chainrule.core.modes import get_mode
 from chainrule.core.node import Node, next_seq
 from chainrule.core.source import UNKNOWN, user_frame
@@ -157,6 +158,10 @@ def _comparison(prim: Any, slow: Slow) -> Callable[..., Any]:
         t = new(Tensor)
         t.array = v if type(v) is ndarray else np.asarray(v)
         t.node = None
+        if input.node is not None:
+            note_comparison(prim, input.node, t.array, place_of(_frame(1)))
+        elif ty is Tensor and other.node is not None:
+            note_comparison(prim, other.node, t.array, place_of(_frame(1)))
         return t
 
     return op

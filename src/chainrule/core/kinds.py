@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.core import fast
+from chainrule.core import cuts, fast
 from chainrule.core.dtypes import default_dtype, is_inexact, result_dtype
 from chainrule.core.modes import get_mode
 from chainrule.core.namespaces import publish, recorded
@@ -296,7 +296,10 @@ def bind_elementwise(prim: Elementwise, args: Sequence[Any], params: dict[str, A
         raise mismatch(prim, values, error) from (error if type(error) is TypeError else None)
     mode = get_mode() if recording and prim.differentiable else False
     if mode is False or not is_inexact(out.dtype):
-        return wrap(out)
+        made = wrap(out)
+        if recording and (mode is not False or not prim.differentiable):
+            cuts.note_operation(prim, parents, made.array)
+        return made
     return wrap(out, record(prim, values, params or {}, parents, out, mode, caller(2)))
 
 

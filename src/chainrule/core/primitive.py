@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.core import cuts
 from chainrule.core.dtypes import is_inexact
 from chainrule.core.modes import Mode, get_mode
 from chainrule.core.mutation import shares_owner
@@ -196,6 +197,8 @@ def bind(prim: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Any:
     result = new(Tensor)
     result.array = out if type(out) is ndarray else as_array(out)
     result.node = None if node is None or not is_inexact(node.dtype) else node
+    if recording and result.node is None and (node is not None or not prim.differentiable):
+        cuts.note_operation(prim, parents, result.array)
     if prim.view and isinstance(args[0], Tensor) and shares_owner(result.array, values[0]):
         note_view(result, args[0], prim, params)
     return result
@@ -256,6 +259,10 @@ def record(
     if mode is not True:
         assert isinstance(mode, Mode)
         if not mode.grad or mode.inference:
+            if mode.everything:
+                cuts.note_operation(
+                    prim, parents, out, "inference_mode" if mode.inference else "no_grad"
+                )
             return None
         if mode.everything:
             keeps = (True,) * len(wanted), True

@@ -20,6 +20,7 @@ from chainrule.transforms.tracing import CONSTANT, INPUT
 from chainrule.tree import Spec
 
 if TYPE_CHECKING:
+    from chainrule.graph.cost import Cost
     from chainrule.graph.symbolic import SymbolicGradient
 
 
@@ -231,6 +232,33 @@ class Graph:
 
         return optimize(self, fast=fast, verbose=verbose, passes=passes)
 
+    # ------------------------------------------------------------ storing
+
+    def save(self, path: Any) -> None:
+        """Write the graph to a file, as JSON that `Graph.load` reads.
+
+        An existing file is replaced only after everything was written.
+
+        Raises:
+            GraphError: naming a node that cannot be stored: a function of the user's own.
+            OSError: if the file cannot be written.
+        """
+        from chainrule.graph.store import save
+
+        save(self, path)
+
+    @staticmethod
+    def load(path: Any) -> Graph:
+        """The graph of a file that `save` wrote; see `chainrule.graph.load`."""
+        from chainrule.graph.store import load
+
+        return load(path)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        from chainrule.graph.store import reduced
+
+        return reduced(self)
+
     # ------------------------------------------------------------ derivatives
 
     def grad(self, wrt: Any = None) -> Graph:
@@ -368,6 +396,19 @@ class Graph:
         return latex_of_graph(self)
 
     # ------------------------------------------------------------ showing
+
+    def cost(self) -> Cost:
+        """Operations, memory traffic and memory of a run, and what the gradient adds.
+
+        >>> import chainrule as cr
+        >>> graph = cr.graph.trace(lambda W, x: cr.tanh(W @ x).sum(), cr.ones(40, 30), cr.ones(30))
+        >>> cost = graph.cost()
+        >>> cost.operations, cost.flops, cost.transcendental
+        (3, 2439, 40)
+        """
+        from chainrule.graph.cost import Cost
+
+        return Cost(self)
 
     def __str__(self) -> str:
         from chainrule.graph.text import text_of

@@ -38,17 +38,8 @@ class Plan:
         position = graph.position
         self.size = len(graph.nodes)
         self.outputs = [position[n] for n in graph.outputs]
-        last = {}
-        for i, node in enumerate(graph.nodes):
-            for p in node.parents:
-                if p is not None:
-                    last[position[p]] = i
-        for i in self.outputs:
-            last[i] = self.size
+        ended = last_uses(graph)
         self.steps: list[Step] = []
-        ending: dict[int, list[int]] = {}
-        for place, step in last.items():
-            ending.setdefault(step, []).append(place)
         for i, node in enumerate(graph.nodes[len(graph.inputs) :], len(graph.inputs)):
             args = tuple(
                 [
@@ -56,7 +47,26 @@ class Plan:
                     for a, p in zip(node.args, node.parents, strict=True)
                 ]
             )
-            self.steps.append((node.prim, args, node.params or {}, i, tuple(ending.get(i, ()))))
+            ending = tuple([position[n] for n in ended.get(node, ())])
+            self.steps.append((node.prim, args, node.params or {}, i, ending))
+
+
+def last_uses(graph: Graph) -> dict[Node, list[Node]]:
+    """The nodes whose values are used for the last time, by the node that uses them.
+
+    The values of outputs are needed to the end.
+    """
+    last: dict[Node, Node] = {}
+    for node in graph.nodes:
+        for p in node.parents:
+            if p is not None:
+                last[p] = node
+    for node in graph.outputs:
+        last.pop(node, None)
+    found: dict[Node, list[Node]] = {}
+    for value, user in last.items():
+        found.setdefault(user, []).append(value)
+    return found
 
 
 def constant(node: Node, value: Any) -> Any:
@@ -65,7 +75,7 @@ def constant(node: Node, value: Any) -> Any:
     Raises:
         RuntimeError: if the tape, from which the graph was made, did not keep it.
     """
-    # An operation that is not elementwise may take None itself, such as no weights.
+    # None among the arguments of other operations is an argument left out, such as a bias.
     dropped = value is None and node.prim.partials is not None
     if dropped or isinstance(value, (AbstractArray, Aval)):
         raise RuntimeError(

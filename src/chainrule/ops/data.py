@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.core import cuts
 from chainrule.core.dtypes import PYTHON_DTYPE, category, default_dtype, promote_types
 from chainrule.core.tensor import Tensor
 
@@ -24,6 +25,8 @@ def array_of(data: Any, dt: np.dtype[Any] | None, copy: bool = True) -> np.ndarr
     if isinstance(data, Tensor):
         if copy:
             warn_of_copy(5)
+        if data.node is not None:
+            cuts.note("tensor()", data.node)
         return _converted(data.array, dt, copy)
     if isinstance(data, (np.ndarray, np.generic)):
         return _converted(np.asarray(data), dt, copy)
@@ -42,6 +45,9 @@ def array_of(data: Any, dt: np.dtype[Any] | None, copy: bool = True) -> np.ndarr
     if not plain:
         tensors: list[Tensor] = []
         data = _plain(data, tensors)
+        for t in tensors:
+            if t.node is not None:
+                cuts.note("tensor()", t.node)
         if any(t.node is not None or t._box is not None for t in tensors):
             warnings.warn(
                 "chainrule.tensor() copies the entries of a tensor that requires grad and loses "

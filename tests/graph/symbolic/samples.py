@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-import chainrule.nn.functional  # noqa: F401 - declares the primitives
+import chainrule.nn.functional
 import chainrule.ops.softmax_nll  # noqa: F401
 from chainrule.core.boxes import Box
 from chainrule.core.primitive import REGISTRY, Primitive
@@ -27,8 +27,18 @@ def elementwise() -> list[Primitive]:
 
 # Of bits, whole or complex numbers: no formulas of real numbers.
 _NOT_REAL = frozenset(
-    "angle bitwise_and bitwise_or bitwise_xor bitwise_not bitwise_left_shift bitwise_right_shift gcd lcm "
-    "positions_in_range".split()
+    [
+        "angle",
+        "bitwise_and",
+        "bitwise_or",
+        "bitwise_xor",
+        "bitwise_not",
+        "bitwise_left_shift",
+        "bitwise_right_shift",
+        "gcd",
+        "lcm",
+        "positions_in_range",
+    ]
 )
 
 

@@ -1,11 +1,11 @@
 """Passes: functions graph -> graph that report what they did, and `optimize`, which runs them all.
 
-    >>> import chainrule as cr
-    >>> from chainrule.graph import passes
-    >>> graph = cr.graph.trace(lambda x: x.exp() + x.exp() * 1, 2.0)
-    >>> made, report = passes.cse(graph)
-    >>> print(report)
-    common subexpressions: 5 -> 4 nodes, 4 -> 3 operations (exp ×1)
+>>> import chainrule as cr
+>>> from chainrule.graph import passes
+>>> graph = cr.graph.trace(lambda x: x.exp() + x.exp() * 1, 2.0)
+>>> made, report = passes.cse(graph)
+>>> print(report)
+common subexpressions: 5 -> 4 nodes, 4 -> 3 operations (exp ×1)
 """
 
 from __future__ import annotations

@@ -115,9 +115,7 @@ def number_in(value: Any) -> Any:
     if value.size == 0 or value.dtype.kind not in "biufc":
         return UNKNOWN
     first = value.flat[0]
-    if value.size > 1 and not (
-        (value == first).all() and (first != 0 or _one_sign(value))
-    ):
+    if value.size > 1 and not ((value == first).all() and (first != 0 or _one_sign(value))):
         return UNKNOWN
     return first.item()
 

@@ -41,7 +41,9 @@ def prune(graph: Graph, fired: Fired, *, outputs: Any = None) -> Graph:
 
 def _forgetting(graph: Graph, fired: Fired) -> Graph:
     nodes = graph.position
-    stale = {n for kept in (graph.values, graph.roles, graph.labels) for n in kept if n not in nodes}
+    stale = {
+        n for kept in (graph.values, graph.roles, graph.labels) for n in kept if n not in nodes
+    }
     if not stale:
         return graph
     fired["forgotten"] += len(stale)

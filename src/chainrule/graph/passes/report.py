@@ -107,9 +107,7 @@ class Optimization:
     def rows(self) -> list[tuple[str, ...]]:
         """The cells of the table: a row for each pass that changed something, and the total."""
         found = [
-            _row(r.name, r.before, r.after, r.seconds, r.fired)
-            for r in self.reports
-            if r.fired
+            _row(r.name, r.before, r.after, r.seconds, r.fired) for r in self.reports if r.fired
         ]
         total = _row("total", size_of(self.before), size_of(self.after), self.seconds, {})
         return [*found, total]
@@ -126,7 +124,9 @@ class Optimization:
         widths = [max(len(row[i]) for row in rows) for i in range(5)]
         lines = [_line(row, widths) for row in rows]
         rule = "─" * max(map(len, lines))
-        return "\n".join([f"{self.before.title}: optimised", lines[0], rule, *lines[1:-1], rule, lines[-1]])
+        return "\n".join(
+            [f"{self.before.title}: optimised", lines[0], rule, *lines[1:-1], rule, lines[-1]]
+        )
 
     def __repr__(self) -> str:
         return str(self)
