@@ -282,3 +282,10 @@ def test_a_constant_that_the_tape_dropped_is_named():
     for use in (lambda: graph(cr.tensor([2.0])), lambda: graph.symbolic_grad("x")):
         with pytest.raises(RuntimeError, match="the tape did not keep a constant of concat"):
             use()
+
+
+def test_expressions_of_declared_variables():
+    a, b = cr.sym.var("a", shape=()), cr.sym.var("b")
+    assert str(symbolic_grad(cr.exp(a) + 2 * a, "a")) == "exp a + 2"
+    found = symbolic_grad((b * b).sum(), "b", examples={"b": (2,)}, simplify=True)
+    assert str(found) == "∂f/∂b₀ = 2·b₀\n∂f/∂b₁ = 2·b₁"
