@@ -32,6 +32,7 @@ from chainrule.graph.numerals import numeral
 from chainrule.graph.pieces import Writer, total
 from chainrule.transforms.tracing import INPUT
 
+SHORT = 12  # operations of a function whose formula is its title
 FEW = 4  # entries of a vector that are written into a formula
 TITLES = {
     "forward": "Forward: values",
@@ -64,6 +65,7 @@ class Explanation:
         self.unused = tuple(unused)
         self.values = Values(graph.values)
         self.index = numbered(graph)
+        self.graph = graph.labelled({n: f"v{i}" for n, i in self.index.items()})
         self.values.compute(graph.nodes)
         self.forward = forward_trace(graph, self.index)
         self.reverse = reverse_trace(graph, self.index, wrt, self.values, seeds)
@@ -112,7 +114,7 @@ class Explanation:
 
     def formula(self, row: Row, style: str = "unicode") -> str:
         """The right-hand side of a row in symbols."""
-        if not row.terms or self._is_seed(row):
+        if not row.terms or self.is_seed(row):
             return self._given(row, style)
         names = self.names(style)
         seeds = {seed: self.number(seed, style) for seed in self.reverse.seeds.values()}
@@ -124,11 +126,11 @@ class Explanation:
             return ""
         if any(_is_large(self.values[p]) for t in row.terms for p in self.leaves(t)):
             return ""
-        if self._is_seed(row):
+        if self.is_seed(row):
             return ""
         return self._sum(row, {n: self.number(n, style) for n in self._ends(row)}, style)
 
-    def _is_seed(self, row: Row) -> bool:
+    def is_seed(self, row: Row) -> bool:
         """Whether a row is an adjoint to begin with, and nothing else."""
         return len(row.terms) == 1 and row.terms[0] in self.reverse.seeds.values()
 
@@ -212,11 +214,20 @@ class Explanation:
         """What was explained, in a line."""
         values = [f"{variable(_name(n))} = {self.number(n)}" for n in self.graph.inputs]
         at = ", ".join(values)
-        if self.expression is None and not self.graph.title.isidentifier():
-            return f"y, from {at}"
+        return f"{self.what} at {at}" if at else self.what
+
+    @cached_property
+    def what(self) -> str:
+        """The function: y = f(x₁, x₂) = ln x₁ + x₁·x₂, its formula if that is short."""
         arguments = ", ".join(map(variable, self.graph.input_names))
-        what = self.expression or f"{self.graph.title}({arguments})"
-        return f"y = {what} at {at}" if at else f"y = {what}"
+        known = self.expression is None and self.graph.title.isidentifier()
+        parts = ["y", f"{self.graph.title}({arguments})"] if known else ["y"]
+        if self.graph.operations <= SHORT and len(self.graph.outputs) == 1:
+            names = {n: variable(_name(n)) for n in self.graph.inputs}
+            parts.append(nested(self.graph.outputs[0], names, digits=self.digits))
+        elif self.expression is not None:
+            parts.append(self.expression)
+        return " = ".join(parts)
 
     def table(self, trace: Trace, style: str = "unicode") -> Table:
         """A trace as a table; the later rounds of loops are folded."""

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from chainrule.core.node import Node
@@ -13,6 +14,7 @@ from chainrule.explaining.fold import Repeat
 from chainrule.explaining.naming import derivative, variable
 from chainrule.explaining.picture.drawing import Drawing
 from chainrule.explaining.picture.from_graph import kinds_of, saved_by
+from chainrule.explaining.picture.from_graph import picture_of as known_picture
 from chainrule.explaining.picture.model import Picture, PictureEdge, PictureNode
 from chainrule.explaining.traces import Row, Trace
 from chainrule.graph.numerals import numeral
@@ -21,6 +23,7 @@ from chainrule.transforms.tracing import INPUT
 if TYPE_CHECKING:
     from chainrule.explaining.explanation import Explanation
 
+FEW_NODES = 60  # of graphs whose extension by adjoints is drawn as well
 ABOUT = {
     "forward": "Every value in the order in which it is computed.",
     "tangent": "How fast every value changes with {along}, carried along with the values.",
@@ -44,13 +47,20 @@ def model_of(explanation: Explanation, mode: str = "all") -> dict[str, Any]:
             "formula": e.formula(row), "line": e.place(row.of),
             "shape": "×".join(map(str, shape)) if shape else "",
         })  # fmt: skip
-    title, _, at = e.title.partition(" at ")
+    pictures = {"forward": drawing_of(e, bare=True).svg}
+    extended = _extended(e)
+    if extended is not None:
+        pictures["reverse"] = Drawing(extended[0]).svg
     return {
-        "title": title,
-        "subtitle": f"at {at}" if at else "",
-        "pictures": {"forward": drawing_of(e, bare=True).svg},
+        "title": e.what,
+        "subtitle": e.title.removeprefix(e.what).strip(),
+        "pictures": pictures,
         "nodes": nodes,
-        "phases": [_phase(e, t, names) for t in e.traces(mode) if t.rows],
+        "phases": [
+            _phase(e, t, names, {} if extended is None else extended[1])
+            for t in e.traces(mode)
+            if t.rows
+        ],
         "result": [
             {
                 "name": derivative(e.y, variable(name)),
@@ -66,7 +76,31 @@ def node_id(explanation: Explanation, node: Node) -> str:
     return f"n{explanation.index[node]}"
 
 
-def _phase(e: Explanation, trace: Trace, names: Mapping[Node, str]) -> dict[str, Any]:
+def _extended(e: Explanation) -> tuple[Picture, dict[Node, str]] | None:
+    """The graph extended by its adjoints, as a picture, and the adjoint of each node in it.
+
+    None for large graphs: their extension is for `draw`.
+    """
+    if len(e.graph.nodes) > FEW_NODES:
+        return None
+    walk = e.graph.backpropagate(wrt=list(e.wrt))
+    graph = walk.graph
+    ids = {n: node_id(e, n) if n in e.index else f"a{i}" for i, n in enumerate(graph.nodes)}
+    plain = known_picture(graph)
+    renamed = {f"n{i}": ids[n] for i, n in enumerate(graph.nodes)}
+    nodes = [replace(n, id=renamed[n.id], lines=()) for n in plain.nodes]
+    edges = [replace(x, source=renamed[x.source], target=renamed[x.target]) for x in plain.edges]
+    by_name = {name: n for n, name in graph.names.items()}
+    place = {
+        row.of: ids[by_name[walk.adjoints[e.graph.names[row.of]]]]
+        for row in e.reverse.rows if walk.adjoints.get(e.graph.names[row.of]) in by_name
+    }  # fmt: skip
+    return Picture(nodes, edges), place
+
+
+def _phase(
+    e: Explanation, trace: Trace, names: Mapping[Node, str], extended: Mapping[Node, str]
+) -> dict[str, Any]:
     along = "" if trace.along is None else variable(trace.along.params["name"])  # type: ignore[index]
     key = trace.kind
     if trace.along is not None:
@@ -86,7 +120,10 @@ def _phase(e: Explanation, trace: Trace, names: Mapping[Node, str]) -> dict[str,
             ]
             steps.append({"fold": True, "text": e.fold_text(trace, item), "covers": covers})
             continue
-        steps.append(_step(e, trace.rows[item], names, ledger))
+        row = trace.rows[item]
+        steps.append(_step(e, row, names, ledger))
+        if ledger is not None and row.of in extended:
+            steps[-1]["extended"] = extended[row.of]
     return {
         "key": key, "title": e.title_of(trace), "about": ABOUT[trace.kind].format(along=along),
         "columns": ["", "formula", "numbers", "value"], "steps": steps,
@@ -97,10 +134,10 @@ def _step(
     e: Explanation, row: Row, names: Mapping[Node, str], ledger: _Ledger | None
 ) -> dict[str, Any]:
     name, value = names[row.target], e.number(row.target)
-    formula, numbers = e.formula(row), e.numbers(row)
     made: dict[str, Any] = {
-        "node": node_id(e, row.of), "name": name, "formula": formula, "numbers": numbers,
-        "value": value, "uses": _uses(e, row), "says": _sentence(name, formula, numbers, value),
+        "node": node_id(e, row.of), "name": name, "formula": e.formula(row),
+        "numbers": e.numbers(row),
+        "value": value, "uses": _uses(e, row), "says": _sentence(e, row, names),
     }  # fmt: skip
     if ledger is not None:
         ledger.take(row)
@@ -112,10 +149,22 @@ def _step(
     return made
 
 
-def _sentence(name: str, formula: str, numbers: str, value: str) -> str:
-    parts = [name, *[p for p in (formula, numbers) if p], value]
-    text = " = ".join(dict.fromkeys(parts))
-    return text + "."
+def _sentence(e: Explanation, row: Row, names: Mapping[Node, str]) -> str:
+    """What a step does, in words."""
+    name = names[row.of]
+    kind = row.symbol.kind
+    if kind == "value":
+        return "" if row.terms else f"{name} is given."
+    if kind == "tangent":
+        if row.terms:
+            return f"How fast {name} changes: the chain rule, from the tangents of what it uses."
+        return f"{name} is an input: the direction says how fast it changes."
+    users = [names[n] for n in e.graph.nodes if row.of in n.parents and n in names]
+    if e.is_seed(row) or not users:
+        return "The result changes with itself at rate 1."
+    if len(row.terms) == 1:
+        return f"{name} is used once, by {users[0]}."
+    return f"{name} is used by {', '.join(users[:-1])} and {users[-1]}: what they send adds up."
 
 
 def _uses(e: Explanation, row: Row) -> list[str]:

@@ -2,9 +2,25 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from chainrule.graph.ir import Graph, GraphError, Role
 from chainrule.graph.tape import keep_everything
 from chainrule.graph.trace import trace
 from chainrule.transforms.tracing import DataDependence
 
-__all__ = ["DataDependence", "Graph", "GraphError", "Role", "keep_everything", "trace"]
+_SYMBOLIC = (
+    "NoFormula", "Operations", "SymbolicGradient", "TooLarge", "from_sympy", "swell",
+    "symbolic_grad",
+)  # fmt: skip
+
+__all__ = ["DataDependence", "Graph", "GraphError", "Role", "keep_everything", "trace", *_SYMBOLIC]
+
+
+def __getattr__(name: str) -> Any:
+    """Symbolic differentiation is imported when it is first used."""
+    if name not in _SYMBOLIC:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from chainrule.graph import symbolic
+
+    return getattr(symbolic, name)

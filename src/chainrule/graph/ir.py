@@ -7,6 +7,7 @@ passes and derivatives make new ones, which share the nodes that stay the same.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from copy import copy
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -20,6 +21,7 @@ from chainrule.tree import Spec
 
 if TYPE_CHECKING:
     from chainrule.graph.cost import Cost
+    from chainrule.graph.symbolic import SymbolicGradient
 
 
 class Role(NamedTuple):
@@ -52,6 +54,7 @@ class Graph:
         arrays: whether results are arrays, because the examples were.
         dynamic: which leaves of the arguments are inputs; the others are constants of the graph.
         labels: names that nodes had in the graph from which this one was made.
+        optimization: what `optimize` did to make the graph, a table; None if it was not.
 
     >>> import chainrule as cr
     >>> graph = cr.graph.trace(lambda x, y: cr.log(x) + x * y, 2.0, 5.0)
@@ -78,6 +81,7 @@ class Graph:
         self.arrays = arrays
         self.dynamic = dynamic
         self.labels = dict(labels or {})
+        self.optimization: Any = None
 
     @classmethod
     def of(cls, *tensors: Any, names: Mapping[str, Any] | None = None) -> Graph:
@@ -125,6 +129,13 @@ class Graph:
         from chainrule.graph.naming import names_of
 
         return names_of(self)
+
+    def labelled(self, labels: Mapping[Node, str]) -> Graph:
+        """The same graph with other names for some nodes."""
+        made = copy(self)
+        made.__dict__.pop("names", None)
+        made.labels = {**self.labels, **labels}
+        return made
 
     @property
     def input_names(self) -> list[str]:
@@ -193,6 +204,34 @@ class Graph:
         verify(self)
         return self
 
+    def optimize(
+        self, *, fast: bool = False, verbose: bool = False, passes: Sequence[Any] | None = None
+    ) -> Graph:
+        """The same computation in fewer operations; results stay within 4 ulp, nan and inf too.
+
+        What each pass did is a table, printed if `verbose`, and `optimization` of the result.
+
+        Args:
+            fast: use rules that hold for ordinary numbers only, such as x - x = 0, too.
+            verbose: print what each pass did.
+            passes: the passes to run, or their names; by default, all of `graph.passes.PASSES`.
+
+        Raises:
+            ValueError, TypeError: if a pass is unknown.
+
+        >>> import chainrule as cr
+        >>> graph = cr.graph.trace(lambda x: (x.exp() * 1 + x.exp()) ** 1, 2.0)
+        >>> print(graph.optimize())
+        graph of <lambda>(x):
+          x: float64[]
+          v2 = exp(x)
+          v5 = v2 + v2
+          return v5
+        """
+        from chainrule.graph.passes import optimize
+
+        return optimize(self, fast=fast, verbose=verbose, passes=passes)
+
     # ------------------------------------------------------------ derivatives
 
     def grad(self, wrt: Any = None) -> Graph:
@@ -255,6 +294,79 @@ class Graph:
             return walk_nodes(self, wrt)
         given = flat_arguments(self, values, {})
         return walk_numbers(self, [getattr(x, "array", x) for x in given], wrt)
+
+    # ------------------------------------------------------------ mathematics
+
+    def symbolic_grad(
+        self, wrt: Any = None, *, sharing: bool = True, simplify: bool = False
+    ) -> SymbolicGradient:
+        """The gradient as formulas; see `chainrule.graph.symbolic_grad`.
+
+        >>> import chainrule as cr
+        >>> print(cr.graph.trace(lambda x: cr.sin(x) ** 2, 1.0).symbolic_grad("x", sharing=False))
+        2·sin x·cos x
+        """
+        from chainrule.graph.symbolic import symbolic_grad
+
+        return symbolic_grad(self, wrt, sharing=sharing, simplify=simplify)
+
+    def to_sympy(self, symbols: Mapping[str, Any] | None = None) -> Any:
+        """The outputs as SymPy expressions in symbols named like the inputs.
+
+        An input without dimensions is a symbol, declared real; entries of an input `x` with
+        dimensions are x[0], x[1], ... of an IndexedBase.  A matrix gives an ImmutableMatrix, other
+        arrays an ImmutableDenseNDimArray, several outputs a tuple.
+
+        Args:
+            symbols: symbols (or IndexedBases, MatrixSymbols, arrays) to take for inputs, by name.
+
+        Raises:
+            ImportError: if SymPy is not installed.
+            chainrule.graph.NoFormula: if an operation has no formula, naming it and its line.
+            chainrule.graph.TooLarge: if an expression is too large, as a tree.
+
+        >>> import chainrule as cr
+        >>> cr.graph.trace(lambda x, y: cr.log(x) + x * y, 2.0, 5.0).to_sympy()
+        x*y + log(x)
+        """
+        from chainrule.graph.symbolic import to_sympy
+
+        return to_sympy(self, symbols)
+
+    def source(self, name: str = "f", module: str = "numpy") -> str:
+        """The graph as a Python function, entry by entry.
+
+        Args:
+            name: the name of the function.
+            module: "numpy", or "chainrule" for a function of tensors.
+
+        Raises:
+            NotImplementedError: if an operation is no function of the module, or has no formula.
+
+        >>> import chainrule as cr
+        >>> print(cr.graph.trace(lambda x, y: cr.log(x) + x * y, 2.0, 5.0).source())
+        import numpy as np
+        <BLANKLINE>
+        <BLANKLINE>
+        def f(x, y):
+            return np.log(x) + x*y
+        """
+        from chainrule.graph.symbolic import source_of_graph
+
+        return source_of_graph(self, name, module)
+
+    def latex(self) -> str:
+        r"""The equations of the graph as LaTeX; what is used once stands where it is used.
+
+        >>> import chainrule as cr
+        >>> print(cr.graph.trace(lambda x, y: cr.log(x) + x * y, 2.0, 5.0).latex())
+        \begin{aligned}
+        v_{5} &= \ln x + x \cdot y
+        \end{aligned}
+        """
+        from chainrule.graph.symbolic import latex_of_graph
+
+        return latex_of_graph(self)
 
     # ------------------------------------------------------------ showing
 

@@ -21,11 +21,11 @@ def names_of(graph: Graph) -> dict[Node, str]:
     taken.update(graph.labels.values())
     count = sum(node not in graph.inputs for node in graph.labels)
     for node in graph.nodes:
-        if node.prim is INPUT:
-            names[node] = node.params["name"]  # type: ignore[index]
-            continue
         if node in graph.labels:
             names[node] = graph.labels[node]
+            continue
+        if node.prim is INPUT:
+            names[node] = node.params["name"]  # type: ignore[index]
             continue
         count += 1
         role = graph.roles.get(node)

@@ -6,6 +6,7 @@ Nodes are never changed.  What depends on a replaced node is made anew, the rest
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from chainrule.core.node import Node
 from chainrule.core.primitive import make_node
@@ -15,8 +16,13 @@ from chainrule.transforms.scope import ALIAS
 
 def with_parents(node: Node, parents: Sequence[Node | None]) -> Node:
     """The same equation on other nodes, of the same shapes and dtypes."""
+    return with_arguments(node, node.args, parents)
+
+
+def with_arguments(node: Node, args: Sequence[Any], parents: Sequence[Node | None]) -> Node:
+    """The same equation on other nodes and constants, of the same shapes and dtypes."""
     made = make_node(
-        node.prim, node.args, node.out, node.params, tuple(parents), (node.code, node.lasti)
+        node.prim, tuple(args), node.out, node.params, tuple(parents), (node.code, node.lasti)
     )
     made.shape, made.dtype = node.shape, node.dtype
     return made
@@ -40,19 +46,25 @@ def rewritten(graph: Graph, change: Callable[[Node], Node]) -> Graph:
 
 
 def replaced(graph: Graph, new: Mapping[Node, Node]) -> Graph:
-    """The graph whose outputs are what `new` has for them."""
+    """The graph whose outputs are what `new` has for them.
+
+    Where several nodes become one, it has the name, the role and the value of the first of them: an
+    adjoint that turns out to be a value of the function is that value.
+    """
+    first = {new[old]: old for old in reversed(graph.nodes) if old in new}
     roles: dict[Node, Role] = {}
-    for node, role in graph.roles.items():
-        if node in new:
+    for made, old in first.items():
+        role = graph.roles.get(old)
+        if role is not None:
             of = None if role.of is None else new.get(role.of, role.of)
-            roles.setdefault(new[node], Role(role.kind, of))
-    made = Graph(
+            roles[made] = Role(role.kind, of)
+    return Graph(
         graph.inputs, [new[n] for n in graph.outputs], title=graph.title, in_spec=graph.in_spec,
         out_spec=graph.out_spec, roles=roles, captured=graph.captured,
-        values={new[n]: v for n, v in graph.values.items() if n in new}, arrays=graph.arrays,
-        dynamic=graph.dynamic, labels={new[n]: v for n, v in graph.labels.items() if n in new},
+        values={made: graph.values[old] for made, old in first.items() if old in graph.values},
+        arrays=graph.arrays, dynamic=graph.dynamic,
+        labels={made: graph.labels[old] for made, old in first.items() if old in graph.labels},
     )  # fmt: skip
-    return made
 
 
 def without_aliases(graph: Graph) -> Graph:

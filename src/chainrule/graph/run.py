@@ -9,6 +9,8 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from chainrule.core.abstract import AbstractArray
+from chainrule.core.mutation import owner_of
+from chainrule.core.namespaces import recorded
 from chainrule.core.node import Aval, Node
 from chainrule.core.primitive import PICK
 from chainrule.core.tensor import Tensor, as_array, ndarray, wrap
@@ -98,12 +100,14 @@ def plan_of(graph: Graph) -> Plan:
 def run(graph: Graph, values: Sequence[Any]) -> list[Any]:
     """The outputs, tensors, for tensors as inputs.
 
-    Where nothing is recorded and there are no boxes, primitives are evaluated on arrays.
+    Where nothing is recorded and there are no boxes, primitives are evaluated on arrays.  An output
+    shares memory with no argument, no constant and no other output, whatever was optimised.
     """
     plan = plan_of(graph)
+    taken = {_memory(x.array) for x in values}
     if all(type(x) is Tensor and x.node is None for x in values):
         found = evaluate(plan, [x.array for x in values])
-        return [wrap(_own(y)) for y in found]
+        return [wrap(np.array(y) if _shared(y, taken) else y) for y in found]
     places: list[Any] = [*values, *[None] * (plan.size - len(values))]
     for prim, args, params, i, ending in plan.steps:
         given = [places[a.index] if type(a) is Slot else a for a in args]
@@ -115,7 +119,8 @@ def run(graph: Graph, values: Sequence[Any]) -> list[Any]:
             places[i] = prim.apply(given, params)
         for place in ending:
             places[place] = None
-    return [places[i] for i in plan.outputs]
+    outs = [places[i] for i in plan.outputs]
+    return [recorded.clone(y) if _shared(y.array, taken) else y for y in outs]
 
 
 def evaluate(plan: Plan, arrays: Sequence[Any], keep: bool = False) -> list[Any]:
@@ -138,6 +143,18 @@ def values_of(graph: Graph, arrays: Sequence[Any]) -> dict[Node, Any]:
     return dict(zip(graph.nodes, found, strict=True))
 
 
-def _own(array: Any) -> Any:
-    """An output that may be written: one number spread over a shape gets memory for it."""
-    return array if array.flags.writeable else np.array(array)
+def _memory(array: Any) -> int:
+    """What an array looks at: the array that owns the memory, by identity.
+
+    An abstract array, of a tensor that is mapped over or traced, stands for its own tensor.
+    """
+    return id(array if isinstance(array, AbstractArray) else owner_of(array))
+
+
+def _shared(array: Any, taken: set[int]) -> bool:
+    """Whether an output looks at memory that is taken; if not, it takes its memory."""
+    memory = _memory(array)
+    if memory in taken or (type(array) is ndarray and not array.flags.writeable):
+        return True
+    taken.add(memory)
+    return False

@@ -13,13 +13,20 @@ from chainrule.graph.ir import Graph, GraphError
 from chainrule.transforms.tracing import CONSTANT, INPUT
 
 
-def verify(graph: Graph) -> None:
+def verify(graph: Graph, checked: set[Node] | None = None) -> None:
     """Check a graph.
+
+    Where every node stands after its parents there is no cycle; only else is one looked for.
+
+    Args:
+        graph: the graph.
+        checked: nodes whose equations are known to be right, to which those of this graph are
+            added: nodes never change, so graphs that share them need not look again.
 
     Raises:
         GraphError: naming the node and what is wrong with it.
     """
-    find_cycle(graph)
+    checked = set() if checked is None else checked
     if len(set(graph.inputs)) != len(graph.inputs):
         raise GraphError("an input of the graph is listed twice")
     seen: set[Node] = set()
@@ -30,16 +37,14 @@ def verify(graph: Graph) -> None:
                 f"the variable {node.params['name']!r} ({node.where}) is used in the graph, but "  # type: ignore[index]
                 "is not among its inputs"
             )
-        if len(node.args) != len(node.parents):
-            raise _wrong(node, f"has {len(node.args)} arguments, but {len(node.parents)} parents")
-        for i, (a, p) in enumerate(zip(node.args, node.parents, strict=True)):
-            if p is None:
-                continue
-            if p not in seen:
+        for i, p in enumerate(node.parents):
+            if p is not None and p not in seen:
+                find_cycle(graph)
                 raise _wrong(node, f"stands before its argument {i}, {p.prim.name} ({p.where})")
-            _check_argument(node, i, a, p)
-        _check_result(node)
         seen.add(node)
+        if node not in checked:
+            _check_equation(node)
+            checked.add(node)
     for i, node in enumerate(graph.outputs):
         if node not in seen:
             raise GraphError(f"output {i}, {node.prim.name} ({node.where}), is not in the graph")
@@ -47,6 +52,15 @@ def verify(graph: Graph) -> None:
 
 def _wrong(node: Node, what: str) -> GraphError:
     return GraphError(f"{node.prim.name} ({node.where}) {what}")
+
+
+def _check_equation(node: Node) -> None:
+    if len(node.args) != len(node.parents):
+        raise _wrong(node, f"has {len(node.args)} arguments, but {len(node.parents)} parents")
+    for i, (a, p) in enumerate(zip(node.args, node.parents, strict=True)):
+        if p is not None:
+            _check_argument(node, i, a, p)
+    _check_result(node)
 
 
 def _check_argument(node: Node, i: int, a: Any, p: Node) -> None:

@@ -187,9 +187,13 @@ def _getitem_aval(x: Any, *arrays: Any, index: Spec) -> Aval:
     guide, "Combining advanced and basic indexing"); integers count as arrays then.
 
     Raises:
-        RuntimeError: for a mask, as many entries are taken as it has true ones.
+        RuntimeError: for a mask without values: as many entries are taken as it has true ones.
     """
-    if any(is_mask(a) for a in arrays):
+    masked = any(is_mask(a) for a in arrays)
+    if masked and all(type(a) is np.ndarray for a in arrays):
+        dummy = np.broadcast_to(np.zeros((), x.dtype), x.shape)
+        return Aval(dummy[join_index(index, arrays)].shape, x.dtype)
+    if masked:
         raise RuntimeError(
             "x[mask]: the shape of the result depends on the values of the mask, so it is not "
             "known without them. Use where(mask, x, other) or a product with the mask, which keep "

@@ -118,6 +118,7 @@ def _as_it_is(x: Tensor) -> Tensor:
     """The same value in a tensor of its own, which no write in place will change."""
     if isinstance(x, Box):
         made: Tensor = box_like(type(x), x.tag, x.inner, x.array)
+        made.node = x.node  # a traced tensor has one
     else:
         made = wrap(x.array, x.node)
     return made

@@ -21,6 +21,7 @@ from chainrule.core.boxes import Box, bottom
 from chainrule.core.node import Node
 from chainrule.transforms.batch import Batched, BatchTag, batched, opened_by_pulls
 from chainrule.transforms.scope import Scope, nodes_in
+from chainrule.transforms.tracing import Traced
 
 
 @contextmanager
@@ -132,7 +133,7 @@ def crossings_of(
 
 def position_of(value: Any, inputs: Sequence[Any]) -> int | None:
     """Which of the inputs a value is, as it is."""
-    if isinstance(value, Box):
+    if isinstance(value, Box) and not isinstance(value, Traced):
         return None
     return next((i for i, x in enumerate(inputs) if x.node is value.node), None)
 

@@ -18,7 +18,7 @@ from chainrule.core.samples import Sample, uniform
 from chainrule.core.source import caller
 from chainrule.core.tensor import Tensor, wrap
 from chainrule.transforms.batch import Batched, BatchTag, batched
-from chainrule.transforms.tracing import Traced, equation, stop, traced
+from chainrule.transforms.tracing import Traced, as_traced, equation, recorder, stop, traced
 
 
 class Life:
@@ -79,7 +79,9 @@ ALIAS = linear(
 def alias(x: Any, scope: Scope) -> Any:
     """The same value with a fresh node at the bottom, to differentiate with respect to."""
     if not isinstance(x, Box):
-        return _alias_plain(x, scope)
+        if recorder.get() is None:
+            return _alias_plain(x, scope)
+        x = as_traced(x)  # else what is computed from it would be unknown to the graph
     if isinstance(x, Traced):
         return _alias_traced(x, scope)
     if isinstance(x, Batched):
@@ -141,6 +143,6 @@ def zeros_of(x: Tensor) -> Tensor:
 
 def nodes_in(x: Any) -> list[Node]:
     """The nodes at the bottom of a tensor or box, one for each recorded component."""
-    if isinstance(x, Box):
+    if isinstance(x, Box) and not isinstance(x, Traced):
         return [n for part in x.parts() if part is not None for n in nodes_in(part)]
     return [] if x.node is None else [x.node]

@@ -30,7 +30,7 @@ from chainrule.core.node import Node
 from chainrule.core.primitive import PICK, Primitive, _Marker, check_real, make_node
 from chainrule.core.samples import Sample, uniform
 from chainrule.core.source import caller, describe
-from chainrule.core.tensor import Tensor, as_array, new, set_requires_grad
+from chainrule.core.tensor import Tensor, as_array, new, set_requires_grad, wrap
 
 # An input of a graph: nothing to compute, a value to be given.
 INPUT = _Marker("input", lambda: None)
@@ -115,6 +115,7 @@ class Recorder:
         captured: tensors that require grad and were met without being given, with the input nodes
             that stand for them, by identity of the tensor.
         stopped: values without derivatives, by the node of the value: what `no_grad` makes.
+        constants: arrays from outside with what they held when they were met, by identity.
     """
 
     randomness = "error"
@@ -124,6 +125,7 @@ class Recorder:
     def __init__(self) -> None:
         self.captured: dict[int, tuple[Tensor, Traced]] = {}
         self.stopped: dict[Node, Traced] = {}
+        self.constants: dict[int, tuple[np.ndarray, np.ndarray]] = {}
 
     def random_error(self, name: str) -> Exception:
         """The error for a random number, which would be the same in every run of the graph."""
@@ -174,12 +176,42 @@ def input_node(shape: Sequence[int], dtype: Any, name: str, place: Any = None) -
 
 
 def constant_node(value: Any) -> Node:
-    """A node for a value that no input has a part in."""
-    array = np.asarray(as_array(value))
+    """A node for a value that no input has a part in, as it is now."""
+    array = held(np.asarray(as_array(value)))
     node = make_node(CONSTANT, (array,), None, {}, (None,), caller(1))
     node.out = abstract(array.shape, array.dtype)
     node.shape, node.dtype = array.shape, array.dtype
     return node
+
+
+def held(array: np.ndarray) -> np.ndarray:
+    """What an array holds now, as a constant of a graph: no later write will change it.
+
+    An array that is met again and has not been written since is the same constant.
+    """
+    if not array.flags.writeable and array.base is None:
+        return array
+    record = recorder.get()
+    known = None if record is None else record.constants.get(id(array))
+    if known is not None and known[1].tobytes() == array.tobytes():
+        return known[1]
+    made = np.array(array)
+    made.flags.writeable = False
+    if record is not None:
+        record.constants[id(array)] = array, made
+    return made
+
+
+def _as_held(x: Any) -> Any:
+    """An argument, where it is a constant, as it is now."""
+    if type(x) is np.ndarray:
+        return held(x)
+    if isinstance(x, Tensor) and type(x) is not Traced and x.node is None:
+        return wrap(held(x.array))
+    return x
+
+
+_NEVER_WRITTEN = frozenset({Traced, float, int, bool, complex, type(None)})
 
 
 def equation(
@@ -225,6 +257,10 @@ class TraceTag(Tag):
     def process(self, prim: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Any:
         if not modes.is_recording() and prim.differentiable:
             args = [self._stopped(x) for x in args]
+        for x in args:
+            if type(x) not in _NEVER_WRITTEN:
+                args = list(map(_as_held, args))
+                break
         if prim.partials is not None:
             args = _common(prim, args)
         values: list[Any] = []
@@ -290,6 +326,11 @@ def _common(prim: Primitive, args: Sequence[Any]) -> Sequence[Any]:
     return operands(prim, args)
 
 
+def as_traced(x: Tensor) -> Traced:
+    """A tensor that is met while a function is traced as a value of its graph."""
+    return traced(constant_node(x)) if x.node is None else _captured(x)
+
+
 def _captured(x: Tensor) -> Traced:
     """The input that stands for a tensor that requires grad and was not given as an argument."""
     known = recorder.get()
@@ -307,5 +348,5 @@ def _captured(x: Tensor) -> Traced:
 
 __all__ = [
     "CONSTANT", "INPUT", "TRACE", "DataDependence", "Recorder", "Traced", "TracedArray", "abstract",
-    "constant_node", "equation", "input_node", "picked", "recording", "stop", "traced",
+    "as_traced", "constant_node", "equation", "input_node", "picked", "recording", "stop", "traced",
 ]  # fmt: skip

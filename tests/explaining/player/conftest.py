@@ -34,7 +34,7 @@ def show(browser, tmp_path):
         file.write_text(page(model or textbook.model()), encoding="utf-8")
         context = browser.new_context(viewport=viewport, **options)
         tab = context.new_page()
-        tab.set_default_timeout(10_000)
+        tab.set_default_timeout(30_000)
         tab.on("console", lambda message: said.append(message.text))
         tab.on("pageerror", lambda error: said.append(str(error)))
         tab.on("request", lambda request: loaded.append(request.url))

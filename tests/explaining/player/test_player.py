@@ -165,8 +165,9 @@ def test_a_click_on_a_row_or_a_node_goes_there(show):
 
 def test_play_runs_to_the_end_and_pauses(show):
     tab = show()
-    tab.clock.install()
+    tab.clock.install(time=0)
     tab.reload()
+    tab.clock.pause_at(60_000)  # from here on, time passes only where the test says so
     tab.get_by_label("Speed").select_option("4")
     tab.locator("body").press(" ")
     assert tab.get_by_role("button", name="Pause").is_visible()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from math import isfinite
 
 from chainrule.explaining.picture.crossings import Rows
 
@@ -162,8 +163,10 @@ def _settle(line: Line, room: _Room, near: Neighbours) -> None:
             for u, step, weight in near[v]
             if u not in inside
         ]
-        ends = ends or [(x[v] - shift, 1.0) for v, shift in part]
-        wanted = min(max(_median(ends), low), high)
+        if ends:
+            wanted = min(max(_median(ends), low), high)
+        else:  # nothing pulls: close to what is beside it
+            wanted = next((bound for bound in (low, high) if isfinite(bound)), x[part[0][0]])
         for v, shift in part:
             x[v] = wanted + shift
 
