@@ -230,7 +230,6 @@ def test_memory_and_time_are_measured():
 
 
 def test_symbolic_modes():
-    pytest.importorskip("chainrule.graph.symbolic")
     rows = rows_of(compare_modes(textbook, np.array([2.0, 5.0]), quiet=True))
     for mode in ("shared", "unshared"):
         np.testing.assert_allclose(rows[mode].result, [5.5, 2 - np.cos(5.0)], rtol=1e-14)
@@ -242,7 +241,6 @@ def test_symbolic_modes():
 
 
 def test_formulas_that_are_too_long_are_counted_but_not_run(monkeypatch):
-    pytest.importorskip("chainrule.graph.symbolic")
     monkeypatch.setattr(compare_work, "MOST", 100)
     rows = rows_of(compare_modes(cr.prod, np.linspace(0.9, 1.1, 30), quiet=True))
     assert rows["unshared"].operations == 30 * 28

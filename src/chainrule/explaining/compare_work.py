@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import importlib
 import statistics
 import time
 import tracemalloc
 from collections.abc import Callable
-from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from chainrule.core.tensor import Tensor, wrap
 from chainrule.graph.cost import Cost, with_gradient
+from chainrule.graph.symbolic import symbolic_grad
 from chainrule.graph.trace import trace
 
 NAMES = {
@@ -136,11 +135,8 @@ def _derived(f: Callable[..., Any], x: Tensor, y: Tensor, sharing: bool) -> Any:
     """
     if y.array.size != 1:
         raise RuntimeError("formulas are made for functions with one number as their result")
-    if find_spec("chainrule.graph.symbolic") is None:
-        raise RuntimeError("this installation has no symbolic differentiation")
-    symbolic = importlib.import_module("chainrule.graph.symbolic")
     graph = trace(lambda x: f(x).reshape(()), x)
-    made = symbolic.symbolic_grad(graph, 0, sharing=sharing)
+    made = symbolic_grad(graph, 0, sharing=sharing)
     n = made.operations.total
     if n > MOST:
         raise TooMuch(f"the formula has {n:,} operations, too many to be run", n)
