@@ -41,6 +41,7 @@ CAUSES = {
     "where": "the other branch was taken",
     **dict.fromkeys(["getitem", "select_along", "embedding", "diagonal", "as_strided", "unfold",
                      "pool_pick"], "they were not selected"),
+    **dict.fromkeys(["window_sum", "im2col"], "no window covers them"),
     **dict.fromkeys(["multiply", "pull_product", "mm", "mv", "bmm", "dot", "linear",
                      "contract_pair", "convolution"], _FACTOR),
     **dict.fromkeys(["sign", "round", "floor", "ceil", "trunc", "floor_divide", "heaviside",
@@ -182,7 +183,7 @@ def _sentence(walk: Walk, group: Sequence[Death], values: dict[Node, Any]) -> st
         return f"adjoints cancel inside {at(node)}{of}{times}"
     if first.why == "underflow":
         return f"the product has underflowed to 0 at {at(node)}{of}{times}"
-    cause = CAUSES.get(node.prim.name, "its derivative is 0 there")
+    cause = CAUSES.get(node.prim.name, "its derivative is 0 at this argument")
     return f"{at(node)} passed nothing{of}{times} ({cause}{_example(first, values)})"
 
 
