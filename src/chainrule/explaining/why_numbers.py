@@ -275,9 +275,10 @@ def _born(walk: Walk, part: Part, verdict: str, values: dict[Node, Any]) -> str:
     index = tuple(int(i) for i in np.argwhere(wrong)[0])
     local = np.asarray(walk.pulled(node, np.ones_like(g), False)[part.position])[index]
     stands = f" at [{', '.join(map(str, index))}]" if index else ""
+    given = _operands(node, args, index, values)
     return (
-        f"{text}{stands}: local derivative {numeral(local)} ({_operands(node, args, index, values)}) "
-        f"times cotangent {numeral(g[index])}"
+        f"{text}{stands}: local derivative {numeral(local)} ({given}) times cotangent "
+        f"{numeral(g[index])}"
     )
 
 
