@@ -243,7 +243,19 @@ def graphs(c: Case) -> Iterator[Compared]:
         yield name, found, expected, FIRST
 
 
-CHECKS = [eager, reverse, forward, jacobians, second, taylor, mapped, trees, differences, graphs, jax]
+CHECKS = [
+    eager,
+    reverse,
+    forward,
+    jacobians,
+    second,
+    taylor,
+    mapped,
+    trees,
+    differences,
+    graphs,
+    jax,
+]
 
 
 def compare(program: Program, oracle: bool = True, totals: Counter | None = None) -> None:
