@@ -26,7 +26,7 @@ from chainrule.explaining.compare_work import (
     work_of,
 )
 from chainrule.graph.numerals import numeral
-from chainrule.graph.report import Shown, Table, amount, grouped, seconds
+from chainrule.graph.tables import Shown, Table, amount, grouped, seconds
 from chainrule.transforms.inputs import as_tensor
 
 PRECISE = ("complex", "richardson", "central")  # for want of one, the next

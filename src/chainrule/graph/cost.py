@@ -17,8 +17,8 @@ from chainrule.core.primitive import PICK
 from chainrule.graph import extend
 from chainrule.graph.flops import COUNTS, Work, work
 from chainrule.graph.ir import Graph
-from chainrule.graph.report import Shown, Table, amount, grouped
 from chainrule.graph.run import last_uses
+from chainrule.graph.tables import Shown, Table, amount, grouped
 from chainrule.transforms.tracing import CONSTANT, INPUT
 
 Key = tuple[Node, int]  # a buffer: the node that made it, and which of its results it is
