@@ -18,7 +18,7 @@ from chainrule.core.samples import Sample, uniform
 from chainrule.core.source import caller
 from chainrule.core.tensor import Tensor, wrap
 from chainrule.transforms.batch import Batched, BatchTag, batched
-from chainrule.transforms.tracing import Traced, as_traced, equation, recorder, stop, traced
+from chainrule.transforms.tracing import Traced, as_traced, equation, own, recorder, stop, traced
 
 
 class Life:
@@ -102,6 +102,7 @@ def _alias_plain(x: Tensor, scope: Scope) -> Tensor:
 
 
 def _alias_traced(x: Traced, scope: Scope) -> Traced:
+    x = own(x)
     parent = x.node if scope.recording else stop(x).node
     return traced(equation(ALIAS, (x.array,), (parent,), {"scope": scope.life}, caller(1)))
 
