@@ -10,6 +10,7 @@ demo: $(STAMP)
 	$(BIN)/python examples/digits.py
 	$(BIN)/python examples/double_well.py
 	$(BIN)/python examples/pendulum.py
+	$(BIN)/python examples/explain.py
 
 test: $(STAMP)
 	$(BIN)/python -m pytest -m "not slow"

@@ -162,3 +162,13 @@ def test_mismatched_files(tmp_path):
 def test_zero_epochs_are_refused(digits, capsys):
     assert message(lambda: digits.main(["--epochs", "0"])) == "2"
     assert "--epochs must be at least 1" in capsys.readouterr().err
+
+
+def test_explain_writes_a_page_and_a_picture(tmp_path, capsys):
+    pytest.importorskip("rich")
+    pytest.importorskip("igraph")
+    import_module("explain").main(["--out", str(tmp_path)])
+    printed = capsys.readouterr().out
+    assert "v̄₄·v₁ + v̄₅·cos v₂" in printed
+    assert "1.716" in (tmp_path / "trace.html").read_text(encoding="utf-8")
+    assert (tmp_path / "gradient.svg").read_text(encoding="utf-8").startswith("<svg")

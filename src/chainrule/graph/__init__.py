@@ -16,15 +16,8 @@ _SYMBOLIC = (
 )  # fmt: skip
 
 __all__ = [
-    "DataDependence",
-    "Graph",
-    "GraphError",
-    "Role",
-    "keep_everything",
-    "load",
-    "trace",
-    *_SYMBOLIC,
-]
+    "DataDependence", "Graph", "GraphError", "Role", "keep_everything", "load", "trace", *_SYMBOLIC,
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

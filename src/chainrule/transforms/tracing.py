@@ -359,9 +359,9 @@ def _common(prim: Primitive, args: Sequence[Any]) -> Sequence[Any]:
     return operands(prim, args)
 
 
-def as_traced(x: Tensor) -> Traced:
-    """A tensor that is met while a function is traced as a value of its graph."""
-    return traced(constant_node(x)) if x.node is None else _captured(x)
+def traced_value(x: Tensor) -> Traced:
+    """A plain tensor as a traced one: a constant, or, if it requires grad, a captured input."""
+    return traced(constant_node(x.array)) if x.node is None else _captured(x)
 
 
 def _own(x: Any, start: int) -> Any:
@@ -393,22 +393,7 @@ def _captured(x: Tensor) -> Traced:
 
 
 __all__ = [
-    "ABOVE_TRACE",
-    "CONSTANT",
-    "INPUT",
-    "TRACE",
-    "DataDependence",
-    "Recorder",
-    "Traced",
-    "TracedArray",
-    "abstract",
-    "as_traced",
-    "constant_node",
-    "equation",
-    "input_node",
-    "picked",
-    "recorder",
-    "recording",
-    "stop",
-    "traced",
+    "ABOVE_TRACE", "CONSTANT", "INPUT", "TRACE", "DataDependence", "Recorder", "Traced",
+    "TracedArray", "abstract", "constant_node", "equation", "input_node", "own", "picked",
+    "recorder", "recording", "stop", "traced", "traced_value",
 ]  # fmt: skip
