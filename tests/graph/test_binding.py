@@ -73,15 +73,15 @@ def test_shapes_and_dtypes(graph):
         graph(np.ones(3), 1.0)
     with pytest.raises(RuntimeError, match=r"'x' has shape \[\]"):
         graph(1.0, 1.0)
-    with pytest.raises(RuntimeError, match="'x' is complex128, .* float64, which cannot hold it"):
+    with pytest.raises(RuntimeError, match=r"'x' is complex128, .* float64, which cannot hold it"):
         graph(X * 1j, 1.0)
     with pytest.raises(RuntimeError, match="complex"):
         cr.func.vmap(lambda z: graph(z, 1.0))(cr.tensor(np.ones((2, 2)) * 1j))
     whole = trace(lambda i: i * 2, np.arange(2))
-    with pytest.raises(RuntimeError, match="'i' is float64, .* int64, which cannot hold it"):
+    with pytest.raises(RuntimeError, match=r"'i' is float64, .* int64, which cannot hold it"):
         whole(X)
     flag = trace(lambda m: ~m, np.array([True, False]))
-    with pytest.raises(RuntimeError, match="'m' is int64, .* bool"):
+    with pytest.raises(RuntimeError, match=r"'m' is int64, .* bool"):
         flag(np.arange(2))
     assert graph(X.astype(np.float32), 1.0).dtype == np.float64
     assert graph(np.arange(2), 1.0).dtype == np.float64
@@ -99,7 +99,7 @@ def test_arrays_that_mean_something_else(graph):
 
 def test_data_is_not_changed_and_results_are_the_callers():
     graph = trace(lambda x: (x, x * 1), X)
-    first, second = graph(X)
+    _, second = graph(X)
     second += 5
     np.testing.assert_array_equal(X, [1.0, 2.0])
     np.testing.assert_array_equal(graph(X)[1], X)

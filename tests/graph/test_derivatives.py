@@ -1,4 +1,4 @@
-"""Derivatives of graphs by extension: against differences, the eager engine, and textbook values."""
+"""Derivatives of graphs by extension: against differences, the eager engine, textbooks."""
 
 import numpy as np
 import pytest
