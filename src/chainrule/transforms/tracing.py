@@ -26,7 +26,7 @@ from chainrule.core.boxes import Box, Tag, next_level, note_view, running
 from chainrule.core.calls import operands
 from chainrule.core.dtypes import is_inexact
 from chainrule.core.kinds import general, mismatch
-from chainrule.core.node import Node
+from chainrule.core.node import Node, next_seq
 from chainrule.core.primitive import PICK, Primitive, _Marker, check_real, make_node
 from chainrule.core.samples import Sample, uniform
 from chainrule.core.source import caller, describe
@@ -139,8 +139,9 @@ class Recorder:
     title = "trace"
     level = 0
 
-    def __init__(self) -> None:
+    def __init__(self, closed: bool = True) -> None:
         self.captured: dict[int, tuple[Tensor, Traced]] = {}
+        self.start = next_seq() if closed else 0
         self.stopped: dict[Node, Traced] = {}
         self.constants: dict[int, tuple[np.ndarray, np.ndarray]] = {}
 
@@ -282,6 +283,10 @@ class TraceTag(Tag):
     __slots__ = ()
 
     def process(self, prim: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Any:
+        known = recorder.get()
+        start = 0 if known is None else known.start
+        if start:
+            args = [_own(x, start) for x in args]
         if not modes.is_recording() and prim.differentiable:
             args = [self._stopped(x) for x in args]
         for x in args:
@@ -354,9 +359,21 @@ def _common(prim: Primitive, args: Sequence[Any]) -> Sequence[Any]:
     return operands(prim, args)
 
 
-def as_traced(x: Tensor) -> Traced:
+def traced_value(x: Tensor) -> Traced:
     """A plain tensor as a traced one: a constant, or, if it requires grad, a captured input."""
     return traced(constant_node(x.array)) if x.node is None else _captured(x)
+
+
+def _own(x: Any, start: int) -> Any:
+    """A value as the trace that began at `start` has it: what is traced around it is captured."""
+    return _captured(x) if isinstance(x, Traced) and x.node.seq < start else x
+
+
+def own(x: Traced) -> Traced:
+    """A traced tensor as the innermost running trace has it."""
+    known = recorder.get()
+    found: Traced = x if known is None else _own(x, known.start)
+    return found
 
 
 def _captured(x: Tensor) -> Traced:
@@ -367,15 +384,16 @@ def _captured(x: Tensor) -> Traced:
             "a graph cannot hold a tensor that requires grad as a constant: it would silently drop "
             "the gradient. Declare a variable for it (sym.var), or use tensor.detach() to say so"
         )
-    found = known.captured.get(id(x))
+    key = id(x.node) if isinstance(x, Traced) else id(x)
+    found = known.captured.get(key)
     if found is None:
         node = input_node(x.array.shape, x.array.dtype, f"captured{len(known.captured)}")
-        found = known.captured[id(x)] = (x, traced(node))
+        found = known.captured[key] = (x, traced(node))
     return found[1]
 
 
 __all__ = [
     "ABOVE_TRACE", "CONSTANT", "INPUT", "TRACE", "DataDependence", "Recorder", "Traced",
-    "TracedArray", "abstract", "as_traced", "constant_node", "equation", "input_node", "picked",
-    "recorder", "recording", "stop", "traced",
+    "TracedArray", "abstract", "constant_node", "equation", "input_node", "own", "picked",
+    "recorder", "recording", "stop", "traced", "traced_value",
 ]  # fmt: skip
