@@ -50,9 +50,8 @@ class Table:
         marks = [":--" if i in self.left else "--:" for i in range(len(self.header))]
         rows = [self.header, marks, *[r for r in self.rows if r is not None]]
         body = ["| " + " | ".join(c.replace("|", "\\|") for c in r) + " |" for r in rows]
-        return "\n".join(
-            [f"**{self.title}**", "", *body, *(["", *self.notes] if self.notes else [])]
-        )
+        notes = [line for note in self.notes for line in ("", note)]
+        return "\n".join([f"**{self.title}**", "", *body, *notes])
 
     def html(self) -> str:
         """The table in HTML, which takes the colours of the page it stands in."""
@@ -135,8 +134,8 @@ def width(text: str) -> int:
 
 
 def grouped(n: float) -> str:
-    """A number with a thin mark between thousands, short where it is large."""
-    return f"{n:,.0f}".replace(",", " ") if abs(n) < 1e7 else f"{n:.3g}"
+    """A number with commas between thousands, short where it is large."""
+    return f"{n:,.0f}" if abs(n) < 1e7 else f"{n:.3g}"
 
 
 def amount(n: float) -> str:
