@@ -232,6 +232,33 @@ class Graph:
 
         return optimize(self, fast=fast, verbose=verbose, passes=passes)
 
+    # ------------------------------------------------------------ storing
+
+    def save(self, path: Any) -> None:
+        """Write the graph to a file, as JSON that `Graph.load` reads.
+
+        An existing file is replaced only after everything was written.
+
+        Raises:
+            GraphError: naming a node that cannot be stored: a function of the user's own.
+            OSError: if the file cannot be written.
+        """
+        from chainrule.graph.store import save
+
+        save(self, path)
+
+    @staticmethod
+    def load(path: Any) -> Graph:
+        """The graph of a file that `save` wrote; see `chainrule.graph.load`."""
+        from chainrule.graph.store import load
+
+        return load(path)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        from chainrule.graph.store import reduced
+
+        return reduced(self)
+
     # ------------------------------------------------------------ derivatives
 
     def grad(self, wrt: Any = None) -> Graph:

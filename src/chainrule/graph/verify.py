@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from chainrule.core.abstract import AbstractArray
 from chainrule.core.node import Node
 from chainrule.core.primitive import PICK
 from chainrule.graph.ir import Graph, GraphError
@@ -29,6 +29,7 @@ def verify(graph: Graph, checked: set[Node] | None = None) -> None:
     checked = set() if checked is None else checked
     if len(set(graph.inputs)) != len(graph.inputs):
         raise GraphError("an input of the graph is listed twice")
+    check_names(graph.inputs)
     seen: set[Node] = set()
     inputs = set(graph.inputs)
     for node in graph.nodes:
@@ -50,6 +51,23 @@ def verify(graph: Graph, checked: set[Node] | None = None) -> None:
             raise GraphError(f"output {i}, {node.prim.name} ({node.where}), is not in the graph")
 
 
+def check_names(inputs: Sequence[Node]) -> None:
+    """Raise if two variables of a graph have one name.
+
+    Raises:
+        GraphError: naming both places.
+    """
+    known: dict[str, Node] = {}
+    for node in inputs:
+        name = node.params["name"]  # type: ignore[index]
+        other = known.setdefault(name, node)
+        if other is not node:
+            raise GraphError(
+                f"two variables of the graph have the name {name!r}, one made at {other.where}, "
+                f"one at {node.where}: give one of them another name, or use one variable twice"
+            )
+
+
 def _wrong(node: Node, what: str) -> GraphError:
     return GraphError(f"{node.prim.name} ({node.where}) {what}")
 
@@ -60,6 +78,7 @@ def _check_equation(node: Node) -> None:
     for i, (a, p) in enumerate(zip(node.args, node.parents, strict=True)):
         if p is not None:
             _check_argument(node, i, a, p)
+    _check_call(node)
     _check_result(node)
 
 
@@ -76,14 +95,29 @@ def _check_argument(node: Node, i: int, a: Any, p: Node) -> None:
         )
 
 
+def _check_call(node: Node) -> None:
+    """Check how many arguments an elementwise operation has, and whether it takes parameters."""
+    prim = node.prim
+    if prim.partials is None:
+        return
+    if len(node.args) != prim.arity:
+        raise _wrong(node, f"has {len(node.args)} arguments, but takes {prim.arity}")
+    if node.params and not prim.has_params:
+        raise _wrong(node, f"takes no parameters, but has {', '.join(node.params)}")
+
+
 def _check_result(node: Node) -> None:
     if node.prim in (INPUT, CONSTANT, PICK) or node.prim.aval is None:
         return
-    arguments = zip(node.args, node.parents, strict=True)
-    if any(p is None and (a is None or isinstance(a, AbstractArray)) for a, p in arguments):
-        return  # what the tape did not keep
-    found = node.prim.aval(*node.args, **(node.params or {}))
+    if any(a is None for a in node.args) and node.prim.partials is not None:
+        return  # the tape did not keep it
+    try:
+        found = node.prim.aval(*node.args, **(node.params or {}))
+    except Exception as error:
+        raise _wrong(node, f"does not fit its arguments: {error}") from error
     several = type(found) is tuple
+    if several != (node.shape is None) or (several and len(found) != len(node.out)):
+        raise _wrong(node, "has another number of results than its operation gives")
     for want, have in zip(found, node.out, strict=True) if several else [(found, node.out)]:
         if have is None:
             continue

@@ -190,18 +190,15 @@ def _getitem_aval(x: Any, *arrays: Any, index: Spec) -> Aval:
         RuntimeError: for a mask without values: as many entries are taken as it has true ones.
     """
     masked = any(is_mask(a) for a in arrays)
-    if masked and all(type(a) is np.ndarray for a in arrays):
-        dummy = np.broadcast_to(np.zeros((), x.dtype), x.shape)
-        return Aval(dummy[join_index(index, arrays)].shape, x.dtype)
-    if masked:
+    if masked and not all(isinstance(a, np.ndarray) for a in arrays):
         raise RuntimeError(
             "x[mask]: the shape of the result depends on the values of the mask, so it is not "
             "known without them. Use where(mask, x, other) or a product with the mask, which keep "
             "the shape, or an index of integers."
         )
     dummy = np.broadcast_to(np.zeros((), x.dtype), x.shape)
-    if not arrays:
-        return Aval(dummy[join_index(index, ())].shape, x.dtype)
+    if masked or not arrays:
+        return Aval(dummy[join_index(index, arrays)].shape, x.dtype)
     apart = [type(item) in (int, str) for item in index]
     basic = tuple([FULL if a else item for a, item in zip(apart, index, strict=True)])
     shape = dummy[join_index(basic, ())].shape

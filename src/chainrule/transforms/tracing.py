@@ -22,10 +22,10 @@ from chainrule.core import modes
 from chainrule.core.abstract import AbstractArray
 from chainrule.core.avals import same
 from chainrule.core.batching import leading
-from chainrule.core.boxes import Box, Tag, note_view, running
+from chainrule.core.boxes import Box, Tag, next_level, note_view, running
 from chainrule.core.calls import operands
 from chainrule.core.dtypes import is_inexact
-from chainrule.core.kinds import general
+from chainrule.core.kinds import general, mismatch
 from chainrule.core.node import Node
 from chainrule.core.primitive import PICK, Primitive, _Marker, check_real, make_node
 from chainrule.core.samples import Sample, uniform
@@ -45,9 +45,16 @@ stop = general(
 
 
 class TracedArray(AbstractArray):
-    """What a traced tensor shows instead of an array."""
+    """What a traced tensor shows instead of an array.
+
+    What is computed from arrays of a subclass are arrays of that subclass.
+
+    Attributes:
+        box: the class of the tensors that show such arrays.
+    """
 
     __slots__ = ()
+    box: type[Traced]
 
     def refusal(self) -> Exception:
         return DataDependence(
@@ -57,6 +64,13 @@ class TracedArray(AbstractArray):
             ".item(), or by a conversion to a number or an array; a graph has one path for all "
             "data. Use where(condition, a, b) instead of a branch and operations on the tensor "
             "instead of its numbers; or record one run, with its path: Graph.of(f(x))."
+        )
+
+    def dynamic_shape(self, what: str, instead: str) -> Exception:
+        return DataDependence(
+            f"trace: the graph would depend on data: at {describe(*caller(2))} the shape of the "
+            f"result of {what} depends on the values of a traced tensor ({self.dtype}"
+            f"{list(self.shape)}), and a graph has one shape for all data: {instead}"
         )
 
     def tensor(self, node: Any) -> Any:
@@ -108,6 +122,9 @@ class Traced(Box):
         return f"Traced({self.array.dtype}[{shape}], {getattr(self.node, 'prim', None)!r})"
 
 
+TracedArray.box = Traced
+
+
 class Recorder:
     """One run of a function that is traced.
 
@@ -154,10 +171,11 @@ def recording(record: Recorder) -> Any:
 
 def traced(node: Node, out: Any = None) -> Traced:
     """The tensor that a node of a trace computes."""
-    made: Traced = new(Traced)
+    array = node.out if out is None else out
+    made: Traced = new(array.box)
     made.tag = TRACE
     made.inner = None
-    made.array = node.out if out is None else out
+    made.array = array
     made.node = node
     return made
 
@@ -222,23 +240,37 @@ def equation(
 
     Raises:
         NotImplementedError: if the primitive does not say what shape its result has.
+        RuntimeError: if shapes do not fit.
     """
     if prim.aval is None:
         raise NotImplementedError(
             f"trace: {prim.name} does not declare the shape of its result (aval=...), so it cannot "
             "be part of a graph that is built without data; record a run instead: Graph.of(f(x))"
         )
-    found = prim.aval(*values, **params)
+    try:
+        found = prim.aval(*values, **params)
+    except ValueError as error:
+        if prim.partials is None:
+            raise
+        raise mismatch(prim, values, error) from None
     node = make_node(prim, tuple(values), None, params, tuple(parents), place)
+    array = TracedArray
+    for v in values:
+        if type(v) is not TracedArray and isinstance(v, TracedArray):
+            array = type(v)
+            break
     if type(found) is tuple:
-        node.out = tuple(
-            [None if a is None else TracedArray(tuple(a.shape), a.dtype) for a in found]
-        )
+        node.out = tuple([None if a is None else array(tuple(a.shape), a.dtype) for a in found])
         node.shape, node.dtype = None, found[0].dtype
     else:
-        node.out = TracedArray(tuple(found.shape), found.dtype)
+        node.out = array(tuple(found.shape), found.dtype)
         node.shape, node.dtype = node.out.shape, node.out.dtype
     return node
+
+
+def traced_value(x: Tensor) -> Traced:
+    """A plain tensor as a traced one: a constant, or, if it requires grad, a captured input."""
+    return traced(constant_node(x.array)) if x.node is None else _captured(x)
 
 
 def picked(node: Node, index: int) -> Node:
@@ -267,7 +299,7 @@ class TraceTag(Tag):
         parents: list[Node | None] = []
         for x in args:
             if isinstance(x, Tensor):
-                if type(x) is not Traced and x.node is not None:
+                if not isinstance(x, Traced) and x.node is not None:
                     x = _captured(x)
                 parents.append(x.node)
                 values.append(x.array)
@@ -288,7 +320,7 @@ class TraceTag(Tag):
 
     def _stopped(self, x: Any) -> Any:
         """A value as `no_grad` sees it: without a derivative, made once per value."""
-        if type(x) is not Traced or not is_inexact(x.array.dtype) or x.node.prim is stop.prim:
+        if not isinstance(x, Traced) or not is_inexact(x.array.dtype) or x.node.prim is stop.prim:
             return x
         known = recorder.get()
         if known is None:
@@ -311,24 +343,20 @@ class TraceTag(Tag):
 
 
 TRACE = TraceTag("trace")
+ABOVE_TRACE = next_level()  # for boxes that only traced tensors are inside of (`chainrule.sym`)
 
 
 def _common(prim: Primitive, args: Sequence[Any]) -> Sequence[Any]:
     """The arguments of an elementwise operation as tensors in its common dtype."""
     dt = None
     for x in args:
-        if type(x) is not Traced or (dt is not None and x.array.dtype is not dt):
+        if not isinstance(x, Traced) or (dt is not None and x.array.dtype is not dt):
             break
         dt = x.array.dtype
     else:
         if dt is not None and dt.kind in "fc":
             return args
     return operands(prim, args)
-
-
-def as_traced(x: Tensor) -> Traced:
-    """A tensor that is met while a function is traced as a value of its graph."""
-    return traced(constant_node(x)) if x.node is None else _captured(x)
 
 
 def _captured(x: Tensor) -> Traced:
@@ -347,6 +375,7 @@ def _captured(x: Tensor) -> Traced:
 
 
 __all__ = [
-    "CONSTANT", "INPUT", "TRACE", "DataDependence", "Recorder", "Traced", "TracedArray", "abstract",
-    "as_traced", "constant_node", "equation", "input_node", "picked", "recording", "stop", "traced",
+    "ABOVE_TRACE", "CONSTANT", "INPUT", "TRACE", "DataDependence", "Recorder", "Traced",
+    "TracedArray", "abstract", "constant_node", "equation", "input_node", "picked", "recorder",
+    "recording", "stop", "traced", "traced_value",
 ]  # fmt: skip

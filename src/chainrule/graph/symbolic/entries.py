@@ -15,6 +15,7 @@ import numpy as np
 from chainrule.core.node import Node
 from chainrule.core.primitive import PICK, REGISTRY
 from chainrule.graph.ir import Graph
+from chainrule.graph.run import constant
 from chainrule.graph.symbolic.expressions import Builder, Expr, is_number
 from chainrule.graph.symbolic.reductions import FORMULAS
 from chainrule.transforms.tracing import CONSTANT, equation
@@ -115,7 +116,7 @@ class Entries:
             return several if isinstance(several, _Unknown) else several[node.params["index"]]  # type: ignore[index]
         args: list[Any] = []
         for a, p in zip(node.args, node.parents, strict=True):
-            found = self._values[p] if p is not None else a
+            found = self._values[p] if p is not None else constant(node, a)
             if isinstance(found, _Unknown) and not _is_extreme(node):
                 return found
             args.append(found)
