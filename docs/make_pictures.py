@@ -30,27 +30,50 @@ PLACE = "example.py"  # what the lines of the examples are called in pictures
 _INSERT = re.compile(r"<!-- insert: (.+?) -->\n.*?<!-- end -->", re.S)
 _PICTURE = re.compile(r"<!-- picture: (\S+) = (.+?) -->")
 
-# Headings of the library's tables in the Chinese page; everything else in them is mathematics.
-CHINESE = {
-    "Forward: values": "前向：各变量的值",
-    "Reverse: adjoints": "反向：伴随",
-    "Gradient": "梯度",
+# The words of the library's tables in the Chinese page: whole cells, and titles and notes.
+CELLS = {
     "formula": "算式",
     "numbers": "代入数值",
     "value": "值",
-    "operations of": "运算次数：",
-    "forward mode, in one batch": "前向模式（一批算完）",
+    "f′ naive": "f′ 照写",
+    "f′ shared": "f′ 共享",
+    "its ×": "其中乘法",
+    "saving": "节省（倍）",
+    "operations": "运算",
+    "flops": "浮点运算",
+    "exp, log, …": "exp、log 等",
+    "read": "读",
+    "written": "写",
+    "multiply": "乘",
+    "add": "加",
+    "subtract": "减",
+    "value and gradient": "值与梯度",
+    "ratio": "比值",
     "forward mode": "前向模式",
+    "forward mode, in one batch": "前向模式（成批）",
     "reverse mode": "反向模式",
     "forward difference": "前向差分",
     "central difference": "中心差分",
     "Richardson extrapolation": "理查森外推",
     "complex step": "复步长法",
-    "symbolic, with sharing": "符号微分（共享子式）",
-    "symbolic, without sharing": "符号微分（不共享）",
-    "grows as": "增长阶",
+    "symbolic, with sharing": "符号微分（共享）",
+    "symbolic, without sharing": "符号微分（照写）",
+    "grows as": "增长",
 }
-_TANGENTS = re.compile(r"Tangents along (\S+?)(?=\*\*)")
+SENTENCES = {
+    r"Forward: values": r"前向：变量的值",
+    r"Tangents along (\S+)(?=\*\*)": r"切向量：沿 \1 方向",
+    r"Reverse: adjoints": r"反向：伴随",
+    r"operations of the derivative of (\w+)": r"\1 的导数所需的运算次数",
+    r"cost of (\w+)": r"\1 的代价",
+    r"naive: (.*); shared: (.*)": r"照写：\1；共享：\2",
+    r"as (n\^[\d.]+)": r"按 \1 增长",
+    r"×([\d.]+) for each step of n": r"n 每加 1，乘以 \1",
+    r"memory of a run: (.*) at the peak; kept for backward: (.*) and (.*) of inputs": (
+        r"运行一次的内存：峰值 \1；为反向传播保留 \2，另有输入 \3"
+    ),
+    r"memory of value and gradient: (.*) at the peak": r"值与梯度的内存：峰值 \1",
+}
 
 
 class Made(NamedTuple):
@@ -103,12 +126,17 @@ def _examples(text: str, scope: dict[str, Any]) -> Iterator[None]:
 
 
 def in_chinese(table: str) -> str:
-    """A table of the library with Chinese headings."""
-    table = _TANGENTS.sub(r"切向量：沿 \1 方向", table)
-    for english, chinese in CHINESE.items():
-        table = re.sub(rf"(?<=\| ){re.escape(english)}(?= \|)", chinese, table)
-        table = re.sub(rf"(?<=\*\*){re.escape(english)}", chinese, table)
-    return table
+    """A table of the library in Chinese words."""
+    lines = []
+    for line in table.splitlines():
+        if line.startswith("|"):
+            line = "|".join(f" {CELLS[c.strip()]} " if c.strip() in CELLS else c
+                            for c in line.split("|"))  # fmt: skip
+        else:
+            for english, chinese in SENTENCES.items():
+                line = re.sub(english, chinese, line)
+        lines.append(line)
+    return "\n".join(lines)
 
 
 def figure(made: Any) -> str:

@@ -1,4 +1,4 @@
-"""compare_modes: one derivative by every mode, with its error, its work, its time and its memory."""
+"""compare_modes: one derivative by every mode, with its error, work, time and memory."""
 
 from __future__ import annotations
 
