@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import chainrule as cr
+import chainrule.nn  # declares primitives of its own
 from chainrule.core.engine import reach
 from chainrule.core.mutation import owner_of
 from chainrule.core.node import Leaf

@@ -25,7 +25,6 @@ PROGRAMS = {
     "comparison": (lambda a, b: cr.where((a > b) & ~(a < 0), a, b * 2), X, Y),
     "matmul": (lambda a, b: a @ b.T @ a, X, Y),
     "index": (lambda a, b: a[0] + b[..., 1:2].sum() + a[:, None, 1].mT.sum(), X, Y),
-    "index by an expression": (lambda a, b: b[a > 0.3].shape, None, None),
     "index by integers": (lambda a, i: a[i].sum(dim=0), X, np.array([0, 2, 2])),
     "attributes": (lambda a, b: a.T.mT + b.real.T.T, X, Y),
     "methods": (lambda a, b: a.exp().sum(dim=1).log().reshape(3, 1) * b.clamp(min=0), X, Y),
@@ -53,9 +52,8 @@ PROGRAMS = {
     "cumulative": (lambda a, b: cr.cumsum(a, 0) * cr.cumprod(b, 1) + cr.diff(a, dim=0).sum(), X, Y),
     "taken apart": (lambda a, b: sum([a[i] * V for i in range(3)], b * 0), X, Y),
     "chunks": (lambda a, b: cr.chunk(a, 2, dim=1)[0] + cr.split(b, 2, dim=1)[1], X, Y),
-    "transposed": (lambda a, b: a.permute(1, 0).flatten() + b.unsqueeze(0).squeeze(0).T.ravel(), X, Y),
+    "transposed": (lambda a, b: a.permute(1, 0).flatten() + b[None].squeeze(0).T.ravel(), X, Y),
 }  # fmt: skip
-del PROGRAMS["index by an expression"]
 
 
 def given(*arrays):
@@ -328,8 +326,7 @@ def test_the_value_is_not_known(ask):
 def test_branches():
     a = sym.var("a")
     with pytest.raises(RuntimeError, match="use where"):
-        if (a > 0).all():
-            pass
+        bool((a > 0).all())
     with pytest.raises(RuntimeError, match="use where"):
         range(a.size(0))
 
@@ -441,7 +438,7 @@ def test_bad_data(kind):
         c.bind()
     with pytest.raises(TypeError, match="'a' is given twice, in the mapping and by keyword"):
         c.bind({"a": ok}, a=ok, b=ok)
-    with pytest.raises(TypeError, match="'bb' is no variable .* did you mean 'b'"):
+    with pytest.raises(TypeError, match=r"'bb' is no variable .* did you mean 'b'"):
         c.bind(a=ok, b=ok, bb=ok)
     with pytest.raises(TypeError, match="no variable"):
         c.bind({3: ok}, a=ok, b=ok)
@@ -451,7 +448,7 @@ def test_bad_data(kind):
         with pytest.raises(TypeError, match="the value of 'a' is a"):
             c.bind(a=wrong, b=ok)
     if kind != {"shape": ()}:
-        with pytest.raises(TypeError, match="masked|matrix"):
+        with pytest.raises(TypeError, match=r"masked|matrix"):
             c.bind(a=np.ma.masked_array([1.0, 2.0]), b=ok)
 
 
@@ -461,10 +458,10 @@ def test_bad_shapes_and_dtypes_of_data():
         (a * 2).bind(a=np.ones(3))
     with pytest.raises(RuntimeError, match=r"'a' has shape \[3\]"):
         (a * 2).bind(a=[1.0, 2.0, 3.0])
-    with pytest.raises(RuntimeError, match="'a' is complex128, .* cannot hold it"):
+    with pytest.raises(RuntimeError, match=r"'a' is complex128, .* cannot hold it"):
         (a * 2).bind(a=[1j, 2.0])
     i = sym.var("i", dtype=cr.int64)
-    with pytest.raises(RuntimeError, match="'i' is float64, .* int64, which cannot hold it"):
+    with pytest.raises(RuntimeError, match=r"'i' is float64, .* int64, which cannot hold it"):
         (i * 2).bind(i=1.5)
     assert (a * 2).bind(a=[1, 2]).tolist() == [2, 4]
     with pytest.raises(RuntimeError, match="only floating point"):
@@ -475,7 +472,7 @@ def test_bad_derivatives():
     for kind in ({}, {"shape": ()}):
         a, b = sym.vars("alpha beta", **kind)
         c = a * b
-        with pytest.raises(TypeError, match="'alpa' is no variable .* did you mean 'alpha'"):
+        with pytest.raises(TypeError, match=r"'alpa' is no variable .* did you mean 'alpha'"):
             c.grad("alpa")
         with pytest.raises(TypeError, match="variable of the expression"):
             c.grad(c)

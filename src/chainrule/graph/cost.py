@@ -95,7 +95,7 @@ class Buffers:
         """The bytes of a value; of one number spread over a shape, those that there are."""
         if node.shape is None:
             return sum(self.bytes[k] for k in self.of[node])
-        nominal = node.size * node.dtype.itemsize
+        nominal = math.prod(node.shape) * node.dtype.itemsize
         return min(nominal, sum(self.bytes[k] for k in self.of[node]))
 
     def is_new(self, node: Node) -> bool:

@@ -18,7 +18,7 @@ from chainrule.core.samples import Sample, uniform
 from chainrule.core.source import caller
 from chainrule.core.tensor import Tensor, wrap
 from chainrule.transforms.batch import Batched, BatchTag, batched
-from chainrule.transforms.tracing import Traced, equation, recorder, stop, traced, traced_value
+from chainrule.transforms.tracing import Traced, as_traced, equation, recorder, stop, traced
 
 
 class Life:
@@ -79,7 +79,9 @@ ALIAS = linear(
 def alias(x: Any, scope: Scope) -> Any:
     """The same value with a fresh node at the bottom, to differentiate with respect to."""
     if not isinstance(x, Box):
-        return _alias_plain(x, scope)
+        if recorder.get() is None:
+            return _alias_plain(x, scope)
+        x = as_traced(x)  # what it meets may be traced, and then follows it in the graph
     if isinstance(x, Traced):
         return _alias_traced(x, scope)
     if isinstance(x, Batched):
@@ -88,8 +90,6 @@ def alias(x: Any, scope: Scope) -> Any:
 
 
 def _alias_plain(x: Tensor, scope: Scope) -> Tensor:
-    if recorder.get() is not None:  # what it meets may be traced, and then follows it in the graph
-        return _alias_traced(traced_value(x), scope)
     array = x.array[...]
     array.flags.writeable = False  # the function must not change what its caller holds
     parent = x.node if scope.recording else None

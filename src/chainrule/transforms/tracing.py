@@ -268,11 +268,6 @@ def equation(
     return node
 
 
-def traced_value(x: Tensor) -> Traced:
-    """A plain tensor as a traced one: a constant, or, if it requires grad, a captured input."""
-    return traced(constant_node(x.array)) if x.node is None else _captured(x)
-
-
 def picked(node: Node, index: int) -> Node:
     """The node of one output among several."""
     made = make_node(PICK, (None,), None, {"index": index}, (node,), (node.code, node.lasti))
@@ -359,6 +354,11 @@ def _common(prim: Primitive, args: Sequence[Any]) -> Sequence[Any]:
     return operands(prim, args)
 
 
+def as_traced(x: Tensor) -> Traced:
+    """A plain tensor as a traced one: a constant, or, if it requires grad, a captured input."""
+    return traced(constant_node(x.array)) if x.node is None else _captured(x)
+
+
 def _captured(x: Tensor) -> Traced:
     """The input that stands for a tensor that requires grad and was not given as an argument."""
     known = recorder.get()
@@ -376,6 +376,6 @@ def _captured(x: Tensor) -> Traced:
 
 __all__ = [
     "ABOVE_TRACE", "CONSTANT", "INPUT", "TRACE", "DataDependence", "Recorder", "Traced",
-    "TracedArray", "abstract", "constant_node", "equation", "input_node", "picked", "recorder",
-    "recording", "stop", "traced", "traced_value",
+    "TracedArray", "abstract", "as_traced", "constant_node", "equation", "input_node", "picked",
+    "recorder", "recording", "stop", "traced",
 ]  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -49,15 +50,15 @@ def test_the_logistic_map_against_sympy():
 
 
 def test_the_counts_of_the_logistic_map_follow_their_recurrences():
-    """T(n+1) = 2·T(n) + 3 for the value; for the derivative by the product rule
-    D(n+1) = 2·D(n) + 2·T(n) + ... : l' = (4·d)·(1 - l) + (4·l)·(-d), where l₂' is shorter, as d = 1.
+    """T(n+1) = 2·T(n) + 3, and for the derivative (4·d)·(1 - l) - (4·l)·d of 4·l·(1 - l), where d
+    is the derivative of l, D(n+1) = 2·D(n) + 2·T(n) + 6; for n = 1, d = 1 is not written.
     """
     rows = swell(logistic_map, range(1, 12)).rows
-    for a, b in zip(rows, rows[1:], strict=False):
+    for a, b in pairwise(rows):
         assert b.value.total == 2 * a.value.total + 3
-    for a, b in zip(rows[1:], rows[2:], strict=False):
-        # 4·d: 1; 1 - l: 1; their product: 1; 4·l: 1; -d: 1; their product: 1; the sum: 1
-        assert b.naive.total == 2 * a.naive.total + 2 * a.value.total + 7
+    for a, b in pairwise(rows[1:]):
+        # 4·d, 1 - l and their product; 4·l and its product with d; the difference
+        assert b.naive.total == 2 * a.naive.total + 2 * a.value.total + 6
     shared = [r.shared.total for r in rows[1:]]
     assert set(np.diff(shared)) == {7}
 
@@ -73,9 +74,9 @@ def test_enormous_counts_are_exact_integers():
 def test_what_is_counted_equals_reverse_mode():
     for n in (3, 5):
         row = swell(logistic_map, [n]).rows[0]
-        expected = cr.func.grad(lambda x, n=n: logistic_map(x, n))(cr.tensor(0.3).double())
+        expected = cr.func.grad(lambda x, n=n: logistic_map(x, n))(cr.tensor(0.3, dtype=cr.float64))
         for gradient in row.gradients:
-            assert gradient(0.3).item() == pytest.approx(expected.item(), rel=1e-12)
+            assert gradient.graph.bind(x=0.3).item() == pytest.approx(expected.item(), rel=1e-12)
 
 
 def test_tables():
@@ -83,7 +84,7 @@ def test_tables():
     text = str(table)
     lines = text.splitlines()
     assert lines[0] == "operations of logistic_map and its gradient"
-    assert lines[1].split() == "n f f′ naive its × f′/f f′ shared its × saving".split()
+    assert " ".join(lines[1].split()) == "n f f′ naive its × f′/f f′ shared its × saving"
     assert "×2." in table.growth
     assert "shared: as n^1." in table.growth
     assert len({len(line) for line in lines[1:-1]}) == 1
@@ -129,10 +130,8 @@ def test_formulas_by_size():
     rows = swell(logistic_map, [1, 2, 3, 7]).formulas("ascii")
     assert rows[0] == (1, "x", "df/dx = 1", "df/dx = 1")
     assert rows[1] == (2, "4*x*(1 - x)", "df/dx = 4*(1 - x) - 4*x", "df/dx = 4*(1 - x) - 4*x")
-    assert (
-        rows[2][2]
-        == ("df/dx = 4*(4*(1 - x) - 4*x)*(1 - 4*x*(1 - x)) - 4*4*x*(1 - x)*(4*(1 - x) - 4*x)")
-        or "(1 - 4*x*(1 - x))" in rows[2][2]
+    assert rows[2][2] == (
+        "df/dx = 4*(4*(1 - x) - 4*x)*(1 - 4*x*(1 - x)) - 4*4*x*(1 - x)*(4*(1 - x) - 4*x)"
     )
     assert rows[3][2].endswith(" operations")
 
@@ -147,7 +146,7 @@ def test_families_of_other_kinds():
     assert swell(product, [5], wrt="x").rows[0].shared.multiplications == 9
 
 
-def test_bad_families_are_refused():
+def test_bad_families_are_refused(monkeypatch):
     with pytest.raises(ValueError, match="sizes of at least 1, got \\[0\\]"):
         swell(product, [0])
     with pytest.raises(ValueError, match="one or more sizes"):
@@ -156,8 +155,9 @@ def test_bad_families_are_refused():
         swell(lambda a, b, c: a, [1])
     with pytest.raises(TypeError, match="must return a graph, got int"):
         swell(lambda n: n, [1])
-    with pytest.raises(TooLarge, match="distinct subexpressions"):
-        swell(product, [3000])
+    monkeypatch.setattr("chainrule.graph.symbolic.expressions.LIMIT", 1000)
+    with pytest.raises(TooLarge, match="more than 1,000 distinct subexpressions"):
+        swell(product, [300])
 
 
 def test_counts_in_few_characters():
