@@ -256,3 +256,10 @@ def test_columns_line_up_in_spite_of_marks_and_wide_letters():
     assert width("汉字") == 4
     ends = {width(line.rstrip()[:-1]) for line in lines[2:]}
     assert len(ends) == 1
+
+
+def test_the_result_has_a_name_of_its_own():
+    explained = cr.explain("sqrt(x)*y", x=4, y=3)
+    assert explained.title == "z = √x·y at x = 4, y = 3"
+    assert [row[0] for row in explained.gradient_table().rows] == ["∂z/∂x", "∂z/∂y"]
+    assert "v̄ᵢ = ∂z/∂vᵢ" in explained.text()

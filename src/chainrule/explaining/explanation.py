@@ -206,8 +206,9 @@ class Explanation:
 
     @property
     def y(self) -> str:
-        """What the result is called."""
-        return "y"
+        """What the result is called: y, or another letter if an input has that name."""
+        taken = {*self.graph.input_names, *self.unused}
+        return next((name for name in "yzwus" if name not in taken), "result")
 
     @property
     def title(self) -> str:
@@ -221,7 +222,7 @@ class Explanation:
         """The function: y = f(x₁, x₂) = ln x₁ + x₁·x₂, its formula if that is short."""
         arguments = ", ".join(map(variable, self.graph.input_names))
         known = self.expression is None and self.graph.title.isidentifier()
-        parts = ["y", f"{self.graph.title}({arguments})"] if known else ["y"]
+        parts = [self.y, f"{self.graph.title}({arguments})"] if known else [self.y]
         if self.graph.operations <= SHORT and len(self.graph.outputs) == 1:
             names = {n: variable(_name(n)) for n in self.graph.inputs}
             parts.append(nested(self.graph.outputs[0], names, digits=self.digits))

@@ -205,11 +205,12 @@ class Cost(Shown):
             if self.operations and self.weighted and self.moved:
                 body.append(_ratios(self, found))
         notes = [
-            f"memory: {amount(self.peak)} at the peak of a run, {amount(self.kept)} kept for "
-            f"backward" + (f" and {amount(self.kept_inputs)} of inputs" if self.kept_inputs else "")
+            f"memory of a run: {amount(self.peak)} at the peak; kept for backward: "
+            f"{amount(self.kept)}"
+            + (f" and {amount(self.kept_inputs)} of inputs" if self.kept_inputs else "")
         ]
         if found is not None:
-            notes.append(f"        {amount(found.peak)} at the peak of value and gradient")
+            notes.append(f"memory of value and gradient: {amount(found.peak)} at the peak")
         if missing:
             notes.append(missing)
         if self.uncounted:

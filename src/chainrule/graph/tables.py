@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 from unicodedata import combining, east_asian_width
 
-GAP = 2  # spaces between columns
+GAP = 3  # spaces between columns
 
 
 class Table:
@@ -62,7 +62,8 @@ class Table:
         rows = [self.header, marks, *[self._whole(r) for r in self.rows if r is not None]]
         body = ["| " + " | ".join(_in_cell(c) for c in r) + " |" for r in rows]
         title = [f"**{self.title}**", ""] if self.title else []
-        return "\n".join([*title, *body, *(["", *self.notes] if self.notes else [])])
+        notes = [line for note in self.notes for line in ("", note)]
+        return "\n".join([*title, *body, *notes])
 
     def _whole(self, row: Sequence[str]) -> list[str]:
         """A row with all its cells: a remark stands in the second."""
@@ -203,8 +204,8 @@ def latex_text(text: str) -> str:
 
 
 def grouped(n: float) -> str:
-    """A number with a thin mark between thousands, short where it is large."""
-    return f"{n:,.0f}".replace(",", " ") if abs(n) < 1e7 else f"{n:.3g}"
+    """A number with commas between thousands, short where it is large."""
+    return f"{n:,.0f}" if abs(n) < 1e7 else f"{n:.3g}"
 
 
 def amount(n: float) -> str:

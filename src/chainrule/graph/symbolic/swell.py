@@ -274,7 +274,7 @@ def _ratio(a: int, b: int) -> str:
     if b == 0:
         return "–"
     tenths = (10 * a + b // 2) // b
-    return f"{tenths / 10:.1f}" if tenths < 10**6 else short_count(tenths // 10)
+    return f"{tenths / 10:.1f}" if tenths < 10**4 else short_count(tenths // 10)
 
 
 def _growth(m: int, n: int, a: int, b: int, exponential: bool) -> str:
