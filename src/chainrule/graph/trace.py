@@ -10,6 +10,7 @@ import numpy as np
 
 from chainrule import tree
 from chainrule.core.boxes import Box
+from chainrule.core.collector import paused
 from chainrule.core.node import Aval, Node
 from chainrule.core.source import caller
 from chainrule.core.tensor import Tensor
@@ -64,7 +65,7 @@ def trace(f: Callable[..., Any], *examples: Any, **named: Any) -> Graph:
         given.append(x)
     args, kwargs = spec.unflatten(given)
     record = Recorder()
-    with recording(record):
+    with recording(record), paused():
         result = f(*args, **kwargs)
     captured: dict[Any, Tensor] = {t.node: tensor for tensor, t in record.captured.values()}
     outs, out_spec = tree.flatten(result)
