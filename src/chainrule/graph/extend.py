@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from chainrule.core import modes
+from chainrule.core.collector import paused
 from chainrule.core.dtypes import is_inexact
 from chainrule.core.namespaces import raw, recorded
 from chainrule.core.node import Node
@@ -274,7 +275,7 @@ def _adjoints(
     roles: dict[Node, Role] = {}
     found: dict[Node, Node] = {}
     old = set(graph.nodes)
-    with recording_on():
+    with recording_on(), paused():
         kept = [(n, c) for n, c in seeds if n in live]
         for step in backpropagate(order, kept, live, on_trace, recorded):
             if step.node.shape is None:
@@ -321,7 +322,7 @@ def jvp(graph: Graph, wrt: Any = None) -> Graph:
         made = input_node(n.shape or (), n.dtype, name)
         directions.append(made)
         tangents[n] = traced(made)
-    with recording_on():
+    with recording_on(), paused():
         for node, t in pushforward(order, live, tangents, on_trace, recorded):
             if isinstance(t, Traced) and t.node not in graph.position:
                 roles.setdefault(t.node, Role("tangent", node))  # type: ignore[arg-type]

@@ -10,6 +10,7 @@ import numpy as np
 
 from chainrule import tree
 from chainrule.core.boxes import Box
+from chainrule.core.collector import paused
 from chainrule.core.node import Aval, Node
 from chainrule.core.source import caller
 from chainrule.core.tensor import Tensor
@@ -65,7 +66,7 @@ def trace(f: Callable[..., Any], *examples: Any, **named: Any) -> Graph:
             x = traced(inputs[-1])
         given.append(x)
     args, kwargs = spec.unflatten(given)
-    with recording(record):
+    with recording(record), paused():
         result = f(*args, **kwargs)
     outs, out_spec = tree.flatten(result)
     with recording(record):

@@ -289,23 +289,16 @@ class TraceTag(Tag):
             args = [_own(x, start) for x in args]
         if not modes.is_recording() and prim.differentiable:
             args = [self._stopped(x) for x in args]
+        dt = args[0].array.dtype if type(args[0]) is Traced else None
         for x in args:
-            if type(x) not in _NEVER_WRITTEN:
-                args = list(map(_as_held, args))
+            if type(x) is not Traced or x.array.dtype is not dt:
+                args = _prepared(prim, args)
                 break
-        if prim.partials is not None:
-            args = _common(prim, args)
-        values: list[Any] = []
-        parents: list[Node | None] = []
-        for x in args:
-            if isinstance(x, Tensor):
-                if not isinstance(x, Traced) and x.node is not None:
-                    x = _captured(x)
-                parents.append(x.node)
-                values.append(x.array)
-            else:
-                parents.append(None)
-                values.append(np.asarray(x) if isinstance(x, np.generic) else x)
+        else:
+            if prim.partials is not None and dt.kind not in "fc":  # type: ignore[union-attr]
+                args = operands(prim, args)
+        values = [x.array if isinstance(x, Tensor) else x for x in args]
+        parents = [x.node if isinstance(x, Tensor) else None for x in args]
         if prim.real:
             check_real(prim, values)
         node = equation(prim, values, parents, params, caller(2))
@@ -346,17 +339,23 @@ TRACE = TraceTag("trace")
 ABOVE_TRACE = next_level()  # for boxes that only traced tensors are inside of (`chainrule.sym`)
 
 
-def _common(prim: Primitive, args: Sequence[Any]) -> Sequence[Any]:
-    """The arguments of an elementwise operation as tensors in its common dtype."""
-    dt = None
+def _prepared(prim: Primitive, args: Sequence[Any]) -> Sequence[Any]:
+    """Arguments of which not all are traced and of one dtype.
+
+    Constants as they are now; operands of elementwise operations in their common dtype; tensors
+    that require grad as inputs.
+    """
     for x in args:
-        if not isinstance(x, Traced) or (dt is not None and x.array.dtype is not dt):
+        if type(x) not in _NEVER_WRITTEN:
+            args = list(map(_as_held, args))
             break
-        dt = x.array.dtype
-    else:
-        if dt is not None and dt.kind in "fc":
-            return args
-    return operands(prim, args)
+    if prim.partials is not None:
+        args = operands(prim, args)
+    return [
+        _captured(x) if isinstance(x, Tensor) and not isinstance(x, Traced) and x.node is not None
+        else np.asarray(x) if isinstance(x, np.generic) else x
+        for x in args
+    ]  # fmt: skip
 
 
 def traced_value(x: Tensor) -> Traced:

@@ -24,7 +24,7 @@ def fold(graph: Graph, fired: Fired) -> Graph:
     A result larger than the constants that nothing else uses stays an equation: one number spread
     over a megabyte is smaller as a number.
     """
-    if all([n.prim is not CONSTANT and (any(n.parents) or n.prim is INPUT) for n in graph.nodes]):
+    if all(n.prim is not CONSTANT and (any(n.parents) or n.prim is INPUT) for n in graph.nodes):
         return graph
     users = Counter([p for node in graph.nodes for p in node.parents])
     uses = {id(n.args[0]): users[n] for n in graph.nodes if n.prim is CONSTANT}

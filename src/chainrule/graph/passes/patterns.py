@@ -212,7 +212,7 @@ class Entries:
 
     def __init__(self) -> None:
         self.procedures: list[Procedure] = []
-        # By place and operation there ("#": a constant); those that look for the same twice; others.
+        # By place and operation there ("#": a constant); for the same twice; for anything.
         self.patterns: dict[tuple[int, str], list[tuple[Rule, Term]]] = {}
         self.twice: list[tuple[Rule, Term]] = []
         self.always: list[tuple[Rule, Term]] = []
