@@ -98,3 +98,17 @@ def test_commands(words, output, capsys):
     main(words)
     printed = capsys.readouterr()
     assert printed.out + printed.err == output
+
+
+@pytest.mark.parametrize("path", [ENGLISH, CHINESE, REFERENCE], ids=lambda p: p.name)
+def test_formulas_are_shown_by_github(path):
+    # It wants white space before an opening dollar sign and no letter after a closing one, and
+    # takes a backslash before punctuation for an escape, in formulas too.
+    text = re.sub(r"```.*?```|`[^`\n]*`", "", path.read_text(encoding="utf-8"), flags=re.S)
+    formulas = list(re.finditer(r"\$\$[^$]+\$\$|\$[^$\n]+\$", text))
+    assert len(formulas) == text.replace("$$", "$").count("$") / 2
+    for found in formulas:
+        before, after = text[found.start() - 1], text[found.end()]
+        assert before.isspace(), found[0]
+        assert not after.isalnum(), found[0]
+        assert not re.search(r"\\[^A-Za-z\s]", found[0]), found[0]
