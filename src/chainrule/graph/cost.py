@@ -14,7 +14,7 @@ from typing import NamedTuple
 from chainrule.core.dtypes import is_inexact
 from chainrule.core.node import Node
 from chainrule.core.primitive import PICK
-from chainrule.graph import extend
+from chainrule.graph import extend, walk
 from chainrule.graph.flops import COUNTS, Work, work
 from chainrule.graph.ir import Graph
 from chainrule.graph.run import last_uses
@@ -276,7 +276,7 @@ def peak(graph: Graph, buffers: Buffers) -> int:
 def kept(graph: Graph, buffers: Buffers) -> tuple[int, int]:
     """Bytes that the tape keeps: of results, and of inputs."""
     wrt = [n for n in graph.inputs if is_inexact(n.dtype)]
-    order, live = extend.between(graph, wrt)
+    order, live = walk.between(graph, wrt)
     found: dict[Key, int] = {}
     for node in order:
         for key in kept_by(node, live, buffers):

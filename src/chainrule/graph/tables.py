@@ -160,6 +160,15 @@ class Shown:
         """As a table in Markdown."""
         return self.table().markdown()
 
+    def show(self) -> None:
+        """Print the table, in colours where Rich is installed."""
+        try:
+            from rich.console import Console
+        except ImportError:
+            print(self)
+            return
+        Console().print(self.table().rich())
+
     def __repr__(self) -> str:
         return self.table().text()
 

@@ -153,6 +153,8 @@ class Recorder:
         )
 
 
+# While a graph is extended by derivatives: the line of the operation whose rule runs.
+derived_at: ContextVar[Any] = ContextVar("chainrule_derived_at", default=None)
 recorder: ContextVar[Recorder | None] = ContextVar("chainrule_trace", default=None)
 
 
@@ -248,13 +250,17 @@ def equation(
             f"trace: {prim.name} does not declare the shape of its result (aval=...), so it cannot "
             "be part of a graph that is built without data; record a run instead: Graph.of(f(x))"
         )
+    node = make_node(prim, tuple(values), None, params, tuple(parents), place)
+    if prim.partials is not None and _alike(prim, values):
+        node.out = out = values[0]
+        node.shape, node.dtype = out.shape, out.dtype
+        return node
     try:
         found = prim.aval(*values, **params)
     except ValueError as error:
         if prim.partials is None:
             raise
         raise mismatch(prim, values, error) from None
-    node = make_node(prim, tuple(values), None, params, tuple(parents), place)
     array = TracedArray
     for v in values:
         if type(v) is not TracedArray and isinstance(v, TracedArray):
@@ -267,6 +273,19 @@ def equation(
         node.out = array(tuple(found.shape), found.dtype)
         node.shape, node.dtype = node.out.shape, node.out.dtype
     return node
+
+
+def _alike(prim: Any, values: Sequence[Any]) -> bool:
+    """Whether the result of an elementwise operation is like its operands, which are all alike."""
+    first = values[0]
+    if type(first) is not TracedArray or first.dtype.kind != "f" or prim.result in ("bool", "real"):
+        return False
+    for v in values:
+        if v is not first and (
+            type(v) is not TracedArray or v.shape != first.shape or v.dtype is not first.dtype
+        ):
+            return False
+    return True
 
 
 def picked(node: Node, index: int) -> Node:
@@ -301,13 +320,14 @@ class TraceTag(Tag):
         parents = [x.node if isinstance(x, Tensor) else None for x in args]
         if prim.real:
             check_real(prim, values)
-        node = equation(prim, values, parents, params, caller(2))
+        place = derived_at.get()
+        node = equation(prim, values, parents, params, place or caller(2))
         if node.shape is None:
             return tuple(
                 [None if o is None else traced(picked(node, i)) for i, o in enumerate(node.out)]
             )
         made = traced(node)
-        if prim.view and len(args) == 1:
+        if prim.view and len(args) == 1 and place is None:
             note_view(made, args[0], prim, params)
         return made
 
@@ -393,6 +413,6 @@ def _captured(x: Tensor) -> Traced:
 
 __all__ = [
     "ABOVE_TRACE", "CONSTANT", "INPUT", "TRACE", "DataDependence", "Recorder", "Traced",
-    "TracedArray", "abstract", "constant_node", "equation", "input_node", "own", "picked",
-    "recorder", "recording", "stop", "traced", "traced_value",
+    "TracedArray", "abstract", "constant_node", "derived_at", "equation", "input_node", "own",
+    "picked", "recorder", "recording", "stop", "traced", "traced_value",
 ]  # fmt: skip
