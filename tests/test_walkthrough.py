@@ -23,6 +23,7 @@ SVG = "{http://www.w3.org/2000/svg}"
 def page(request):
     pytest.importorskip("sympy")
     pytest.importorskip("matplotlib")
+    pytest.importorskip("igraph")
     path = DOCS / request.param
     return path, make_pictures.make(path)
 
