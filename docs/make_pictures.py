@@ -64,6 +64,7 @@ SENTENCES = {
     r"Forward: values": r"前向：变量的值",
     r"Tangents along (\S+)(?=\*\*)": r"切向量：沿 \1 方向",
     r"Reverse: adjoints": r"反向：伴随",
+    r"operations of (\w+) and its gradient": r"\1 及其梯度的运算次数",
     r"operations of the derivative of (\w+)": r"\1 的导数所需的运算次数",
     r"cost of (\w+)": r"\1 的代价",
     r"naive: (.*); shared: (.*)": r"照写：\1；共享：\2",
