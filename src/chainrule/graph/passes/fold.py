@@ -53,7 +53,7 @@ def _with_constants(node: Node, new: dict[Node, Node], fired: Fired) -> Node:
     for i, p in enumerate(parents):
         if p is not None and p.prim is CONSTANT and not node.prim.side_effects:
             args[i], parents[i] = p.args[0], None
-            fired["put into place"] += 1
+            fired["written into equations"] += 1
     return with_arguments(node, args, parents)
 
 
