@@ -15,8 +15,8 @@ from tests.graph.passes.ulps import apart
 SPECIAL = np.array([[np.nan, np.inf, -np.inf], [-0.0, 0.0, 1.5]])
 
 
-def prim(name, x, **params):
-    return REGISTRY[name].apply((x,), params)
+def prim(name, *xs, **params):
+    return REGISTRY[name].apply(xs, params)
 
 
 # (rule, function, example): functions that a rule simplifies.
@@ -34,6 +34,7 @@ CASES = [
      SPECIAL),
     ("needless broadcast", lambda x: cr.where(cr.tensor([[True], [False]]), x.expand(4, 2, 3),
                                               cr.zeros(4, 2, 3, dtype=cr.float64)), SPECIAL),
+    ("needless guard", lambda x: prim("pull_product", x, x * 2, x, 3.0), SPECIAL),
     ("reshape to the same shape", lambda x: prim("reshape", x, shape=(2, 3)), SPECIAL),
     ("reshape of a reshape", lambda x: x.reshape(6).reshape(3, 2), SPECIAL),
     ("reshape of a reshape", lambda x: x.unsqueeze(0).squeeze(0), SPECIAL),
@@ -95,6 +96,7 @@ def test_clean_up_keeps_every_bit(rule, f, example):
         ("sum over nothing", lambda x: x.reshape(2, 1, 3).mean(1, keepdim=True)),
         ("sum of a broadcast", lambda x: x.expand(4, 2, 3).sum(0)),
         ("sum of a broadcast", lambda x: x.reshape(2, 3, 1).expand(2, 3, 5).sum(2)),
+        ("guard", lambda x: prim("pull_product", x, x * 2, x * 3)),
         ("sum of a sum", lambda x: x.sum(1).sum()),
         ("sum of a sum", lambda x: x.reshape(1, 2, 3).sum(1).sum(1)),
     ],
@@ -110,7 +112,10 @@ def test_rules_that_round_otherwise_wait_for_fast(name, f):
 
 def test_every_rule_has_a_case():
     covered = (
-        {rule for rule, *_ in CASES} | {"sum of a broadcast", "sum of a sum"} | {"sum over nothing"}
+        {rule for rule, *_ in CASES}
+        | {"sum of a broadcast", "sum of a sum"}
+        | {"sum over nothing"}
+        | {"guard"}
     )
     assert {rule.name for rule in RULES} == covered
 

@@ -24,7 +24,7 @@ from chainrule.graph.passes.base import (
     operand,
     operand_of,
 )
-from chainrule.graph.passes.patterns import Procedure, Table
+from chainrule.graph.passes.patterns import Procedure, Table, same
 from chainrule.graph.rewrite import rewritten, with_arguments
 
 RESHAPES = ("reshape", "expand_dims", "squeeze")
@@ -117,6 +117,36 @@ def _needless_broadcast(node: Node) -> Node | None:
             args[i], parents[i] = found.value, found.node
             return with_arguments(node, args, parents)
     return None
+
+
+def _needless_guard(node: Node) -> Node | None:
+    """A guard that is never zero, or stands there already, guards nothing."""
+    if len(node.args) == 2:
+        return None
+    kept = [0, 1]
+    met = [operand(node, 0)]
+    for i in range(2, len(node.args)):
+        guard = operand(node, i)
+        value = known(*guard)
+        if (value is not UNKNOWN and np.all(value)) or any(same(guard, m) for m in met):
+            continue
+        met.append(guard)
+        kept.append(i)
+    if len(kept) == len(node.args):
+        return None
+    args, parents = [node.args[i] for i in kept], [node.parents[i] for i in kept]
+    shape = np.broadcast_shapes(*[tuple(getattr(a, "shape", ())) for a in args])
+    return with_arguments(node, args, parents) if shape == node.shape else None
+
+
+def _without_guards(node: Node) -> Node | None:
+    """For ordinary numbers, guards guard nothing."""
+    if len(node.args) == 2:
+        return None
+    shapes = [tuple(getattr(a, "shape", ())) for a in node.args[:2]]
+    if np.broadcast_shapes(*shapes) != node.shape:
+        return None
+    return with_arguments(node, node.args[:2], node.parents[:2])
 
 
 def _reshape_again(node: Node) -> Node | None:
@@ -259,6 +289,8 @@ RULES = [
     Procedure("broadcast of a broadcast", ("broadcast_to",), _broadcast_again),
     Procedure("broadcast of leading axes", ("broadcast_to",), _broadcast_of_leading),
     Procedure("needless broadcast", _BROADCASTING, _needless_broadcast),
+    Procedure("needless guard", ("pull_product",), _needless_guard),
+    Procedure("guard", ("pull_product",), _without_guards, exact=False),
     Procedure("reshape to the same shape", RESHAPES, _unchanged),
     Procedure("reshape of a reshape", RESHAPES, _reshape_again),
     Procedure("transpose that moves nothing", ("permute_dims",), _permute_nothing),
