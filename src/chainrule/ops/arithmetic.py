@@ -33,7 +33,8 @@ multiply = elementwise(
 
 def _pull_product(g: Any, local: Any, *guards: Any) -> Any:
     out = np.multiply(g, local)
-    if np.isnan(np.vdot(out, out)):  # 0·inf or 0·nan may be among the entries
+    size = np.vdot(out, out)
+    if np.isnan(size) or (guards and not np.isfinite(size)):  # 0·inf or 0·nan may be among them
         zero = g == 0
         for guard in guards:
             zero = zero | ((guard == 0) & ~np.isfinite(out))
