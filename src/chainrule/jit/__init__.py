@@ -1,0 +1,1 @@
+"""The compiler: recorded programs become machine code through LLVM (`pip install "chainrule[jit]"`)."""

@@ -1,0 +1,193 @@
+"""Exponentials: exp, exp2, expm1, tanh, sinh, cosh, sigmoid."""
+
+from __future__ import annotations
+
+from . import pairs
+from .emitter import Emitter, Value
+from .pairs import Pair
+from .registry import elementary
+
+
+def exp_reduced(e: Emitter, x: Pair) -> tuple[Value, Pair]:
+    """k and r with exp(x) = 2^k exp(r), r a pair, |r| <= ln(2)/2.
+
+    x = k ln 2 + r with k the integer nearest to x / ln 2. The first word of ln 2 has so few bits
+    that its product with k is exact, and then so is the subtraction, by Sterbenz's lemma
+    (Cody & Waite, 1980; Muller, section 11.2). What the second word's product loses is below
+    2^-85 (2^-33 in float32). The low word of r keeps what the last subtraction rounds off.
+    """
+    first, second = e.words("ln2")[:2]
+    real_k, k = e.nearest(x.hi * e.words("log2_e")[0])
+    partly = e.fma(-real_k, first, x.hi)
+    if e.is_wide:
+        r = Pair(e.fma(-real_k, second, partly))
+    else:
+        rest = real_k * second
+        hi = partly - rest
+        r = Pair(hi, (partly - hi) - rest)
+        if x.lo is not None:
+            # For a large x.hi, x.lo is well above an ulp of r.
+            r = pairs.add(e, r, Pair(x.lo))
+    return k, r
+
+
+def quadratic(e: Emitter, r: Value) -> Value:
+    """exp(r) - 1 - r, at most 0.07 for reduced r."""
+    return r * r * e.fma(r, e.polynomial("exp", r), 0.5)
+
+
+def exp_pair(e: Emitter, x: Pair) -> tuple[Pair, Value]:
+    """m and k with exp(x) = m * 2^k, m in [0.7, 1.42]; to some eight bits more than the type.
+
+    1 + r is split exactly; q <= 0.07 and the low words are too small for their rounding to
+    count. To first order exp(r.hi + r.lo) = exp(r.hi) + r.lo (1 + r.hi).
+    """
+    k, r = exp_reduced(e, x)
+    q = quadratic(e, r.hi)
+    one = pairs.fast_two_sum(e, 1.0, r.hi)
+    low = q if r.lo is None else q + e.fma(r.lo, r.hi, r.lo)
+    return Pair(one.hi, pairs.plus(one.lo, low)), k
+
+
+def clamped(e: Emitter, x: Value) -> Value:
+    """x inside an interval outside which exp is 0 or inf in the type; nan stays nan."""
+    low, high = e.at_precision(-110.0, -750.0), e.at_precision(90.0, 711.0)
+    return e.smaller(e.larger(x, low), high)
+
+
+def exp_of_pair(e: Emitter, x: Pair) -> Value:
+    """exp(x.hi + x.lo), for x.hi as `clamped` leaves it."""
+    mantissa, k = exp_pair(e, x)
+    return e.scale(mantissa.sum, k)
+
+
+def bounded_pair(e: Emitter, x: Pair) -> Pair:
+    """A pair inside the same interval; where it was outside, the low word is dropped."""
+    hi = clamped(e, x.hi)
+    return Pair(hi, None if x.lo is None else e.select(hi.equals(x.hi), x.lo, 0.0))
+
+
+@elementary("exp")
+def exp(e: Emitter, x: Value) -> Value:
+    """e^x; the scaling by 2^k is what rounds results that are denormal."""
+    return exp_of_pair(e, Pair(clamped(e, x)))
+
+
+@elementary("exp2")
+def exp2(e: Emitter, x: Value) -> Value:
+    """2^x = 2^k exp(r ln 2): r = x - k is exact, its product with ln 2 a pair."""
+    x = e.smaller(e.larger(x, e.at_precision(-155.0, -1080.0)), e.at_precision(129.0, 1025.0))
+    real_k, k = e.nearest(x)
+    r = x - real_k
+    log2, rest = sum_words(e, "ln2")
+    product = pairs.two_product(e, r, log2)
+    q = quadratic(e, product.hi)
+    one = pairs.fast_two_sum(e, 1.0, product.hi)
+    low = q if product.lo is None else q + e.fma(r, rest, product.lo)
+    mantissa = one.hi + low if one.lo is None else one.hi + (one.lo + low)
+    return e.scale(mantissa, k)
+
+
+def sum_words(e: Emitter, name: str) -> tuple[float, float]:
+    """A constant whose first word is short, as a full word and a rest."""
+    first, second, third = e.words(name)[:3]
+    full = e.rounded(first + second)
+    return full, e.rounded((first - full) + second + third)
+
+
+def expm1_pair(e: Emitter, x: Value) -> tuple[Pair, Value]:
+    """A pair p and an integer k with expm1(x) = 2 p 2^(k-1), where only 2 p 2^(k-1) overflows.
+
+    2^k (1 + r + q) - 1 = 2 ((2^(k-1) - 1/2) + 2^(k-1) (r + q)): the first bracket is summed
+    exactly. For k = 0 it is zero and r + q remains, so r^2/2, up to a sixth of r, is a pair.
+    """
+    k, r = exp_reduced(e, Pair(x))
+    half_power = e.power_of_two(k - 1)
+    square = pairs.two_product(e, r.hi, r.hi * 0.5)
+    cubic = r.hi * r.hi * r.hi * e.polynomial("exp", r.hi)
+    low = cubic if r.lo is None else cubic + e.fma(r.lo, r.hi, r.lo)
+    fraction = pairs.add_smaller(e, Pair(r.hi), Pair(square.hi, pairs.plus(square.lo, low)))
+    whole = pairs.two_sum(e, half_power, -0.5)
+    scaled = Pair(
+        half_power * fraction.hi, None if fraction.lo is None else half_power * fraction.lo
+    )
+    return pairs.add(e, whole, scaled), k
+
+
+def is_tiny(e: Emitter, x: Value) -> Value:
+    """Arguments for which a function x + O(x^2) is x: all denormals and both zeros among them."""
+    return e.absolute(x) < e.at_precision(2.0**-30, 2.0**-60)
+
+
+@elementary("expm1")
+def expm1(e: Emitter, x: Value) -> Value:
+    low, high = e.at_precision(-20.0, -40.0), e.at_precision(90.0, 711.0)
+    half, _ = expm1_pair(e, e.smaller(e.larger(x, low), high))
+    result = half.sum * 2.0
+    # Beyond the threshold the pair has inf - inf in it.
+    overflow = x > e.at_precision(88.72283935546875, 709.782712893384)
+    return e.select(is_tiny(e, x), x, e.select(overflow, float("inf"), result))
+
+
+@elementary("tanh")
+def tanh(e: Emitter, x: Value) -> Value:
+    """tanh|x| = -u/(2 + u) with u = expm1(-2|x|) in (-1, 0], divided as a pair."""
+    size = e.absolute(x)
+    size_bounded = e.smaller(size, e.at_precision(10.0, 22.0))
+    half, _ = expm1_pair(e, size_bounded * -2.0)
+    # u/(2 + u) = (u/2)/(1 + u/2)
+    denominator = pairs.add_smaller(e, Pair(e.number(1.0)), half)
+    quotient = pairs.divide(e, pairs.negative(half), denominator).sum
+    return e.select(is_tiny(e, x), x, e.copy_sign(quotient, x))
+
+
+@elementary("sigmoid")
+def sigmoid(e: Emitter, x: Value) -> Value:
+    """1/(1 + exp(-x)): with t = exp(-|x|), that is 1/(1 + t) or t/(1 + t).
+
+    For negative x the power of two in t is applied after the division, so that denormal results
+    are rounded once.
+    """
+    size = e.smaller(e.absolute(x), e.at_precision(110.0, 750.0))
+    mantissa, k = exp_pair(e, Pair(-size))
+    # In the denominator, powers below half an ulp of 1 have no effect.
+    floor = e.whole(-2 * e.format.digits)
+    bounded = Value(e, e.builder.select((k > floor).raw, k.raw, floor.raw))
+    power = e.power_of_two(bounded)
+    small = Pair(mantissa.hi * power, None if mantissa.lo is None else mantissa.lo * power)
+    denominator = pairs.add_smaller(e, Pair(e.number(1.0)), small)
+    positive = x >= 0.0
+    one = Pair(e.number(1.0), None if mantissa.lo is None else e.number(0.0))
+    quotient = pairs.divide(e, pairs.select(e, positive, one, mantissa), denominator).sum
+    return e.scale(quotient, e.select(positive, e.whole(0), k))
+
+
+@elementary("sinh")
+def sinh(e: Emitter, x: Value) -> Value:
+    """A polynomial up to 1, then (exp|x| - exp(-|x|))/2 with the power of two applied last."""
+    size = e.absolute(x)
+    square = size * size
+    small = e.fma(size * square, e.polynomial("sinh", square), size)
+    mantissa, k, opposite = exp_and_inverse(e, size)
+    large = e.scale((mantissa.hi - opposite) + low_word(e, mantissa), k - 1)
+    return e.copy_sign(e.select(size < 1.0, small, large), x)
+
+
+@elementary("cosh")
+def cosh(e: Emitter, x: Value) -> Value:
+    """(exp|x| + exp(-|x|))/2."""
+    mantissa, k, opposite = exp_and_inverse(e, e.absolute(x))
+    return e.scale((mantissa.hi + opposite) + low_word(e, mantissa), k - 1)
+
+
+def low_word(e: Emitter, pair: Pair) -> Value:
+    return e.number(0.0) if pair.lo is None else pair.lo
+
+
+def exp_and_inverse(e: Emitter, size: Value) -> tuple[Pair, Value, Value]:
+    """m, k and 2^-2k / m, for m 2^k = exp(size): both halves of sinh and cosh over 2^k."""
+    mantissa, k = exp_pair(e, Pair(clamped(e, size)))
+    normal = pairs.renormalised(e, mantissa.hi, mantissa.lo)
+    limit = e.whole(e.format.bias // 2)
+    bounded = Value(e, e.builder.select((k < limit).raw, k.raw, limit.raw))
+    return normal, k, e.power_of_two(bounded * -2) / normal.hi
