@@ -135,7 +135,7 @@ def test_operations_grow_as_the_theory_says():
     time = {r.n: r.time for r in found.growth if r.mode == "forward"}
     assert time[128] > 4 * time[8]
     text = repr(found)
-    assert "operations of df/dx" in text
+    assert "operations of the derivative of f" in text
     assert "n^2.0" in text
     assert "n = 128" in text
 
@@ -153,7 +153,7 @@ def test_a_slow_mode_is_left_out_for_larger_sizes(monkeypatch):
 def test_printing(capsys):
     compare_modes(textbook, np.array([2.0, 5.0]))
     text = capsys.readouterr().out
-    assert text.startswith("dtextbook/dx by every mode, x has 2 entries\n")
+    assert text.startswith("The derivative of textbook by every mode; x has 2 entries\n")
     for name in ("forward mode", "reverse mode", "central difference", "complex step", "symbolic"):
         assert name in text
     assert "[5.5, 1.716]" in text

@@ -16,7 +16,7 @@ ULPS = 4
 Compared = tuple[str, Any, Any]
 
 
-class Different(AssertionError):
+class Different(AssertionError):  # noqa: N818 - says what is wrong
     """Two ways to compute the same differ in more than their last bits."""
 
 

@@ -29,7 +29,7 @@ def shape_of(x: Any) -> Shape:
 def joint_dtype(*args: Any) -> np.dtype[Any]:
     """The dtype NumPy computes in for these arguments, of which numbers only give their kind."""
     dt = getattr(args[0], "dtype", None)
-    if dt is not None and all([getattr(x, "dtype", None) is dt for x in args]):
+    if dt is not None and all(getattr(x, "dtype", None) is dt for x in args):
         return dt
     return np.result_type(*[getattr(x, "dtype", x) for x in args])
 

@@ -26,7 +26,7 @@ from chainrule.explaining.compare_work import (
     work_of,
 )
 from chainrule.graph.numerals import numeral
-from chainrule.graph.report import Shown, Table, amount, grouped, seconds
+from chainrule.graph.tables import Shown, Table, amount, grouped, seconds
 from chainrule.transforms.inputs import as_tensor
 
 PRECISE = ("complex", "richardson", "central")  # for want of one, the next
@@ -112,7 +112,7 @@ class Comparison(Shown):
         notes += [self.note] if self.note else []
         n = self.rows[0].n
         entries = "1 entry" if n == 1 else f"{n} entries"
-        title = f"d{self.title}/dx by every mode, x has {entries}"
+        title = f"The derivative of {self.title} by every mode; x has {entries}"
         return Table(title, header, body, notes, left=(0, 1))
 
     def growth_table(self, what: str = "operations") -> Table:
@@ -137,7 +137,7 @@ class Comparison(Shown):
             fit = "" if power is None else f"n^{power:.1f}"
             body.append([NAMES[mode], *cells, fit])
         header = ["", *(f"n = {n}" for n in sizes), "grows as"]
-        return Table(f"{what} of d{self.title}/dx", header, body)
+        return Table(f"{what} of the derivative of {self.title}", header, body)
 
     def power(self, mode: str, what: str = "operations") -> float | None:
         """The power of n that operations or time grow with, between the two largest sizes."""

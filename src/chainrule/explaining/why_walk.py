@@ -18,7 +18,7 @@ from chainrule.core.node import Aval, Freed, Leaf, Node
 from chainrule.core.primitive import PICK
 from chainrule.core.source import line_of
 from chainrule.core.sweep import unpack
-from chainrule.graph.extend import fitted
+from chainrule.graph.walk import fitted
 
 
 class Part(NamedTuple):

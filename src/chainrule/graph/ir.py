@@ -7,7 +7,6 @@ passes and derivatives make new ones, which share the nodes that stay the same.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from copy import copy
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -132,7 +131,8 @@ class Graph:
 
     def labelled(self, labels: Mapping[Node, str]) -> Graph:
         """The same graph with other names for some nodes."""
-        made = copy(self)
+        made = Graph.__new__(Graph)  # copy() would make new nodes
+        made.__dict__.update(self.__dict__)
         made.__dict__.pop("names", None)
         made.labels = {**self.labels, **labels}
         return made

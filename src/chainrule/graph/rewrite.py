@@ -43,7 +43,7 @@ def rewritten(graph: Graph, change: Callable[[Node], Node]) -> Graph:
                 made = with_parents(node, [new[p] for p in node.parents])
                 break
         new[node] = change(made)
-    if all([new[n] is n for n in graph.nodes]):
+    if all(new[n] is n for n in graph.nodes):
         return graph
     return replaced(graph, new)  # type: ignore[arg-type] # None is no node of the graph
 

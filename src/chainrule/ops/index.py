@@ -200,8 +200,8 @@ def _getitem_aval(x: Any, *arrays: Any, index: Spec) -> Aval:
             "the shape, or an index of integers."
         )
     dummy = np.broadcast_to(np.zeros((), x.dtype), x.shape)
-    if not arrays:
-        return Aval(dummy[join_index(index, ())].shape, x.dtype)
+    if masked or not arrays:
+        return Aval(dummy[join_index(index, arrays)].shape, x.dtype)
     apart = [type(item) in (int, str) for item in index]
     basic = tuple([FULL if a else item for a, item in zip(apart, index, strict=True)])
     shape = dummy[join_index(basic, ())].shape

@@ -30,8 +30,8 @@ def var(name: str, shape: Any = None, dtype: Any = None) -> Any:
 
     >>> from chainrule import sym
     >>> a, b = sym.var("a", shape=(3,)), sym.var("b")
-    >>> print(2 * a + b)
-    2*a + b
+    >>> print(a * 2 + b)
+    a*2 + b
     >>> (2 * a).shape
     chainrule.Size([3])
     """

@@ -112,7 +112,7 @@ class Expression:
         >>> from chainrule import sym
         >>> x = sym.var("x")
         >>> (x @ x).bind(x=[1.0, 2.0, 3.0])
-        tensor(14.)
+        tensor(14., dtype=chainrule.float64)
         """
         found = self._variables()
         given = merged(data, named, [v.name for v in found])
@@ -182,7 +182,7 @@ class Expression:
         >>> from chainrule import sym
         >>> x = sym.var("x")
         >>> (x * x).vjp("x").bind(x=[1.0, 2.0], ct=[1.0, 10.0])
-        tensor([ 2., 40.])
+        tensor([ 2., 40.], dtype=chainrule.float64)
         """
         return self._derivative("vjp", wrt)
 
@@ -192,7 +192,7 @@ class Expression:
         >>> from chainrule import sym
         >>> x = sym.var("x")
         >>> (x * x).jvp("x").bind(x=[1.0, 2.0], tan_x=[1.0, 10.0])
-        tensor([ 2., 40.])
+        tensor([ 2., 40.], dtype=chainrule.float64)
         """
         return self._derivative("jvp", wrt)
 

@@ -175,7 +175,7 @@ def lowered(call: Call, avals: Mapping[str, Aval]) -> Graph:
     lowering = Lowering(avals)
     expression: Deferred = deferred(call)
     variables = expression._variables()
-    with recording(Recorder()):
+    with recording(Recorder(closed=False)):
         for c in calls_in(call):
             if isinstance(c, Call):
                 lowering.run(c)

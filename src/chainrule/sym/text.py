@@ -13,6 +13,7 @@ from chainrule.core.node import Aval, Node
 from chainrule.core.primitive import PICK
 from chainrule.core.tensor import Tensor
 from chainrule.graph.formula import piece_of
+from chainrule.graph.ir import Graph
 from chainrule.graph.pieces import APPLY, ATOM, COMPARE, POWER, PRODUCT, SIGN, SUM, Piece, Writer
 from chainrule.sym.deferred import Call, Deferred, calls_in
 from chainrule.transforms.tracing import CONSTANT, INPUT
@@ -41,7 +42,7 @@ def text_of(x: Any) -> str:
     A derivative of variables of unknown shapes is written for numbers, and says so.
     """
     if not isinstance(x, Deferred):
-        return of_node(x.node, [v.name for v in x._variables()])
+        return _of_declared(x)
     calls = calls_in(x.array.call)
     if any(isinstance(c, Call) and c.kind == "derivative" for c in calls):
         scalars = _for_scalars(x)
@@ -59,7 +60,7 @@ def short(x: Any) -> str:
         calls = calls_in(x.array.call)
         text = "" if len(calls) > MANY else _of_calls(x.array.call, calls)
     else:
-        text = of_node(x.node, [v.name for v in x._variables()])
+        text = _of_declared(x)
     if text and len(text) <= LONG and not text.startswith("<expression of "):
         return text
     return f"<expression of {', '.join(v.name for v in x._variables())}>"
@@ -69,6 +70,15 @@ title_of: Callable[[Any], str] = short
 
 
 # ---------------------------------------------------------------- graphs
+
+
+def _of_declared(x: Any) -> str:
+    """The formula of an expression of declared shapes, simplified if it is a derivative."""
+    names = [v.name for v in x._variables()]
+    if "_inputs" not in x.__dict__ or len(reach([x.node])) > 4 * MANY:
+        return of_node(x.node, names)
+    made = Graph([v.source for v in x._variables()], [x.node])
+    return of_node(made.optimize().outputs[0], names)
 
 
 def of_node(root: Node, variables: list[str]) -> str:
@@ -119,7 +129,7 @@ def _for_scalars(x: Deferred) -> str | None:
         return None  # say, a matrix product, or an index
     if len(graph.outputs) != 1:
         return None
-    return of_node(graph.outputs[0], graph.input_names)
+    return of_node(graph.optimize().outputs[0], graph.input_names)
 
 
 # ---------------------------------------------------------------- programs

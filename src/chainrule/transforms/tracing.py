@@ -26,7 +26,7 @@ from chainrule.core.boxes import Box, Tag, next_level, note_view, running
 from chainrule.core.calls import operands
 from chainrule.core.dtypes import is_inexact
 from chainrule.core.kinds import general, mismatch
-from chainrule.core.node import Node
+from chainrule.core.node import Node, next_seq
 from chainrule.core.primitive import PICK, Primitive, _Marker, check_real, make_node
 from chainrule.core.samples import Sample, uniform
 from chainrule.core.source import caller, describe
@@ -139,8 +139,9 @@ class Recorder:
     title = "trace"
     level = 0
 
-    def __init__(self) -> None:
+    def __init__(self, closed: bool = True) -> None:
         self.captured: dict[int, tuple[Tensor, Traced]] = {}
+        self.start = next_seq() if closed else 0
         self.stopped: dict[Node, Traced] = {}
         self.constants: dict[int, tuple[np.ndarray, np.ndarray]] = {}
 
@@ -152,6 +153,8 @@ class Recorder:
         )
 
 
+# While a graph is extended by derivatives: the line of the operation whose rule runs.
+derived_at: ContextVar[Any] = ContextVar("chainrule_derived_at", default=None)
 recorder: ContextVar[Recorder | None] = ContextVar("chainrule_trace", default=None)
 
 
@@ -247,13 +250,17 @@ def equation(
             f"trace: {prim.name} does not declare the shape of its result (aval=...), so it cannot "
             "be part of a graph that is built without data; record a run instead: Graph.of(f(x))"
         )
+    node = make_node(prim, tuple(values), None, params, tuple(parents), place)
+    if prim.partials is not None and _alike(prim, values):
+        node.out = out = values[0]
+        node.shape, node.dtype = out.shape, out.dtype
+        return node
     try:
         found = prim.aval(*values, **params)
     except ValueError as error:
         if prim.partials is None:
             raise
         raise mismatch(prim, values, error) from None
-    node = make_node(prim, tuple(values), None, params, tuple(parents), place)
     array = TracedArray
     for v in values:
         if type(v) is not TracedArray and isinstance(v, TracedArray):
@@ -266,6 +273,19 @@ def equation(
         node.out = array(tuple(found.shape), found.dtype)
         node.shape, node.dtype = node.out.shape, node.out.dtype
     return node
+
+
+def _alike(prim: Any, values: Sequence[Any]) -> bool:
+    """Whether the result of an elementwise operation is like its operands, which are all alike."""
+    first = values[0]
+    if type(first) is not TracedArray or first.dtype.kind != "f" or prim.result in ("bool", "real"):
+        return False
+    for v in values:
+        if v is not first and (
+            type(v) is not TracedArray or v.shape != first.shape or v.dtype is not first.dtype
+        ):
+            return False
+    return True
 
 
 def picked(node: Node, index: int) -> Node:
@@ -282,34 +302,32 @@ class TraceTag(Tag):
     __slots__ = ()
 
     def process(self, prim: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Any:
+        known = recorder.get()
+        start = 0 if known is None else known.start
+        if start:
+            args = [_own(x, start) for x in args]
         if not modes.is_recording() and prim.differentiable:
             args = [self._stopped(x) for x in args]
+        dt = args[0].array.dtype if type(args[0]) is Traced else None
         for x in args:
-            if type(x) not in _NEVER_WRITTEN:
-                args = list(map(_as_held, args))
+            if type(x) is not Traced or x.array.dtype is not dt:
+                args = _prepared(prim, args)
                 break
-        if prim.partials is not None:
-            args = _common(prim, args)
-        values: list[Any] = []
-        parents: list[Node | None] = []
-        for x in args:
-            if isinstance(x, Tensor):
-                if not isinstance(x, Traced) and x.node is not None:
-                    x = _captured(x)
-                parents.append(x.node)
-                values.append(x.array)
-            else:
-                parents.append(None)
-                values.append(np.asarray(x) if isinstance(x, np.generic) else x)
+        else:
+            if prim.partials is not None and dt.kind not in "fc":  # type: ignore[union-attr]
+                args = operands(prim, args)
+        values = [x.array if isinstance(x, Tensor) else x for x in args]
+        parents = [x.node if isinstance(x, Tensor) else None for x in args]
         if prim.real:
             check_real(prim, values)
-        node = equation(prim, values, parents, params, caller(2))
+        place = derived_at.get()
+        node = equation(prim, values, parents, params, place or caller(2))
         if node.shape is None:
             return tuple(
                 [None if o is None else traced(picked(node, i)) for i, o in enumerate(node.out)]
             )
         made = traced(node)
-        if prim.view and len(args) == 1:
+        if prim.view and len(args) == 1 and place is None:
             note_view(made, args[0], prim, params)
         return made
 
@@ -341,22 +359,40 @@ TRACE = TraceTag("trace")
 ABOVE_TRACE = next_level()  # for boxes that only traced tensors are inside of (`chainrule.sym`)
 
 
-def _common(prim: Primitive, args: Sequence[Any]) -> Sequence[Any]:
-    """The arguments of an elementwise operation as tensors in its common dtype."""
-    dt = None
+def _prepared(prim: Primitive, args: Sequence[Any]) -> Sequence[Any]:
+    """Arguments of which not all are traced and of one dtype.
+
+    Constants as they are now; operands of elementwise operations in their common dtype; tensors
+    that require grad as inputs.
+    """
     for x in args:
-        if not isinstance(x, Traced) or (dt is not None and x.array.dtype is not dt):
+        if type(x) not in _NEVER_WRITTEN:
+            args = list(map(_as_held, args))
             break
-        dt = x.array.dtype
-    else:
-        if dt is not None and dt.kind in "fc":
-            return args
-    return operands(prim, args)
+    if prim.partials is not None:
+        args = operands(prim, args)
+    return [
+        _captured(x) if isinstance(x, Tensor) and not isinstance(x, Traced) and x.node is not None
+        else np.asarray(x) if isinstance(x, np.generic) else x
+        for x in args
+    ]  # fmt: skip
 
 
-def as_traced(x: Tensor) -> Traced:
+def traced_value(x: Tensor) -> Traced:
     """A plain tensor as a traced one: a constant, or, if it requires grad, a captured input."""
     return traced(constant_node(x.array)) if x.node is None else _captured(x)
+
+
+def _own(x: Any, start: int) -> Any:
+    """A value as the trace that began at `start` has it: what is traced around it is captured."""
+    return _captured(x) if isinstance(x, Traced) and x.node.seq < start else x
+
+
+def own(x: Traced) -> Traced:
+    """A traced tensor as the innermost running trace has it."""
+    known = recorder.get()
+    found: Traced = x if known is None else _own(x, known.start)
+    return found
 
 
 def _captured(x: Tensor) -> Traced:
@@ -367,15 +403,16 @@ def _captured(x: Tensor) -> Traced:
             "a graph cannot hold a tensor that requires grad as a constant: it would silently drop "
             "the gradient. Declare a variable for it (sym.var), or use tensor.detach() to say so"
         )
-    found = known.captured.get(id(x))
+    key = id(x.node) if isinstance(x, Traced) else id(x)
+    found = known.captured.get(key)
     if found is None:
         node = input_node(x.array.shape, x.array.dtype, f"captured{len(known.captured)}")
-        found = known.captured[id(x)] = (x, traced(node))
+        found = known.captured[key] = (x, traced(node))
     return found[1]
 
 
 __all__ = [
     "ABOVE_TRACE", "CONSTANT", "INPUT", "TRACE", "DataDependence", "Recorder", "Traced",
-    "TracedArray", "abstract", "as_traced", "constant_node", "equation", "input_node", "picked",
-    "recorder", "recording", "stop", "traced",
+    "TracedArray", "abstract", "constant_node", "derived_at", "equation", "input_node", "own",
+    "picked", "recorder", "recording", "stop", "traced", "traced_value",
 ]  # fmt: skip

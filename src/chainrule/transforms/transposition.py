@@ -27,7 +27,7 @@ from chainrule.core.primitive import PICK
 from chainrule.core.tensor import Tensor, wrap
 from chainrule.transforms.reverse import Pullback
 from chainrule.transforms.scope import ALIAS, nodes_in, zeros_of
-from chainrule.transforms.tracing import Traced, as_traced
+from chainrule.transforms.tracing import Traced, traced_value
 
 Linear = Callable[[Sequence[Tensor]], Sequence[Any]]
 
@@ -51,7 +51,7 @@ def transposed(
     try:
         zeros = [zeros_of(x) for x in like]
         if any(isinstance(bottom(x), Traced) for x in [*like, *cotangents, *uses]):
-            zeros = [as_traced(x) for x in zeros]
+            zeros = [traced_value(x) for x in zeros]
         run = Pullback(lambda *ts: list(linear(ts)), zeros, what)
         pairs = [
             (y, c)

@@ -46,8 +46,8 @@ class UserPrimitive(Primitive):
             chainrule.graph.DataDependence: if it looks at values.
             NotImplementedError: if it writes in place to an argument.
         """
-        xs = [_without_value(a) for a in args]
         with recording(Recorder()):
+            xs = [_without_value(a) for a in args]
             out = self.value(xs)
         for o in out if isinstance(out, tuple) else (out,):
             if _position(o, xs) is not None:

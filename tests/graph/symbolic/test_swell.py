@@ -89,8 +89,8 @@ def test_tables():
     assert "shared: as n^1." in table.growth
     assert len({len(line) for line in lines[1:-1]}) == 1
     markdown = table.markdown().splitlines()
-    assert markdown[1].count("---:") == 8
-    assert markdown[3] == "| 2 | 3 | 4 | 2 | 1.3 | 4 | 2 | 1.0 |"
+    assert markdown[3].count("--:") == 8
+    assert markdown[5] == "| 2 | 3 | 4 | 2 | 1.3 | 4 | 2 | 1.0 |"
     page = table._repr_html_()
     assert page.count("<tr>") == 6
     assert "f′ naive" in page

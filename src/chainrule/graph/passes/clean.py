@@ -247,8 +247,9 @@ def _real_of_real(node: Node) -> Node | None:
     return x if x is not None and x.dtype.kind != "c" else None
 
 
-_BROADCASTING = (
-    *[name for name, prim in REGISTRY.items() if prim.partials is not None], "pull_product", "where",
+_BROADCASTING = tuple(
+    name for name, prim in REGISTRY.items()
+    if prim.partials is not None or name in ("pull_product", "where")
 )  # fmt: skip
 
 RULES = [

@@ -89,7 +89,7 @@ class Procedure:
 
 
 # Written by name, because their symbols are also those of other operations.
-_BY_NAME = ("pull_product", "reciprocal", "rsqrt", "square")
+_BY_NAME = ("reciprocal", "rsqrt", "square")
 
 
 def written(term: Term) -> str:
@@ -100,6 +100,8 @@ def written(term: Term) -> str:
         return term if isinstance(term, str) else f"{term:g}"
     name, *args = term
     symbol = None if name in _BY_NAME else REGISTRY[name].symbol
+    if name == "pull_product":  # a cotangent times a derivative
+        symbol = "{}·{}"
     if symbol is None or symbol.count("{}") != len(args):
         symbol = f"{name}({', '.join(['{}'] * len(args))})"
     shown = [written(a) for a in args]
@@ -212,7 +214,7 @@ class Entries:
 
     def __init__(self) -> None:
         self.procedures: list[Procedure] = []
-        # By place and operation there ("#": a constant); those that look for the same twice; others.
+        # By place and operation there ("#": a constant); for the same twice; for anything.
         self.patterns: dict[tuple[int, str], list[tuple[Rule, Term]]] = {}
         self.twice: list[tuple[Rule, Term]] = []
         self.always: list[tuple[Rule, Term]] = []
