@@ -1,7 +1,7 @@
 """A kernel as data: loops, accesses to buffers, scalar operations, stores and reductions.
 
 A `Nest` is a set of loops around straight-line code on scalars; a `Kernel` is one or more nests
-that share their outermost loop, and becomes one function. `arranged` chooses the order of the loops.
+that share their outermost loop, and becomes one function. `arranged` chooses the loop order.
 """
 
 from __future__ import annotations

@@ -6,12 +6,12 @@ innermost body is straight-line code: what LLVM's loop vectoriser wants.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from chainrule.jit.kernel import Access, Kernel, Nest
-from chainrule.jit.lowering import Scalars, emit
+from chainrule.jit.kernel import BLOCK, Access, Kernel, Nest
+from chainrule.jit.lowering import Scalars, emit, has_rare
 
 
 class Body:
@@ -39,6 +39,7 @@ class Body:
         self.scalars = scalars
         self.buffers = self.function.args[:-2]
         self.begin, self.end = self.function.args[-2:]
+        self.flag: Any = None  # where rare arguments are noted
 
     def whole(self, number: int) -> Any:
         return self.size(number)
@@ -83,9 +84,30 @@ class Body:
             self.buffers[access.buffer], [self.place(access, indices)], inbounds=True
         )
 
+    def twice(self, nest: Nest, work: Callable[[], None]) -> None:
+        """What `work` writes, which may be run again: once more for arguments that are rare.
+
+        Vectors compute sin, cos, tan of ordinary arguments only. Where one of a block is not, the
+        whole block is computed again, by functions that branch.
+        """
+        if not any(has_rare(c.op, c.dtype) for c in nest.code):
+            work()
+            return
+        s, b = self.scalars, self.builder
+        flag = self.variable(s.ir.IntType(8))
+        b.store(s.ir.IntType(8)(0), flag)
+        self.flag = flag
+        work()
+        self.flag = None
+        with b.if_then(b.icmp_unsigned("!=", b.load(flag), s.ir.IntType(8)(0)), likely=False):
+            s.whole = True
+            work()
+            s.whole = False
+
     def run(self, nest: Nest, indices: Sequence[Any]) -> list[Any]:
         """The operations of a nest for one iteration, and its stores; the values."""
         s = self.scalars
+        s.rare.clear()
         values: list[Any] = []
         for c in nest.code:
             if c.op == "number":
@@ -105,6 +127,10 @@ class Body:
         for store in nest.stores:
             dtype = self.kernel.dtypes[store.access.buffer]
             s.store(values[store.value], self.pointer(store.access, indices), dtype)
+        if self.flag is not None:
+            b, byte = self.builder, s.ir.IntType(8)
+            for found in s.rare:
+                b.store(b.or_(b.load(self.flag), b.zext(found, byte)), self.flag)
         return values
 
 
@@ -125,21 +151,46 @@ def write_kernel(module: Any, kernel: Kernel) -> Any:
         nest = kernel.nests[0]
         if nest.reductions:
             Reducing(body, nest).whole()
-        elif not nest.extents:
-            with body.loop(body.begin, body.end, "once"):
-                body.run(nest, [])
         else:
-            with body.loop(body.begin, body.end, "i0") as i:
-                _elementwise(body, nest, [i])
+            _elementwise(body, nest, [])
     body.builder.ret_void()
     return body.function
 
 
 def _elementwise(body: Body, nest: Nest, indices: list[Any]) -> None:
     """The loops within those whose indices are given, and the code in them."""
-    depth = len(indices)
-    if depth == len(nest.extents):
-        body.run(nest, indices)
+    depth, loops = len(indices), len(nest.extents)
+    if depth == loops and depth:
+        body.twice(nest, lambda: _run(body, nest, indices))
         return
-    with body.loop(body.whole(0), body.whole(nest.extents[depth]), f"i{depth}") as i:
+    first = not indices
+    begin = body.begin if first else body.whole(0)
+    end = body.end if first else body.whole(nest.extents[depth])
+    if depth >= loops - 1:
+        _innermost(body, nest, indices, begin, end)
+        return
+    with body.loop(begin, end, f"i{depth}") as i:
         _elementwise(body, nest, [*indices, i])
+
+
+def _run(body: Body, nest: Nest, indices: list[Any]) -> None:
+    body.run(nest, indices)
+
+
+def _innermost(body: Body, nest: Nest, indices: list[Any], begin: Any, end: Any) -> None:
+    """The innermost loop; in blocks, if it may have to be repeated."""
+
+    def work(start: Any, stop: Any) -> None:
+        with body.loop(start, stop, "i") as i:
+            body.run(nest, [*indices, i][: len(nest.extents)])
+
+    if not any(has_rare(c.op, c.dtype) for c in nest.code):
+        work(begin, end)
+        return
+    b = body.builder
+    length = b.add(b.sub(end, begin), body.whole(BLOCK - 1))
+    with body.loop(body.whole(0), b.udiv(length, body.whole(BLOCK)), "block") as block:
+        start = b.add(begin, b.mul(block, body.whole(BLOCK), flags=["nsw"]), flags=["nsw"])
+        stop = b.add(start, body.whole(BLOCK), flags=["nsw"])
+        stop = b.select(b.icmp_signed("<", stop, end), stop, end)
+        body.twice(nest, lambda: work(start, stop))

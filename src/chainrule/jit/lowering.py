@@ -30,6 +30,10 @@ class Scalars:
     def __init__(self, builder: Any) -> None:
         self.ir = llvm_ir()
         self.builder = builder
+        # Functions that vectors compute for ordinary arguments only (see `vecmath`): with `whole`
+        # they are written for all arguments, else arguments that are not ordinary are noted.
+        self.whole = False
+        self.rare: list[Any] = []
 
     def type_of(self, dt: Dtype) -> Any:
         """The type of a register."""
@@ -77,7 +81,13 @@ class Scalars:
 
     def function(self, name: str, *args: Any) -> Any:
         """One of the elementary functions."""
-        return self.builder.call(vecmath.define(self.builder.module, name, args[0].type), args)
+        module, type_ = self.builder.module, args[0].type
+        if self.whole:
+            return self.builder.call(vecmath.define_whole(module, name, type_), args)
+        rare = vecmath.rare(module, name, type_)
+        if rare is not None:
+            self.rare.append(self.builder.call(rare, args))
+        return self.builder.call(vecmath.define(module, name, type_), args)
 
     def compare(self, operator: str, x: Any, y: Any, dt: Dtype) -> Any:
         """A comparison; false where a number is nan, but for !=, which is true."""
@@ -367,6 +377,15 @@ def has_function(name: str) -> bool:
     if name in OPERATIONS or name in INNER or name in _BY_LOOPS:
         return True
     return name in FUNCTIONS and name in vecmath.names()
+
+
+def has_rare(name: str, dt: Dtype) -> bool:
+    """Whether an operation has arguments that vectors do not compute."""
+    if name not in FUNCTIONS or dt.kind != "f":
+        return False
+    ir = llvm_ir()
+    type_ = ir.FloatType() if dt.itemsize == 4 else ir.DoubleType()
+    return vecmath.rare(ir.Module(), name, type_) is not None
 
 
 def emit(s: Scalars, name: str, dt: Dtype, args: Any) -> Any:

@@ -215,13 +215,18 @@ class Reducing:
         """The innermost loop over a block: partial results, combined in any order."""
         b, s = self.s.builder, self.s
         parts = [self.body.variable(s.type_of(self.dtype(r))) for r in self.nest.reductions]
-        for r, part in zip(self.nest.reductions, parts, strict=True):
-            b.store(s.number(initial(r.op, self.dtype(r)), self.dtype(r)), part)
-        with self.body.loop(start, stop, f"r{k}") as i:
-            values = self.body.run(self.nest, self.indices({**at, k: i}))
+
+        def work() -> None:
             for r, part in zip(self.nest.reductions, parts, strict=True):
-                made = combine(s, r.op, self.dtype(r), b.load(part), values[r.value], free=True)
-                b.store(made, part)
+                b.store(s.number(initial(r.op, self.dtype(r)), self.dtype(r)), part)
+            with self.body.loop(start, stop, f"r{k}") as i:
+                values = self.body.run(self.nest, self.indices({**at, k: i}))
+                for r, part in zip(self.nest.reductions, parts, strict=True):
+                    dt = self.dtype(r)
+                    made = combine(s, r.op, dt, b.load(part), values[r.value], free=True)
+                    b.store(made, part)
+
+        self.body.twice(self.nest, work)
         return [b.load(part) for part in parts]
 
     # ------------------------------------------------ many neighbouring results at once
@@ -259,9 +264,14 @@ class Reducing:
         with body.loop(body.whole(0), body.whole(-(-extent // ROWS)), "block") as block:
             first = b.mul(block, body.whole(ROWS), flags=["nsw"])
             last = self._least(b.add(first, body.whole(ROWS), flags=["nsw"]), extent)
-            self._each(width, lambda j: self._clear(parts, j))
-            with body.loop(first, last, f"r{k}") as i:
-                self._each(width, lambda j: self._add_row({**at, k: i}, lane, start, j, parts))
+
+            def work() -> None:
+                self._each(width, lambda j: self._clear(parts, j))
+                with body.loop(first, last, f"r{k}") as i:
+                    row = {**at, k: i}
+                    self._each(width, lambda j: self._add_row(row, lane, start, j, parts))
+
+            body.twice(self.nest, work)
             self._each(width, lambda j: self._fold(totals, parts, j))
 
     def _each(self, width: Any, work: Callable[[Any], None]) -> None:
