@@ -155,6 +155,7 @@ class Program:
                 self._runs.append(_RUN(code.address(f"run{i}")))
             else:
                 self._runs.append(run[0])
+        self.allocate: Any = np.empty  # makes results and scratch memory
         self._free: list[Any] = []  # scratch memory between calls
         self._constants = [
             (self._slots[b.index], b.value) for b in steps.buffers if b.kind == kinds.CONSTANT
@@ -189,11 +190,11 @@ class Program:
         for slot, value in self._constants:
             table[slot] = value
         for slot, shape, dtype in self._fresh:
-            table[slot] = np.empty(shape, dtype)
+            table[slot] = self.allocate(shape, dtype)
         try:
             table[SCRATCH] = self._free.pop()
         except IndexError:
-            table[SCRATCH] = np.empty(self.steps.scratch + kinds.ALIGNMENT, np.uint8)
+            table[SCRATCH] = self.allocate(self.steps.scratch, np.uint8)
         addresses = (ctypes.c_void_p * len(table))(
             *[None if a is None else a.__array_interface__["data"][0] for a in table]
         )
@@ -213,7 +214,8 @@ class Program:
         for index, buffer in step.outs:
             made = as_array(result if index is None else result[index])
             shared = any(isinstance(a, np.ndarray) and np.may_share_memory(made, a) for a in args)
-            made = np.array(made, order="C") if shared else np.require(made, None, ["C", "A"])
+            # The evaluation of a formula with numbers may give a wider dtype than the node's.
+            made = np.require(np.array(made) if shared else made, buffer.dtype, ["C", "A"])
             slot = self._slots[buffer.index]
             table[slot] = made
             addresses[slot] = made.__array_interface__["data"][0]

@@ -177,6 +177,8 @@ def _elementwise(name: str) -> Rule:
         given = _joint(node, args)
         formula = FORMULAS.get(name)
         if formula is not None:
+            if given[0].dtype.kind != "f" and any(type(p) is float for p in params.values()):
+                raise Unsupported("integers and a number with a fraction: NumPy widens them")
             found = formula(*given, **params)
         else:
             if not has_function(name):

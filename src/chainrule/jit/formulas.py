@@ -210,7 +210,7 @@ FORMULAS: dict[str, Formula] = {
     "clamp_min": maximum,
     "clamp_max": minimum,
     "clamp": lambda x, low, high: minimum(maximum(x, low), high),
-    "frac": lambda x: x - apply("trunc", x),
+    "frac": lambda x: x - _whole("trunc")(x),
     "floor": _whole("floor"),
     "ceil": _whole("ceil"),
     "trunc": _whole("trunc"),
