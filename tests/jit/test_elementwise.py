@@ -14,9 +14,7 @@ from chainrule.jit.lowering import FUNCTIONS  # noqa: E402
 from tests.jit.inputs import DTYPES, data  # noqa: E402
 from tests.jit.programs import both, functions_in, trace, ulps  # noqa: E402
 
-NAMES = sorted(
-    n for n in EXPANSIONS if n in REGISTRY and REGISTRY[n].kind == "elementwise"
-)
+NAMES = sorted(n for n in EXPANSIONS if n in REGISTRY and REGISTRY[n].kind == "elementwise")
 # Whose formula subtracts numbers that are nearly equal: close against the argument.
 CANCELLING = {"gelu_tanh", "silu", "mish", "softplus", "elu", "entr", "xlogy", "xlog1py", "logit",
               "log_sigmoid", "lgamma", "digamma", "logaddexp", "ndtr"}  # fmt: skip
@@ -138,7 +136,9 @@ def test_shifts_by_any_count(dtype):
     count = np.repeat(np.array([0, 1, 3, 7, 8, 9, 31, 32, 63, 64, 100, 127]), 9).astype(dtype)
 
     def f(x, n):
-        return [REGISTRY[p].apply((x, n), {}) for p in ("bitwise_left_shift", "bitwise_right_shift")]
+        return [
+            REGISTRY[p].apply((x, n), {}) for p in ("bitwise_left_shift", "bitwise_right_shift")
+        ]
 
     program, found, wanted = both(trace(f, x, count), x, count)
     assert not program.steps.refused
