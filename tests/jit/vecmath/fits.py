@@ -173,12 +173,12 @@ def fits() -> dict[str, Fit]:
             "(sinh(x) - x)/x^3 in x^2",
         ),
         "erf": Fit(
-            of_square(lambda x: (mp.erf(x) / x - 2 / mp.sqrt(mp.pi)) / x**2 + 0.375),
+            of_square(lambda x: (mp.erf(x) / x - 2 / mp.sqrt(mp.pi)) / x**2 + mp.mpf(1) / 4),
             mp.mpf(0),
             mp.mpf(1),
             lambda z: z,
             only("float32", "float64"),
-            "(erf(x)/x - 2/sqrt(pi))/x^2 + 3/8 in x^2",
+            "(erf(x)/x - 2/sqrt(pi))/x^2 + 1/4 in x^2",
         ),
         "erf_tail_float32": Fit(
             lambda u: mp.log(mp.erfc(1 + u)),

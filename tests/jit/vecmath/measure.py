@@ -37,7 +37,7 @@ def errors(got, high, low, shift, scale=None) -> np.ndarray:
     """The distance of results from (high + low)/2^shift in ulps; inf where only one is nan."""
     info = np.finfo(got.dtype)
     with np.errstate(all="ignore"):
-        limit = np.ldexp(1.0, int(info.maxexp) - 80)  # what inf stands for, shifted
+        limit = np.ldexp(1.0, int(info.maxexp) + shift)  # what inf stands for, shifted
         result = np.clip(np.ldexp(got.astype(float), shift), -limit, limit)
         high = np.clip(high, -limit, limit)
         size = np.abs(high) if scale is None else np.maximum(np.abs(high), np.ldexp(scale, shift))

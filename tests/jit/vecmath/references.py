@@ -100,7 +100,8 @@ REFERENCES: dict[str, Reference] = {
     "atanh": Reference(np.arctanh, mp.atanh, numpy=np.arctanh, low=-1.0, high=1.0),
     "sigmoid": Reference(_sigmoid, lambda x: 1 / (1 + mp.exp(-x))),
     "log_sigmoid": Reference(
-        lambda x: -_softplus(-x), lambda x: -mp.log1p(mp.exp(-x)) if x > -1e5 else x
+        lambda x: np.minimum(x, 0) - np.log1p(np.exp(-np.abs(x))),
+        lambda x: -mp.log1p(mp.exp(-x)) if x > -1e5 else x
     ),
     "erf": Reference(sp.erf, mp.erf),
     "erfc": Reference(sp.erfc, _erfc, 2.0),

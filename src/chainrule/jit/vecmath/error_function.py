@@ -4,30 +4,48 @@ from __future__ import annotations
 
 from . import pairs
 from .emitter import Emitter, Value
-from .exponential import bounded_pair, exp_of_pair, exp_pair, is_tiny
-from .pairs import Pair
+from .exponential import bounded_pair, exp_pair, is_tiny
+from .pairs import Pair, leading_pair
 from .registry import elementary
 
 
 @elementary("erf")
 def erf(e: Emitter, x: Value) -> Value:
-    """x + x (c - 3/8 z + z B(z)), z = x^2, up to 1; beyond, 1 - exp(L(|x|)).
+    """A polynomial up to 1; beyond, 1 - exp(L(|x|)).
 
-    c = 2/sqrt(pi) - 1; B is small, and the 3/8 exact, to keep rounding errors small. L is a
-    polynomial for log(erfc).
-    There erfc is below 0.16, so that neither L nor exp need be better than the type. L is fitted
-    with weight erfc: loosely where erf is nearly 1.
+    L is a polynomial for log(erfc) in |x| - 1. There erfc is below 0.16, so neither L nor exp
+    need be better than the type; only the last sums are pairs.
     """
     size = e.absolute(x)
-    square = size * size
-    series = e.fma(square, e.polynomial("erf", square), e.words("erf_slope")[0])
-    small = e.fma(size, e.fma(square, -0.375, series), size)
     last = e.at_precision(4.0, 6.0)
-    reached = e.smaller(size, last)
-    exponent = e.polynomial(f"erf_tail_{e.kind}", e.larger(reached, 1.0) - 1.0)
-    tail = e.select(size < last, 1.0 - exp_of_pair(e, Pair(exponent)), 1.0)
+    reached = e.smaller(e.larger(size, 1.0), last)
+    exponent = leading_pair(e, f"erf_tail_{e.kind}", reached - 1.0)
+    mantissa, k = exp_pair(e, exponent)
+    power = e.power_of_two(k)
+    total = pairs.fast_two_sum(e, 1.0, -mantissa.hi * power)
+    assert mantissa.lo is not None and total.lo is not None
+    tail = total.hi + e.fma(-mantissa.lo, power, total.lo)
+    tail = e.select(size < last, tail, 1.0)
+    small = erf_near_zero(e, e.smaller(size, 1.0))
     result = e.copy_sign(e.select(size <= 1.0, small, tail), x)
     return e.select(x.is_nan(), x, result)
+
+
+def erf_near_zero(e: Emitter, x: Value) -> Value:
+    """x + x (c - z/4 + z B(z)) with z = x^2 and c = 2/sqrt(pi) - 1, for 0 <= x <= 1.
+
+    The bracket goes from 0.13 to -0.16; B is at most 0.13. With z and the last sums as pairs,
+    what is rounded is below a tenth of the result.
+    """
+    square = pairs.two_product(e, x, x)
+    series = e.fma(square.hi, e.polynomial("erf", square.hi), e.words("erf_slope")[0])
+    bracket = pairs.two_sum(e, series, square.hi * -0.25)
+    assert bracket.lo is not None and square.lo is not None
+    low = e.fma(square.lo, -0.25, bracket.lo)
+    product = pairs.two_product(e, x, bracket.hi)
+    total = pairs.fast_two_sum(e, x, product.hi)
+    assert product.lo is not None and total.lo is not None
+    return total.hi + (e.fma(x, low, product.lo) + total.lo)
 
 
 def scaled_erfcx(e: Emitter, x: Value) -> Pair:

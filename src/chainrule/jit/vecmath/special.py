@@ -6,8 +6,7 @@ from . import pairs
 from .emitter import Emitter, Value
 from .exponential import exp_pair
 from .logarithm import log_of_fraction, times_ln2
-from .pairs import Pair
-from .polynomials import POLYNOMIALS
+from .pairs import Pair, leading_pair
 from .power import accurate_log
 from .registry import elementary
 from .trigonometric import cos_of_reduced, sin_of_reduced
@@ -127,8 +126,7 @@ def lgamma(e: Emitter, x: Value) -> Value:
     argument = e.select(below | above, z, e.select(middle, 1.0, product))
     # Far from 0 both ends of [-1, 1] are harmless.
     t, following = (e.select(above, 0.0, v) for v in (t, following))
-    first, *others = POLYNOMIALS["lgamma"][e.kind]
-    polynomial = pairs.fast_two_sum(e, first, t * e.horner(tuple(others), t))
+    polynomial = leading_pair(e, "lgamma", t)
     near = pairs.multiply(e, pairs.two_product(e, t, following), polynomial)
     inverse, square = inverse_square(e, z)
     series = inverse * e.polynomial("stirling", square)
@@ -166,6 +164,14 @@ def reflected(e: Emitter, z: Value, positive: Pair) -> Value:
     return e.select(tiny, positive.sum, result)
 
 
+def times(e: Emitter, a: Pair, b: Value) -> Pair:
+    """A pair times a number, not renormalised."""
+    product = pairs.two_product(e, a.hi, b)
+    if a.lo is None or product.lo is None:
+        return product
+    return Pair(product.hi, e.fma(a.lo, b, product.lo))
+
+
 @elementary("digamma", wide=True)
 def digamma(e: Emitter, x: Value) -> Value:
     """The derivative of lgamma:
@@ -182,22 +188,25 @@ def digamma(e: Emitter, x: Value) -> Value:
     below, above = z < 1.0, z >= float(LARGE)
     start = e.select(below, z + 1.0, z)
     steps = e.call("llvm.floor", e.smaller(start, float(LARGE))) - 1.0
-    above_line, below_line = e.number(0.0), e.number(1.0)
+    above_line, below_line = Pair(e.number(0.0)), Pair(e.number(1.0))
     for i in range(1, LARGE - 1):
         active = (steps >= float(i)) & ~above
         term = start - float(i)
-        above_line = e.select(active, e.fma(above_line, term, below_line), above_line)
-        below_line = e.select(active, below_line * term, below_line)
+        following = times(e, below_line, term)
+        raised = pairs.add(e, times(e, above_line, term), below_line)
+        above_line = pairs.select(e, active, raised, above_line)
+        below_line = pairs.select(e, active, following, below_line)
     y = e.select(above, 1.5, start - steps)
-    first, second = e.words("digamma_zero")[:2]
-    distance = (y - first) - second
-    near = pairs.two_product(e, distance, e.polynomial("digamma", y - 1.5))
+    zero, rest = e.words("digamma_zero")[:2]
+    # y - z0 is exact by Sterbenz's lemma, but for the second word of z0.
+    distance = pairs.two_sum(e, y - zero, -rest)
+    near = pairs.multiply(e, distance, leading_pair(e, "digamma", y - 1.5))
     far_z = e.select(above, z, 8.0)
     inverse, square = inverse_square(e, far_z)
     tail = e.fma(square, -e.polynomial("digamma_tail", square), inverse * -0.5)
     far = pairs.add(e, plain_log(e, Pair(far_z)), Pair(tail))
     base = pairs.select(e, above, far, near)
-    sum_ = pairs.divide(e, Pair(above_line), Pair(below_line))
+    sum_ = pairs.divide(e, above_line, below_line)
     value = pairs.add(e, base, sum_)
     # 1/z: taken away for 0 < x < 1; added for x <= -1; for -1 < x < 0 the two cancel.
     negative = x < 0.0
