@@ -122,6 +122,8 @@ def all_words() -> dict[str, dict[str, tuple[float, ...]]]:
             "two_over_pi": 2 / mp.pi,
             "sqrt_half": mp.sqrt(mp.mpf(1) / 2),
             "density": 1 / mp.sqrt(2 * mp.pi),
+            "erfcx_slope": 1 / mp.sqrt(mp.pi) - mp.mpf(1) / 2,
+            "erf_slope": 2 / mp.sqrt(mp.pi) - 1,
             "two_thirds": mp.mpf(2) / 3,
             "third": mp.mpf(1) / 3,
             "cbrt_2": mp.cbrt(2),

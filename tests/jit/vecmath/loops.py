@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import re
 
 import numpy as np
 from llvmlite import ir
@@ -103,3 +104,8 @@ def everywhere(name: str, dtype: str, fma: bool | None = None):
         return out
 
     return function
+
+
+def vector_width(optimised: str) -> int:
+    """The longest vectors of floating-point numbers in optimised IR; 1 where there are none."""
+    return max((int(n) for n in re.findall(r"<(\d+) x (?:float|double)>", optimised)), default=1)

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import exponential, logarithm, power, trigonometric  # noqa: F401
+from . import error_function, exponential, logarithm, power, special, trigonometric  # noqa: F401
 from .emitter import Emitter, Value
 from .large_angles import WHOLE, write_whole
 from .registry import FUNCTIONS, add_function, entry_of, write_function

@@ -149,10 +149,12 @@ def atanh(e: Emitter, x: Value) -> Value:
     return e.select(is_tiny(e, x), x, result)
 
 
-def log1p_exp(e: Emitter, x: Pair) -> Pair:
-    """log(1 + exp(-|x|)) as a pair; where that is exp(-|x|), rounded once if it is denormal."""
-    positive = x.hi > 0.0
-    sign = e.select(positive, -1.0, 1.0)
+def log1p_exp(e: Emitter, x: Pair, divisor: Value | None = None) -> Pair:
+    """log(1 + exp(-|x|))/divisor as a pair, rounded once where it is denormal.
+
+    Small ones are exp(-|x|)/divisor, to which the power of two is applied last.
+    """
+    sign = e.select(x.hi > 0.0, -1.0, 1.0)
     hi = e.larger(x.hi * sign, e.at_precision(-110.0, -750.0))
     mantissa, k = exp_pair(e, Pair(hi, None if x.lo is None else x.lo * sign))
     normal = pairs.renormalised(e, mantissa.hi, mantissa.lo)
@@ -160,33 +162,35 @@ def log1p_exp(e: Emitter, x: Pair) -> Pair:
     bounded = Value(e, e.builder.select((k > floor).raw, k.raw, floor.raw))
     power = e.power_of_two(bounded)
     argument = Pair(normal.hi * power, None if normal.lo is None else normal.lo * power)
-    alone = Pair(e.scale(normal.sum, k))
-    return pairs.select(e, hi < e.at_precision(-30.0, -60.0), alone, log1p_of_pair(e, argument))
-
-
-def softplus_of(e: Emitter, x: Pair) -> Value:
-    """log(1 + exp(x)) = max(x, 0) + log(1 + exp(-|x|))."""
-    logarithm = log1p_exp(e, x)
-    zero = e.number(0.0)
-    above = Pair(e.larger(x.hi, zero), None if x.lo is None else e.select(x.hi > 0.0, x.lo, zero))
-    result = pairs.add(e, above, logarithm).sum
-    return e.select(x.hi > e.at_precision(110.0, 750.0), x.hi, result)
+    logarithm, alone = log1p_of_pair(e, argument), normal.sum
+    if divisor is not None:
+        logarithm, alone = pairs.divide(e, logarithm, Pair(divisor)), alone / divisor
+    small = hi < e.at_precision(-30.0, -60.0)
+    return pairs.select(e, small, Pair(e.scale(alone, k)), logarithm)
 
 
 @elementary("log_sigmoid")
 def log_sigmoid(e: Emitter, x: Value) -> Value:
-    """log(1/(1 + exp(-x))) = -softplus(-x)."""
-    return -softplus_of(e, Pair(-x))
+    """log(1/(1 + exp(-x))) = min(x, 0) - log(1 + exp(-|x|))."""
+    below = Pair(e.smaller(x, 0.0))
+    near = pairs.add(e, below, pairs.negative(log1p_exp(e, Pair(x)))).sum
+    return e.select(x < e.at_precision(-110.0, -750.0), x, near)
 
 
 @elementary("softplus", 3)
 def softplus(e: Emitter, x: Value, beta: Value, threshold: Value) -> Value:
-    """log(1 + exp(beta x))/beta, and x where beta x is above the threshold, as in PyTorch."""
+    """log(1 + exp(beta x))/beta = max(x, 0) + log(1 + exp(-|beta x|))/beta for beta > 0.
+
+    x where beta x is above the threshold, as in PyTorch. For beta < 0 it is min(x, 0) that is
+    added.
+    """
     scaled = pairs.two_product(e, x, beta)
     bounded = e.smaller(e.larger(scaled.hi, -1e4), 1e4)
-    safe = scaled.hi.equals(bounded)
-    low = None if scaled.lo is None else e.select(safe, scaled.lo, 0.0)
-    curved = softplus_of(e, Pair(bounded, low)) / beta
+    inside = scaled.hi.equals(bounded)
+    low = None if scaled.lo is None else e.select(inside, scaled.lo, 0.0)
+    logarithm = log1p_exp(e, Pair(bounded, low), beta)
+    curved = pairs.add(e, Pair(e.select(scaled.hi > 0.0, x, 0.0)), logarithm).sum
+    curved = e.select(scaled.hi < 1e4, curved, x)
     return e.select(scaled.hi > threshold, x, curved)
 
 

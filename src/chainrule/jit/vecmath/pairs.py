@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .emitter import Emitter, Value
+from .polynomials import POLYNOMIALS
 
 
 @dataclass(frozen=True)
@@ -142,3 +143,9 @@ def square_root(e: Emitter, a: Pair) -> Pair:
     rest = plus((a.hi - product.hi) - product.lo, a.lo)
     assert rest is not None
     return renormalised(e, root, rest / (root + root))
+
+
+def leading_pair(e: Emitter, name: str, t: Value) -> Pair:
+    """A polynomial whose first term, the greatest, is added as a pair."""
+    first, *others = POLYNOMIALS[name][e.kind]
+    return fast_two_sum(e, first, t * e.horner(tuple(others), t))

@@ -175,8 +175,9 @@ def comparable(e: Emitter, least: Value, most: Value) -> tuple[Value, Value]:
     most = e.select(most.equals(infinite) | most.equals(0.0), 1.0, most)
     bias, digits = e.format.bias, e.format.digits
     small = most < 2.0 ** (2 * digits - bias)
-    large = most > 2.0 ** (bias - 8)
-    factor = e.select(small, 2.0 ** (bias - 2 * digits - 2), e.select(large, 2.0**-8, 1.0))
+    away = digits // 2 + 4
+    large = most > 2.0 ** (bias - away)
+    factor = e.select(small, 2.0 ** (bias - 2 * digits - 2), e.select(large, 2.0**-away, 1.0))
     return least * factor, most * factor
 
 
