@@ -30,6 +30,7 @@ from chainrule.graph.ir import Graph
 from chainrule.graph.numerals import numeral
 from chainrule.graph.pieces import Writer, total
 from chainrule.graph.tables import Table
+from chainrule.graph.tape import RESULT
 from chainrule.transforms.tracing import INPUT
 
 SHORT = 12  # operations of a function whose formula is its title
@@ -221,7 +222,8 @@ class Explanation:
     def what(self) -> str:
         """The function: y = f(x₁, x₂) = ln x₁ + x₁·x₂, its formula if that is short."""
         arguments = ", ".join(map(variable, self.graph.input_names))
-        known = self.expression is None and self.graph.title.isidentifier()
+        title = self.graph.title
+        known = self.expression is None and title.isidentifier() and title != RESULT
         parts = [self.y, f"{self.graph.title}({arguments})"] if known else [self.y]
         if self.graph.operations <= SHORT and len(self.graph.outputs) == 1:
             names = {n: variable(_name(n)) for n in self.graph.inputs}

@@ -142,8 +142,8 @@ _per_entry(
     "bitwise_xor ceil clamp_max clamp_min copysign deg2rad divide equal floor floor_divide "
     "fmax fmin fmod frexp gcd greater greater_equal heaviside isfinite isinf isnan isreal "
     "lcm less less_equal logical_and logical_not logical_or logical_xor maximum minimum "
-    "multiply negative nextafter not_equal positive pull_product rad2deg reciprocal relu "
-    "remainder signbit sqrt square subtract threshold trunc",
+    "multiply negative nextafter not_equal positive pull_product pull_selection rad2deg reciprocal "
+    "relu remainder signbit sqrt square subtract threshold trunc",
     1,
 )
 _per_entry(

@@ -100,7 +100,7 @@ class Graph:
         >>> import chainrule as cr
         >>> x = cr.tensor(2.0, requires_grad=True)
         >>> print(cr.graph.Graph.of(x.exp() * x))
-        graph of exp(x)*x:
+        graph of y(x):
           x: float32[]
           v2 = exp(x)
           v3 = v2*x

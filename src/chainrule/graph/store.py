@@ -16,6 +16,7 @@ import numpy as np
 from chainrule.core.abstract import AbstractArray
 from chainrule.core.boxes import is_box
 from chainrule.core.dtypes import as_numpy
+from chainrule.core.files import write
 from chainrule.core.node import Aval, Node
 from chainrule.core.primitive import REGISTRY, Primitive
 from chainrule.core.source import line_of
@@ -215,23 +216,7 @@ def save(graph: Graph, path: Any) -> None:
         GraphError: naming a node that cannot be stored.
         OSError: if the file cannot be written.
     """
-    text = to_json(graph)
-    target = os.path.realpath(os.fspath(path))
-    part = f"{target}.{os.getpid()}.{os.urandom(4).hex()}.part"
-    try:
-        with open(part, "x", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, target)
-    except OSError as error:
-        raise OSError(
-            error.errno, f"could not save the graph to {target!r}: {error.strerror or error}. An "
-            "existing file of that name is unchanged",
-        ) from error  # fmt: skip
-    finally:
-        if os.path.exists(part):
-            os.unlink(part)
+    write(path, to_json(graph))
 
 
 def load(path: Any) -> Graph:

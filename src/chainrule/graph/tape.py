@@ -20,6 +20,8 @@ from chainrule.graph.ir import Graph
 from chainrule.transforms.scope import ALIAS
 from chainrule.transforms.tracing import abstract, equation, input_node, picked
 
+RESULT = "y"  # what the graph of a tape computes; no function has a name for it
+
 
 @contextmanager
 def keep_everything() -> Iterator[None]:
@@ -82,7 +84,7 @@ def copied_tape(
     for t in tensors:
         values[new[t.node]] = t.array
     outputs = [new[t.node] for t in tensors]
-    return Graph(inputs, outputs, title=_title(), values=values), new
+    return Graph(inputs, outputs, title=RESULT, values=values), new
 
 
 def _check(i: int, t: Any) -> None:
@@ -204,12 +206,6 @@ def _names(given: Mapping[str, Any] | None) -> dict[int, str]:
         if isinstance(value, Tensor):
             found[id(value)] = name
     return found
-
-
-def _title() -> str:
-    frame = user_frame(sys._getframe(2))
-    name = "" if frame is None else frame.f_code.co_name
-    return name if name.isidentifier() else "the tape"
 
 
 __all__ = ["graph_of", "keep_everything"]

@@ -11,7 +11,8 @@ from chainrule.core.avals import broadcast
 from chainrule.core.batching import aligned
 from chainrule.core.boxes import is_box
 from chainrule.core.dtypes import category, result_dtype
-from chainrule.core.kinds import bilinear, elementwise
+from chainrule.core.kinds import bilinear, elementwise, general
+from chainrule.core.node import Aval, joint_shape
 from chainrule.core.primitive import unbox
 from chainrule.core.samples import Sample, uniform
 from chainrule.core.tensor import Parameter, Tensor
@@ -48,6 +49,25 @@ pull_product = bilinear(
     samples=lambda: [
         Sample(uniform(2, 3), uniform(2, 3, seed=1)), Sample(uniform(), uniform(seed=1)),
         Sample(uniform(3), uniform(2, 1, seed=1)),
+    ],
+)  # fmt: skip
+
+
+def _pull_selection(g: Any, chosen: Any) -> Any:
+    out = g if chosen.dtype.kind == "b" else np.multiply(g, chosen)
+    return np.where(chosen, out, out.dtype.type(0))
+
+
+# A cotangent where a selection chose an entry (where `chosen` is a mask, or the share that it got),
+# and zero elsewhere, even where the cotangent is infinite or nan.
+pull_selection = general(
+    "pull_selection", _pull_selection,
+    vjps=(lambda xp, g, y: xp.pull_selection(g, conjugate(xp, y)), None), jvps=("linear", None),
+    aval=lambda x, y: Aval(joint_shape([x.shape, y.shape]), x.dtype), grad_name="Mul",
+    batch=lambda prim, size, args, mapped, params: prim.apply(aligned(args, mapped), params),
+    samples=lambda: [
+        Sample(uniform(2, 3), uniform(2, 3, seed=1) > 0),
+        Sample(uniform(3), np.array([[0.0, 0.5, 1.0], [1.0, 0.0, 0.5]])),
     ],
 )  # fmt: skip
 

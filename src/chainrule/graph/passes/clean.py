@@ -249,7 +249,7 @@ def _real_of_real(node: Node) -> Node | None:
 
 _BROADCASTING = tuple(
     name for name, prim in REGISTRY.items()
-    if prim.partials is not None or name in ("pull_product", "where")
+    if prim.partials is not None or name in ("pull_product", "pull_selection", "where")
 )  # fmt: skip
 
 RULES = [

@@ -124,11 +124,21 @@ class Entries:
             return self._entrywise(name, node, args)
         if name == "pull_product":
             return self._entrywise("multiply", node, args)
+        if name == "pull_selection":
+            return self._selected(node, *args)
         formula = FORMULAS.get(name)
         if formula is not None and (name not in _LARGEST or _is_extreme(node)):
             made = formula(self.builder, node, *map(as_entries, args), **(node.params or {}))
             return _Unknown(node, made) if isinstance(made, str) else made
         return self._by_probing(node, args)
+
+    def _selected(self, node: Node, g: Any, chosen: Any) -> np.ndarray:
+        zero = node.dtype.type(0)
+        if node.args[1].dtype.kind == "b":
+            return self._entrywise("where", node, [chosen, g, zero])
+        mask = self._entrywise("not_equal", node, [chosen, zero])
+        shared = self._entrywise("multiply", node, [g, chosen])
+        return self._entrywise("where", node, [mask, shared, zero])
 
     def _entrywise(self, name: str, node: Node, args: Sequence[Any]) -> np.ndarray:
         params = (node.params or {}) if name == node.prim.name else {}
