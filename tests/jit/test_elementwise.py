@@ -7,12 +7,12 @@ import pytest
 
 pytest.importorskip("llvmlite")
 
-import chainrule as cr  # noqa: E402
-from chainrule.core.primitive import REGISTRY  # noqa: E402
-from chainrule.jit.expand import EXPANSIONS  # noqa: E402
-from chainrule.jit.lowering import FUNCTIONS  # noqa: E402
-from tests.jit.inputs import DTYPES, data  # noqa: E402
-from tests.jit.programs import both, functions_in, trace, ulps  # noqa: E402
+import chainrule as cr
+from chainrule.core.primitive import REGISTRY
+from chainrule.jit.expand import EXPANSIONS
+from chainrule.jit.lowering import FUNCTIONS
+from tests.jit.inputs import DTYPES, data
+from tests.jit.programs import both, functions_in, trace, ulps
 
 NAMES = sorted(n for n in EXPANSIONS if n in REGISTRY and REGISTRY[n].kind == "elementwise")
 # Whose formula subtracts numbers that are nearly equal: close against the argument.

@@ -10,12 +10,12 @@ import pytest
 
 pytest.importorskip("llvmlite")
 
-import chainrule as cr  # noqa: E402
-from chainrule.core.primitive import REGISTRY  # noqa: E402
-from chainrule.jit.expand import EXPANSIONS  # noqa: E402
-from chainrule.jit.reductions import REDUCTIONS  # noqa: E402
-from tests.jit.inputs import DTYPES, data, ordinary  # noqa: E402
-from tests.jit.programs import both, trace, ulps  # noqa: E402
+import chainrule as cr
+from chainrule.core.primitive import REGISTRY
+from chainrule.jit.expand import EXPANSIONS
+from chainrule.jit.reductions import REDUCTIONS
+from tests.jit.inputs import DTYPES, data, ordinary
+from tests.jit.programs import both, trace, ulps
 
 OVER_AXES = ["sum", "prod", "amax", "amin", "all", "any", "mean", "logsumexp", "count_nonzero"]
 SHAPES = [(7,), (1,), (600,), (3, 5), (5, 1), (40, 130), (130, 40), (2, 3, 4), (3, 33, 5)]
@@ -115,7 +115,7 @@ MOVES = [
 
 @pytest.mark.parametrize("name", MOVES)
 def test_moves(name):
-    prim = REGISTRY[name] if name in REGISTRY else None
+    prim = REGISTRY.get(name, None)
     assert name in EXPANSIONS
     if prim is None:
         return
@@ -176,7 +176,7 @@ def test_results_are_fresh():
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("shape, axis", [((10**6,), (0,)), ((5000, 40), (0,)), ((40, 5000), (1,)),
+@pytest.mark.parametrize(("shape", "axis"), [((10**6,), (0,)), ((5000, 40), (0,)), ((40, 5000), (1,)),
                                          ((300, 7, 90), (0, 2)), ((200, 300), (0, 1))])  # fmt: skip
 def test_sums_are_as_accurate_as_pairwise_ones(dtype, shape, axis):
     x = np.random.default_rng(0).random(shape).astype(dtype)

@@ -29,6 +29,7 @@ class Buffer:
         value: the array of a constant.
         first, last: the steps that write it and that need it last.
         offset: where a temporary one begins, in bytes.
+        place: the buffer in whose memory it stands; None if it has memory of its own.
     """
 
     index: int
@@ -39,6 +40,15 @@ class Buffer:
     first: int = -1
     last: int = -1
     offset: int = 0
+    place: Buffer | None = None
+
+    @property
+    def root(self) -> Buffer:
+        """The buffer that has the memory."""
+        found = self
+        while found.place is not None:
+            found = found.place
+        return found
 
     @property
     def size(self) -> int:
@@ -54,7 +64,10 @@ def arrange(buffers: list[Buffer]) -> int:
 
     Each takes the first gap that is large enough among those needed at the same time.
     """
-    waiting = [b for b in buffers if b.kind == TEMPORARY]
+    for b in buffers:
+        if b.place is not None:
+            b.root.first, b.root.last = min(b.root.first, b.first), max(b.root.last, b.last)
+    waiting = [b for b in buffers if b.kind == TEMPORARY and b.place is None]
     waiting.sort(key=lambda b: (b.first, b.index))
     taken: list[tuple[int, int, int]] = []  # (offset, end, last), by offset
     total = 0

@@ -97,8 +97,9 @@ def _compile(steps: Steps) -> tuple[Code | None, list[list[Any]]]:
 
 def _slots(buffers: Sequence[Buffer]) -> dict[int, int]:
     """The places in the table of addresses, by buffer: those of all that are not temporary."""
-    lasting = [b for b in buffers if b.kind != kinds.TEMPORARY]
-    return {b.index: i for i, b in enumerate(lasting, SCRATCH + 1)}
+    lasting = [b for b in buffers if b.root.kind != kinds.TEMPORARY and b.place is None]
+    slots = {b.index: i for i, b in enumerate(lasting, SCRATCH + 1)}
+    return slots | {b.index: slots[b.root.index] for b in buffers if b.root.index in slots}
 
 
 def _write_run(module: Any, name: str, run: list[KernelStep], slots: dict[int, int]) -> None:
@@ -110,6 +111,7 @@ def _write_run(module: Any, name: str, run: list[KernelStep], slots: dict[int, i
     known: dict[int, Any] = {}
 
     def address(buffer: Buffer) -> Any:
+        buffer = buffer.root
         slot = slots.get(buffer.index, SCRATCH)
         if slot not in known:
             known[slot] = b.load(b.gep(function.args[0], [size(slot)]))
@@ -148,6 +150,7 @@ class Program:
         self.code = code
         self.seconds = seconds
         self._slots = _slots(steps.buffers)
+        self._size = 1 + max(self._slots.values(), default=SCRATCH)
         self._runs: list[Any] = []
         for i, run in enumerate(runs):
             if isinstance(run[0], KernelStep):
@@ -184,7 +187,7 @@ class Program:
 
     def run(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
         """The results for arrays of the inputs' shapes and dtypes: fresh arrays."""
-        table: list[Any] = [None] * (len(self._slots) + 1)
+        table: list[Any] = [None] * self._size
         for (slot, dtype), x in zip(self._inputs, arrays, strict=True):
             table[slot] = np.require(x, dtype, ["C", "A"])
         for slot, value in self._constants:
@@ -222,13 +225,13 @@ class Program:
 
     def _array(self, window: Window, table: list[Any]) -> np.ndarray:
         """A buffer, or part of one, as an array."""
-        buffer = window.buffer
+        buffer = window.buffer.root
         base, offset = table[self._slots.get(buffer.index, SCRATCH)], window.offset
         if buffer.kind == kinds.TEMPORARY:
             offset += buffer.offset
         elif window.shape == base.shape and not offset and window.strides == base.strides:
             return base  # type: ignore[no-any-return]
-        return np.ndarray(window.shape, buffer.dtype, base, offset, window.strides)
+        return np.ndarray(window.shape, window.buffer.dtype, base, offset, window.strides)
 
     def _results(self, table: list[Any]) -> list[np.ndarray]:
         """The outputs; what is an input, a constant, or an output already, is copied."""

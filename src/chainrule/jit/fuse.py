@@ -15,6 +15,7 @@ from chainrule.jit import buffers as kinds
 from chainrule.jit.buffers import Buffer, arrange
 from chainrule.jit.clusters import Call, Cluster, Clusters, reads, source
 from chainrule.jit.expand import Expansion
+from chainrule.jit.inplace import overwrite
 from chainrule.jit.kernel import Kernel, Nest, arranged
 from chainrule.jit.maps import contiguous_strides, identity, strided
 from chainrule.jit.nests import KernelBuilder
@@ -184,6 +185,9 @@ class _Fusion:
                 self.made.append(self._kernel(group))
         outputs = [self._output(v, shape) for v, shape in self.results]
         self._lifetimes(outputs)
+        for i, step in enumerate(self.made):
+            if isinstance(step, KernelStep):
+                overwrite(step.kernel, step.buffers, i)
         return Steps(
             self.graph, self.made, self.buffers,
             [self.of[id(self.expansion.of[n])] for n in self.graph.inputs],

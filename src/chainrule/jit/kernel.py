@@ -6,7 +6,7 @@ that share their outermost loop, and becomes one function. `arranged` chooses th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from math import prod
 from typing import Any
@@ -191,7 +191,7 @@ def _permuted(nest: Nest, order: Sequence[int]) -> Nest:
         return Access(a.buffer, a.offset, tuple(a.strides[k] for k in order))
 
     return replace(
-        _accesses_changed(nest, moved),
+        changed(nest, moved),
         extents=tuple(nest.extents[k] for k in order),
         reduced=tuple(nest.reduced[k] for k in order),
     )
@@ -207,13 +207,14 @@ def _merged(nest: Nest, k: int) -> Nest:
         return Access(a.buffer, a.offset, a.strides[:k] + a.strides[k + 1 :])
 
     return replace(
-        _accesses_changed(nest, shortened),
+        changed(nest, shortened),
         extents=(*nest.extents[:k], nest.extents[k] * nest.extents[k + 1], *nest.extents[k + 2 :]),
         reduced=nest.reduced[:k] + nest.reduced[k + 1 :],
     )
 
 
-def _accesses_changed(nest: Nest, change: Any) -> Nest:
+def changed(nest: Nest, change: Callable[[Access], Access]) -> Nest:
+    """The same nest with other accesses."""
     return replace(
         nest,
         code=tuple(
