@@ -176,8 +176,16 @@ def test_results_are_fresh():
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize(("shape", "axis"), [((10**6,), (0,)), ((5000, 40), (0,)), ((40, 5000), (1,)),
-                                         ((300, 7, 90), (0, 2)), ((200, 300), (0, 1))])  # fmt: skip
+@pytest.mark.parametrize(
+    ("shape", "axis"),
+    [
+        ((10**6,), (0,)),
+        ((5000, 40), (0,)),
+        ((40, 5000), (1,)),
+        ((300, 7, 90), (0, 2)),
+        ((200, 300), (0, 1)),
+    ],
+)
 def test_sums_are_as_accurate_as_pairwise_ones(dtype, shape, axis):
     x = np.random.default_rng(0).random(shape).astype(dtype)
     prim = REGISTRY["sum"]
@@ -222,3 +230,23 @@ def test_special_values_survive_sums():
         np.testing.assert_equal(program.run([y])[0], np.float64(value))
     y[778], y[777] = np.inf, -np.inf
     assert np.isnan(program.run([y])[0])
+
+
+INDICES = {
+    "row": lambda x: x[2],
+    "column": lambda x: x[:, -1],
+    "entry": lambda x: x[1, 2],
+    "flipped": lambda x: x[::-1, 3],
+    "new axis": lambda x: x[None, 4],
+    "all": lambda x: x[::-1],
+    "part": lambda x: x[1:3],
+}
+
+
+@pytest.mark.parametrize("name", INDICES)
+def test_gradients_of_indexing(name):
+    x = ordinary((6, 5), "float64", 0)
+    graph = trace(lambda x: (INDICES[name](x) ** 2).sum() + (x * x).sum(), x).grad().optimize()
+    program, (found,), (wanted,) = both(graph, x)
+    np.testing.assert_array_equal(found, wanted)
+    assert bool(program.steps.refused) == (name == "part")

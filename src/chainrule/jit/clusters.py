@@ -93,7 +93,7 @@ class Clusters:
         self.home: dict[int, Any] = {}
         self.stored: set[int] = set()
         self._by_domain: dict[Shape, list[Cluster]] = {}
-        self._again: dict[int, int] = {}
+        self._again: dict[int, tuple[int, frozenset[int]] | None] = {}
         kept = list(kept)
         self.live = _live(order, kept)
         for value in self.live:
@@ -164,31 +164,31 @@ class Clusters:
                 continue
             if id(value) in wanted:
                 self.stored.add(id(value))
-            elif id(value) in others:
-                depth = self._repeated_depth(value)
-                if depth:
-                    self._again[id(value)] = depth
-                else:
+            else:
+                self._again[id(value)] = self._repeated(value)
+                if id(value) in others and self._again[id(value)] is None:
                     self.stored.add(id(value))
 
-    def _repeated_depth(self, value: Value) -> int:
-        """How many operations in a row repeating a value takes; 0 if it should be loaded.
+    def _repeated(self, value: Value) -> tuple[int, frozenset[int]] | None:
+        """What repeating a value takes: operations in a row, and large arrays that are read.
 
-        Repeated are single instructions that read at most one array of the value's size from
-        memory: then the load of the result would cost as much as that of the operand.
+        None if it should be loaded. Repeated are single instructions that read at most one
+        array of the value's size: the load of the result would cost as much as that one.
         """
         if value.kind != MAP or cost_of(value.op, value.dtype) > 1:
-            return 0
-        large = 0
+            return None
         depth = 1
+        large: frozenset[int] = frozenset()
         for base, _ in reads(value):
             if base.kind in (MAP, REDUCE) and id(base) not in self.stored:
-                below = self._again.get(id(base), 0)
-                if not below:
-                    return 0
-                depth = max(depth, 1 + below)
-            large += base.size >= value.size > 1
-        return depth if large <= 1 and depth <= DEEPEST else 0
+                below = self._again.get(id(base))
+                if below is None:
+                    return None
+                depth = max(depth, 1 + below[0])
+                large |= below[1]
+            elif base.size >= value.size > 1:
+                large |= {id(base)}
+        return (depth, large) if len(large) <= 1 and depth <= DEEPEST else None
 
     def is_readable(self, value: Value) -> bool:
         """Whether the value stands in memory."""
