@@ -74,6 +74,11 @@ class Host:
         return self.triple.startswith(("aarch64", "arm64", "powerpc64")) or self.has("fma")
 
     @property
+    def has_scaling(self) -> bool:
+        """Whether x * 2^k is an instruction that LLVM uses in vectors (since LLVM 22)."""
+        return self.has("avx512f") and llvm_binding().llvm_version_info[0] >= 22
+
+    @property
     def vector_bits(self) -> int:
         """The widest vector registers of floating-point numbers."""
         if self.has("avx512f"):

@@ -84,10 +84,10 @@ def exact_values(name: str, *arguments: np.ndarray) -> tuple[np.ndarray, np.ndar
 
 
 def float64_errors(
-    name: str, *arguments: np.ndarray, fma: bool | None = None
+    name: str, *arguments: np.ndarray, plain: bool = False
 ) -> tuple[np.ndarray, np.ndarray]:
     """Results of a float64 function, and their errors against mpmath."""
-    got = everywhere(name, "float64", fma)(*arguments)
+    got = everywhere(name, "float64", plain)(*arguments)
     scale = np.abs(TERMS[name](*arguments)) if name in TERMS else None
     return got, errors(got, *exact_values(name, *arguments), scale)
 

@@ -18,7 +18,7 @@ import struct
 from dataclasses import dataclass
 from typing import Any
 
-from ..llvm import llvm_ir
+from ..llvm import Host, llvm_ir
 from .polynomials import POLYNOMIALS
 from .words import WORDS
 
@@ -151,11 +151,12 @@ class Value:
 class Emitter:
     """Instructions of one kind of arithmetic, appended where `builder` stands."""
 
-    def __init__(self, builder: Any, kind: str, fma: bool) -> None:
+    def __init__(self, builder: Any, kind: str, target: Host) -> None:
         ir = llvm_ir()
         self.builder = builder
         self.kind = kind
-        self.fma_exists = fma
+        self.fma_exists = target.has_fma
+        self.scaling_exists = target.has_scaling
         self.format = FORMATS[kind]
         self.real = ir.FloatType() if kind == "float32" else ir.DoubleType()
         self.integer = ir.IntType(self.format.bits)
@@ -286,11 +287,24 @@ class Emitter:
     def scale(self, x: Value, k: Value) -> Value:
         """x * 2^k for |k| up to twice the exponents of normal numbers, rounded once.
 
-        The first of two factors is exact, unless the result overflows or underflows anyway.
+        Without an instruction for it: the first of two factors is exact, unless the result
+        overflows or underflows anyway.
         """
+        if self.scaling_exists:
+            return self._scale_at_once(x, k)
         biased = k + 4 * self.format.bias
         half = (biased >> 1) - 2 * self.format.bias
         return x * self.power_of_two(half) * self.power_of_two(k - half)
+
+    def _scale_at_once(self, x: Value, k: Value) -> Value:
+        ir = llvm_ir()
+        short, module = ir.IntType(32), self.builder.module
+        name = f"llvm.ldexp.f{self.format.bits}.i32"
+        if name not in module.globals:
+            ir.Function(module, ir.FunctionType(self.real, [self.real, short]), name)
+        if self.format.bits != 32:
+            k = Value(self, self.builder.trunc(k.raw, short))
+        return Value(self, self.builder.call(module.globals[name], [x.raw, k.raw]))
 
     def split_exponent(self, x: Value) -> tuple[Value, Value]:
         """m in [sqrt(1/2), sqrt(2)) and the integer k with x = m * 2^k, for finite x > 0."""

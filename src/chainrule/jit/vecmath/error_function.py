@@ -80,7 +80,7 @@ def erfc_scaled(e: Emitter, x: Pair) -> tuple[Pair, Value]:
         assert square.lo is not None
         square = Pair(square.hi, e.fma(hi * -2.0, x.lo, square.lo))
     mantissa, k = exp_pair(e, bounded_pair(e, square))
-    normal = pairs.renormalised(e, mantissa.hi, mantissa.lo)
+    normal = Pair(mantissa.hi, mantissa.lo, loose=True)
     return pairs.multiply(e, normal, scaled_erfcx(e, hi)), k
 
 
@@ -88,7 +88,7 @@ def erfc_of(e: Emitter, x: Pair, halvings: int) -> Value:
     """erfc(x)/2^halvings: 2 - erfc(|x|) for negative x."""
     negative = x.hi < 0.0
     sign = e.select(negative, -1.0, 1.0)
-    size = Pair(x.hi * sign, None if x.lo is None else x.lo * sign)
+    size = pairs.scaled(x, sign)
     mantissa, k = erfc_scaled(e, size)
     positive = e.scale(mantissa.sum, k - halvings)
     complement = 2.0 ** (1 - halvings) - positive
@@ -133,5 +133,5 @@ def normal_density(e: Emitter, x: Value) -> Value:
     bounded = e.smaller(e.absolute(x), 1024.0)
     half = pairs.two_product(e, bounded, bounded * -0.5)
     mantissa, k = exp_pair(e, bounded_pair(e, half))
-    normal = pairs.renormalised(e, mantissa.hi, mantissa.lo)
+    normal = Pair(mantissa.hi, mantissa.lo, loose=True)
     return e.scale(pairs.multiply(e, normal, pairs.constant(e, "density")).sum, k)

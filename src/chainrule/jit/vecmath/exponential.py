@@ -108,9 +108,7 @@ def expm1_pair(e: Emitter, x: Value) -> tuple[Pair, Value]:
     low = cubic if r.lo is None else cubic + e.fma(r.lo, r.hi, r.lo)
     fraction = pairs.add_smaller(e, Pair(r.hi), Pair(square.hi, pairs.plus(square.lo, low)))
     whole = pairs.two_sum(e, half_power, -0.5)
-    scaled = Pair(
-        half_power * fraction.hi, None if fraction.lo is None else half_power * fraction.lo
-    )
+    scaled = pairs.scaled(fraction, half_power)
     return pairs.add(e, whole, scaled), k
 
 
@@ -154,7 +152,7 @@ def sigmoid(e: Emitter, x: Value) -> Value:
     floor = e.whole(-2 * e.format.digits)
     bounded = Value(e, e.builder.select((k > floor).raw, k.raw, floor.raw))
     power = e.power_of_two(bounded)
-    small = Pair(mantissa.hi * power, None if mantissa.lo is None else mantissa.lo * power)
+    small = pairs.scaled(mantissa, power)
     denominator = pairs.add_smaller(e, Pair(e.number(1.0)), small)
     positive = x >= 0.0
     one = Pair(e.number(1.0), None if mantissa.lo is None else e.number(0.0))
@@ -187,7 +185,7 @@ def low_word(e: Emitter, pair: Pair) -> Value:
 def exp_and_inverse(e: Emitter, size: Value) -> tuple[Pair, Value, Value]:
     """m, k and 2^-2k / m, for m 2^k = exp(size): both halves of sinh and cosh over 2^k."""
     mantissa, k = exp_pair(e, Pair(clamped(e, size)))
-    normal = pairs.renormalised(e, mantissa.hi, mantissa.lo)
+    normal = Pair(mantissa.hi, mantissa.lo, loose=True)
     limit = e.whole(e.format.bias // 2)
     bounded = Value(e, e.builder.select((k < limit).raw, k.raw, limit.raw))
     return normal, k, e.power_of_two(bounded * -2) / normal.hi

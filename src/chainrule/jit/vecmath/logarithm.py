@@ -21,7 +21,7 @@ def log_of_fraction(e: Emitter, f: Pair) -> Pair:
     low = pairs.plus(pairs.plus(total.lo, square.lo), cube)
     if f.lo is not None:
         low = pairs.plus(low, e.fma(-f.lo, f.hi, f.lo))
-    return pairs.renormalised(e, total.hi, low)
+    return Pair(total.hi, low, loose=True)
 
 
 def log_pair(e: Emitter, x: Value) -> tuple[Pair, Value]:
@@ -157,11 +157,11 @@ def log1p_exp(e: Emitter, x: Pair, divisor: Value | None = None) -> Pair:
     sign = e.select(x.hi > 0.0, -1.0, 1.0)
     hi = e.larger(x.hi * sign, e.at_precision(-110.0, -750.0))
     mantissa, k = exp_pair(e, Pair(hi, None if x.lo is None else x.lo * sign))
-    normal = pairs.renormalised(e, mantissa.hi, mantissa.lo)
+    normal = Pair(mantissa.hi, mantissa.lo, loose=True)
     floor = e.whole(-2 * e.format.digits)
     bounded = Value(e, e.builder.select((k > floor).raw, k.raw, floor.raw))
     power = e.power_of_two(bounded)
-    argument = Pair(normal.hi * power, None if normal.lo is None else normal.lo * power)
+    argument = pairs.scaled(normal, power)
     logarithm, alone = log1p_of_pair(e, argument), normal.sum
     if divisor is not None:
         logarithm, alone = pairs.divide(e, logarithm, Pair(divisor)), alone / divisor

@@ -34,7 +34,7 @@ def reduced_angle(e: Emitter, x: Value) -> tuple[Pair, Value]:
     low = pairs.plus(total.lo, partly.lo)
     if low is not None and product.lo is not None:
         low = e.fma(-real_n, third, low - product.lo)
-    return pairs.renormalised(e, total.hi, low), n
+    return Pair(total.hi, low, loose=True), n
 
 
 def sin_of_reduced(e: Emitter, r: Pair) -> Pair:
@@ -73,7 +73,7 @@ def quadrant_tan(e: Emitter, r: Pair, n: Value) -> Value:
     odd = n & e.whole(1)
     is_odd = odd.equals(e.whole(1))
     sine, cosine = sin_of_reduced(e, r), cos_of_reduced(e, r)
-    sine, cosine = (pairs.renormalised(e, p.hi, p.lo) for p in (sine, cosine))
+    sine, cosine = (Pair(p.hi, p.lo, loose=True) for p in (sine, cosine))
     above = pairs.select(e, is_odd, cosine, sine)
     below = pairs.select(e, is_odd, sine, cosine)
     result = pairs.divide(e, above, below).sum
@@ -157,7 +157,7 @@ def atan2(e: Emitter, y: Value, x: Value) -> Value:
     left = e.sign_bit(x).differs(e.whole(0))
     quarters = e.select(left, 4.0 - quarters, quarters)
     sign = e.select(swap, -1.0, 1.0) * e.copy_sign(e.number(1.0), x)
-    signed = Pair(angle.hi * sign, None if angle.lo is None else angle.lo * sign)
+    signed = pairs.scaled(angle, sign)
     result = pairs.add_smaller(e, multiple_of_pi(e, quarters), signed).sum
     return e.select(x.is_nan() | y.is_nan(), x + y, e.copy_sign(result, y))
 
@@ -206,7 +206,7 @@ def asin_halves(e: Emitter, x: Value) -> tuple[Value, Pair, Pair]:
 def asin(e: Emitter, x: Value) -> Value:
     """A series up to 1/2; beyond, pi/2 - 2 asin(sqrt((1 - |x|)/2))."""
     large, small_angle, half = asin_halves(e, x)
-    double = Pair(half.hi * -2.0, None if half.lo is None else half.lo * -2.0)
+    double = pairs.scaled(half, -2.0)
     beyond = pairs.add_smaller(e, multiple_of_pi(e, e.number(2.0)), double)
     result = e.copy_sign(pairs.select(e, large, beyond, small_angle).sum, x)
     result = e.select(e.absolute(x) <= 1.0, result, float("nan"))
@@ -220,7 +220,7 @@ def acos(e: Emitter, x: Value) -> Value:
     negative = x < 0.0
     factor = e.select(large, e.select(negative, -2.0, 2.0), e.select(negative, 1.0, -1.0))
     angle = pairs.select(e, large, half, small_angle)
-    angle = Pair(angle.hi * factor, None if angle.lo is None else angle.lo * factor)
+    angle = pairs.scaled(angle, factor)
     quarters = e.select(large, e.select(negative, 4.0, 0.0), 2.0)
     result = pairs.add_smaller(e, multiple_of_pi(e, quarters), angle).sum
     return e.select(e.absolute(x) <= 1.0, result, float("nan"))
