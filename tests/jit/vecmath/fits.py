@@ -172,6 +172,14 @@ def fits() -> dict[str, Fit]:
             only("float32", "float64"),
             "(sinh(x) - x)/x^3 in x^2",
         ),
+        "tanh": Fit(
+            of_square(lambda x: (mp.tanh(x) - x) / x**3),
+            mp.mpf(0),
+            mp.mpf("0.9") ** 2,
+            lambda z: z,
+            only("float32", "float64"),
+            "(tanh(x) - x)/x^3 in x^2",
+        ),
         "erf": Fit(
             of_square(lambda x: (mp.erf(x) / x - 2 / mp.sqrt(mp.pi)) / x**2 + mp.mpf(1) / 4),
             mp.mpf(0),

@@ -264,15 +264,17 @@ class Emitter:
             total = self.fma(total, x, c)
         return total
 
-    def nearest(self, x: Value) -> tuple[Value, Value]:
-        """The nearest integer of |x| < 2^(digits - 2), as a real number and as an integer.
+    def nearest(self, x: Value, factor: float = 1.0) -> tuple[Value, Value]:
+        """The integer nearest to x times a factor, as a real number and as an integer.
+
+        It must be below 2^(digits - 2), and may be the second nearest by a rounding error.
 
         Adding 1.5 * 2^(digits - 1) leaves no bits after the point, and the integer stands in
         the low bits (Muller, section 11.1): no conversion instruction, which vectors of 64 bits
         often lack.
         """
         magic = self.number(1.5 * 2.0**self.format.shift)
-        sum_ = x + magic
+        sum_ = x + magic if factor == 1 else self.fma(x, factor, magic)
         return sum_ - magic, self.bits(sum_) - self.bits(magic)
 
     def to_real(self, k: Value) -> Value:

@@ -72,11 +72,16 @@ def reciprocal_root(e: Emitter, x: Value) -> Value:
     """y = 1/sqrt(x), corrected by the residual r = 1 - x y^2: y + y r/2."""
     usable = (x > 0.0) & (x < float("inf"))
     safe = e.select(usable, x, 1.0)
+    unit = e.number(1.0)
+    if not e.fma_exists:
+        # The product of pairs must not overflow.
+        unit = e.select(x > e.at_precision(2.0**100, 2.0**900), 2.0**-32, 1.0)
+        safe = safe * (unit * unit)
     y = 1.0 / e.sqrt(safe)
     product = pairs.two_product(e, safe, y)
     assert product.lo is not None
     rest = pairs.residual(e, e.number(1.0), product.hi, y) - product.lo * y
-    return e.select(usable, e.fma(y * 0.5, rest, y), 1.0 / e.sqrt(x))
+    return e.select(usable, e.fma(y * 0.5, rest, y) * unit, 1.0 / e.sqrt(x))
 
 
 @elementary("reciprocal")

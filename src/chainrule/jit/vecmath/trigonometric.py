@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from . import pairs
 from .emitter import Emitter, Value
 from .exponential import is_tiny
@@ -22,7 +24,7 @@ def reduced_angle(e: Emitter, x: Value) -> tuple[Pair, Value]:
     a least |r| of about 2^-30 or 2^-62 (Muller, section 11.4): 2^-27 or 2^-58 of r.
     """
     first, second, third = e.words("half_pi")[:3]
-    real_n, n = e.nearest(x * e.words("two_over_pi")[0])
+    real_n, n = e.nearest(x, e.words("two_over_pi")[0])
     if e.fma_exists:
         partly = Pair(e.fma(-real_n, first, x))
     else:
@@ -34,7 +36,7 @@ def reduced_angle(e: Emitter, x: Value) -> tuple[Pair, Value]:
     low = pairs.plus(total.lo, partly.lo)
     if low is not None and product.lo is not None:
         low = e.fma(-real_n, third, low - product.lo)
-    return Pair(total.hi, low, loose=True), n
+    return Pair(total.hi, low), n
 
 
 def sin_of_reduced(e: Emitter, r: Pair) -> Pair:
@@ -60,7 +62,7 @@ def cos_of_reduced(e: Emitter, r: Pair) -> Pair:
 def quadrant_sin(e: Emitter, r: Pair, n: Value) -> Value:
     """sin(n pi/2 + r)."""
     odd = (n & e.whole(1)).equals(e.whole(1))
-    result = pairs.select(e, odd, cos_of_reduced(e, r), sin_of_reduced(e, r)).sum
+    result = e.select(odd, cos_of_reduced(e, r).sum, sin_of_reduced(e, r).sum)
     return e.from_bits(e.bits(result) ^ ((n & e.whole(2)) << (e.format.bits - 2)))
 
 
@@ -86,21 +88,26 @@ def ordinary(e: Emitter, x: Value, result: Value) -> Value:
     return e.select(e.absolute(x) <= limit, result, float("nan"))
 
 
+def odd_function(e: Emitter, x: Value, of_quadrant: Callable[..., Value]) -> Value:
+    """A function of |x| with the sign of x: zeros keep theirs."""
+    size = e.absolute(x)
+    result = of_quadrant(e, *reduced_angle(e, size))
+    return ordinary(e, x, e.flip_sign(result, x))
+
+
 @elementary("sin")
 def sin(e: Emitter, x: Value) -> Value:
-    result = quadrant_sin(e, *reduced_angle(e, x))
-    return e.select(is_tiny(e, x), x, ordinary(e, x, result))
+    return odd_function(e, x, quadrant_sin)
 
 
 @elementary("cos")
 def cos(e: Emitter, x: Value) -> Value:
-    return ordinary(e, x, quadrant_cos(e, *reduced_angle(e, x)))
+    return ordinary(e, x, quadrant_cos(e, *reduced_angle(e, e.absolute(x))))
 
 
 @elementary("tan")
 def tan(e: Emitter, x: Value) -> Value:
-    result = quadrant_tan(e, *reduced_angle(e, x))
-    return e.select(is_tiny(e, x), x, ordinary(e, x, result))
+    return odd_function(e, x, quadrant_tan)
 
 
 def multiple_of_pi(e: Emitter, quarters: Value) -> Pair:
