@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-all bench lint player clean
+.PHONY: demo test test-all bench lint docs player clean
 
 demo: $(STAMP)
 	$(BIN)/python examples/digits.py
@@ -26,6 +26,10 @@ lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# The tables and pictures of the pages in docs/, which are committed.
+docs: $(STAMP)
+	$(BIN)/python docs/make_pictures.py
 
 # The step player's bundle, which is committed: only a change in web/ needs Node.
 player: web/node_modules

@@ -1,4 +1,4 @@
-"""A textbook's example explained: the traces in the terminal, the step player and the graph as files.
+"""A textbook's example explained: traces in the terminal, the step player and the graph as files.
 
 The function is the one of Baydin, Pearlmutter, Radul and Siskind (2018), Automatic differentiation
 in machine learning: a survey.

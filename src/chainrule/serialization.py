@@ -21,6 +21,7 @@ import numpy as np
 
 from chainrule.core.device import check_device
 from chainrule.core.dtypes import as_numpy, category
+from chainrule.core.files import replacing
 from chainrule.core.mutation import owner_of
 
 _PICKLE, _ORDER = "data.pkl", "byteorder"
@@ -156,22 +157,8 @@ def save(obj: Any, f: Any) -> None:
     if hasattr(f, "write"):
         _write(f, pickled.getvalue(), pickler.storages)
         return
-    path = os.path.realpath(os.fspath(f))
-    part = f"{path}.{os.getpid()}.{os.urandom(4).hex()}.part"
-    try:
-        with open(part, "xb") as file:
-            _write(file, pickled.getvalue(), pickler.storages)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-    except OSError as error:
-        raise OSError(
-            error.errno, f"could not save to {path!r}: {error.strerror or error}. An existing file "
-            "of that name is unchanged",
-        ) from error  # fmt: skip
-    finally:
-        if os.path.exists(part):
-            os.unlink(part)
+    with replacing(f) as file:
+        _write(file, pickled.getvalue(), pickler.storages)
 
 
 def _write(file: Any, pickled: bytes, storages: list[np.ndarray]) -> None:

@@ -1,4 +1,4 @@
-"""Two subclasses of `Function`, one of each style."""
+"""Subclasses of `Function`, of the old style and of the new one."""
 
 import chainrule as cr
 from chainrule.autograd import Function
@@ -32,6 +32,20 @@ class Cube(Function):
     def setup_context(ctx, inputs, output):
         (x,) = inputs
         ctx.save_for_backward(x)
+
+    @staticmethod
+    def backward(ctx, g):
+        (x,) = ctx.saved_tensors
+        return g * 3 * x**2
+
+
+class OldCube(Function):
+    """Old style, without a jvp."""
+
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return x**3
 
     @staticmethod
     def backward(ctx, g):

@@ -8,7 +8,7 @@ import pytest
 import chainrule as cr
 from chainrule.core.primitive import REGISTRY
 from chainrule.explaining.fold import Repeat, folded
-from chainrule.explaining.tables import Table, display_width
+from chainrule.graph.tables import Table, width
 
 
 def textbook(x1, x2):
@@ -248,9 +248,18 @@ def test_numbers_agree_with_the_transforms(name):
 
 
 def test_columns_line_up_in_spite_of_marks_and_wide_letters():
-    table = Table("", ["a", "b"], [["v̄₁", "x"], ["汉字", "y"], ["long", "z"]])
+    table = Table(
+        "", ["a", "b"], [["v̄₁", "x"], ["汉字", "y"], ["long", "z"]], left=None, ruled=False
+    )
     lines = table.text().splitlines()
-    assert display_width("v̄₁") == 2
-    assert display_width("汉字") == 4
-    ends = {display_width(line.rstrip()[:-1]) for line in lines[2:]}
+    assert width("v̄₁") == 2
+    assert width("汉字") == 4
+    ends = {width(line.rstrip()[:-1]) for line in lines[2:]}
     assert len(ends) == 1
+
+
+def test_the_result_has_a_name_of_its_own():
+    explained = cr.explain("sqrt(x)*y", x=4, y=3)
+    assert explained.title == "z = √x·y at x = 4, y = 3"
+    assert [row[0] for row in explained.gradient_table().rows] == ["∂z/∂x", "∂z/∂y"]
+    assert "v̄ᵢ = ∂z/∂vᵢ" in explained.text()

@@ -9,7 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 import chainrule as cr
+import chainrule.nn  # declares primitives of its own
 from chainrule.core.cuts import RING
+from chainrule.core.primitive import REGISTRY
 from chainrule.explaining.why import Several, Why
 from tests.fuzz.generate import programs
 from tests.fuzz.program import Pair
@@ -382,6 +384,21 @@ def test_nan_from_infinity():
     assert at(n) in found.headline
 
 
+def test_zero_times_an_infinite_cotangent():
+    x = var(0.0, 0.0)
+    squares = (x * x).sum()
+    n = line() - 1
+    length = squares.sqrt()
+    found = why(length, x)
+    assert found.verdict == "nan"
+    assert "born at multiply, " in found.headline
+    assert at(n) in found.headline
+    assert "local derivative 0 (its arguments are 0, 0) times cotangent ∞" in found.headline
+    assert found.lines[0].startswith("the infinite cotangent was born at sqrt, ")
+    assert at(n + 2) in found.lines[0]
+    assert "(its result is 0) times cotangent 1" in found.lines[0]
+
+
 @pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
 def test_nan_in_the_forward_pass():
     x = var(4.0, -1.0)
@@ -394,7 +411,7 @@ def test_nan_in_the_forward_pass():
     assert "at [1]" in found.headline
     assert "nan stands already in the values: first at sqrt at " in found.lines[0]
     assert at(n) in found.lines[0]
-    assert "whose argument is −1" in found.lines[0]
+    assert found.lines[0].endswith("(its argument is −1)")
 
 
 def test_nan_given_by_the_user():
@@ -566,6 +583,40 @@ def verdict_of(g):
     if not np.isfinite(g).all():
         return "nan" if np.isnan(g).any() else "inf"
     return "zero" if not g.any() else "regular"
+
+
+def arguments_of(sample):
+    """The positions of the arguments by which a primitive may be differentiated."""
+    return [
+        i for i, a in enumerate(sample.args) if isinstance(a, np.ndarray) and a.dtype.kind in "fc"
+    ]
+
+
+@pytest.mark.parametrize("name", sorted(n for n, p in REGISTRY.items() if p.differentiable))
+@pytest.mark.parametrize("scale", [1, 0], ids=["as-they-are", "zeros"])
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_the_verdict_is_that_of_autograd_on_every_primitive(name, scale):
+    """Half of the entries of the results are used; arguments may be all zero."""
+    prim = REGISTRY[name]
+    for sample in prim.samples() if prim.samples else ():
+        for i in arguments_of(sample):
+            x = cr.tensor(sample.args[i] * scale, requires_grad=True)
+            args = [cr.tensor(a) if isinstance(a, np.ndarray) else a for a in sample.args]
+            args[i] = x * 1.0
+            try:
+                found = prim.apply(args, sample.params)
+            except (np.linalg.LinAlgError, cr.linalg.LinAlgError):
+                continue  # of a matrix of zeros
+            outs = [o for o in (found if isinstance(found, tuple) else [found]) if o is not None]
+            outs = [o for o in outs if o.requires_grad]
+            if not outs:
+                continue
+            rng = np.random.default_rng(i)
+            y = sum((o * (rng.normal(size=o.shape) > 0)).abs().sum() for o in outs)
+            (g,) = cr.autograd.grad(y, x, allow_unused=True, retain_graph=True)
+            reason = why(y, x)
+            assert reason.verdict == verdict_of(g)
+            assert repr(reason)
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))

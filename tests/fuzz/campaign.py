@@ -94,7 +94,8 @@ class Campaign:
             [
                 f"fuzz: seed {self.seed}, {t['programs']} programs compared, "
                 f"{t['without verdict']} without verdict (enormous values), "
-                f"{sum(checks.values())} comparisons",
+                f"{sum(checks.values())} comparisons; "
+                f"{t['paths that depend on data']} with paths that depend on data, so not traced",
                 "  comparisons by " + _listed(checks),
                 "  programs with " + _listed(features),
             ]

@@ -11,7 +11,8 @@ import numpy as np
 from hypothesis import reject
 
 import chainrule as cr
-from chainrule import func
+from chainrule import func, graph
+from tests.fuzz import graph_checks
 from tests.fuzz.program import Pair, Program
 
 FIRST, SECOND, THIRD = 1e-9, 1e-7, 1e-5  # tolerances by the order of the derivative
@@ -46,6 +47,7 @@ class Case:
         self.v, self.u = rng.standard_normal((2, program.size))
         self.w = rng.standard_normal(self.value.shape)
         self.points = program.inputs((BATCH,))
+        self.notes: Counter[str] = Counter()
 
     def loss(self, x: cr.Tensor) -> cr.Tensor:
         """The scalar whose gradient is compared: the outputs, weighted."""
@@ -225,7 +227,37 @@ def jax(c: Case) -> Iterator[Compared]:
     yield "second derivative in JAX", bounded(over(c, "fr")), hv, SECOND
 
 
-CHECKS = [eager, reverse, forward, jacobians, second, taylor, mapped, trees, differences, jax]
+def graphs(c: Case) -> Iterator[Compared]:
+    """The program as a graph, traced where its path does not depend on data, and off the tape."""
+    c.gradient()
+    try:
+        made = graph.trace(c.loss, c.at())
+    except RuntimeError as error:  # of which DataDependence is one
+        if not isinstance(error, graph.DataDependence) and "values of the mask" not in str(error):
+            raise
+        c.notes["paths that depend on data"] += 1
+    else:
+        for name, found, expected in graph_checks.traced(c, made):
+            yield name, found, expected, FIRST
+        for name, found, expected in graph_checks.second(c, made, bounded(over(c, "fr"))):
+            yield name, found, expected, SECOND
+    for name, found, expected in graph_checks.recorded(c):
+        yield name, found, expected, FIRST
+
+
+CHECKS = [
+    eager,
+    reverse,
+    forward,
+    jacobians,
+    second,
+    taylor,
+    mapped,
+    trees,
+    differences,
+    graphs,
+    jax,
+]
 
 
 def compare(program: Program, oracle: bool = True, totals: Counter | None = None) -> None:
@@ -242,6 +274,7 @@ def compare(program: Program, oracle: bool = True, totals: Counter | None = None
                 totals[f"by {check.__name__}"] += 1
                 agree(name, numbers(found), numbers(expected), tolerance)
     totals["programs"] += 1
+    totals.update(c.notes)
     totals.update(f"with {feature}" for feature in program.features)
 
 

@@ -9,12 +9,14 @@ import numpy as np
 
 import chainrule as cr
 from chainrule import func, graph
+from chainrule.graph import Graph
 from tests.graph.passes.ulps import apart
 
 ULPS = 4
+Compared = tuple[str, Any, Any]
 
 
-class Different(AssertionError):
+class Different(AssertionError):  # noqa: N818 - says what is wrong
     """Two ways to compute the same differ in more than their last bits."""
 
 
@@ -28,10 +30,9 @@ def close(name: str, found: Any, expected: Any) -> None:
         raise Different(f"{name}: {a} and {b} are {distance} ulp apart")
 
 
-def traced(c: Any) -> Iterator[Any]:
+def traced(c: Any, made: Graph) -> Iterator[Compared]:
     """The program as a graph: its value, optimised too, and its derivatives, optimised too."""
-    made = graph.trace(c.loss, c.at()).verify()
-    value = made(c.at())
+    value = made.verify()(c.at())
     yield "value of a graph", value, c.loss(c.at())
     optimised = made.optimize()
     close("value of an optimised graph", optimised(c.at()), value)
@@ -53,22 +54,22 @@ def traced(c: Any) -> Iterator[Any]:
         yield "a graph on other data", optimised(other), c.loss(other)
 
 
-def second(c: Any, hv: Any) -> Iterator[Any]:
+def second(c: Any, made: Graph, hv: Any) -> Iterator[Compared]:
     """The graph of the gradient, differentiated."""
-    made = graph.trace(c.loss, c.at()).optimize().grad().jvp()
+    made = made.optimize().grad().jvp()
     found = made(c.at(), c.along())[1]
     yield "jvp of a gradient graph", found, hv
     close("optimised second derivative", made.optimize()(c.at(), c.along())[1], found)
 
 
-def recorded(c: Any) -> Iterator[Any]:
+def recorded(c: Any) -> Iterator[Compared]:
     """The graph of a run, from the tape: same data, and other data where the path is the same."""
     x = c.at().requires_grad_()
     with graph.keep_everything():
         loss = c.loss(x)
     if not loss.requires_grad:
         return
-    made = graph.Graph.of(loss, names={"x": x}).verify()
+    made = Graph.of(loss, names={"x": x}).verify()
     if made.input_names != ["x"]:
         return
     close("rerun of a tape", made(c.at()), loss)

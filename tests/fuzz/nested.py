@@ -265,13 +265,19 @@ def unpack(b: Builder, scope: Scope, result: str, returned: Returned) -> None:
         made.mapped = scope.in_vmap
 
 
-def forward(b: Builder, scope: Scope) -> None:
-    """jvp: values and tangents."""
-    b.features.add("jvp")
+def inner_with_result(b: Builder, scope: Scope) -> tuple[list[Var], Returned, Inner]:
+    """A new inner function of some variables: these, what it returns, and the function."""
     parts = parts_of(b, scope, lambda v: True)
     assert parts is not None
     result, returned = returning(b, scope)
     inner = define_inner(b, scope, parts, shapes(parts), result, unmapped(parts))
+    return parts, returned, inner
+
+
+def forward(b: Builder, scope: Scope) -> None:
+    """jvp: values and tangents."""
+    b.features.add("jvp")
+    _, returned, inner = inner_with_result(b, scope)
     y, t = b.name("r"), b.name("r")
     primals = ", ".join(inner.arguments)
     directions = ", ".join(tangents(b, scope, inner))
@@ -284,10 +290,7 @@ def forward(b: Builder, scope: Scope) -> None:
 def linear(b: Builder, scope: Scope) -> None:
     """linearize: the tangent map as a function, applied once or twice."""
     b.features.add("linearize")
-    parts = parts_of(b, scope, lambda v: True)
-    assert parts is not None
-    result, returned = returning(b, scope)
-    inner = define_inner(b, scope, parts, shapes(parts), result, unmapped(parts))
+    _, returned, inner = inner_with_result(b, scope)
     y, map_, t = b.name("r"), b.name("l"), b.name("r")
     scope.line(f"{y}, {map_} = cr.func.linearize({inner.name}, {', '.join(inner.arguments)})")
     scope.line(f"{t} = {map_}({', '.join(tangents(b, scope, inner))})")
@@ -297,10 +300,7 @@ def linear(b: Builder, scope: Scope) -> None:
 def pullback(b: Builder, scope: Scope) -> None:
     """vjp: the value and the function that takes cotangents back."""
     b.features.add("vjp")
-    parts = parts_of(b, scope, lambda v: True)
-    assert parts is not None
-    result, returned = returning(b, scope)
-    inner = define_inner(b, scope, parts, shapes(parts), result, unmapped(parts))
+    parts, returned, inner = inner_with_result(b, scope)
     y, pull, r = b.name("r"), b.name("pull"), b.name("r")
     scope.line(f"{y}, {pull} = cr.func.vjp({inner.name}, {', '.join(inner.arguments)})")
     names = [b.like(scope, shape)[0] for shape in returned.shapes]

@@ -17,12 +17,14 @@ from typing import Any
 
 from chainrule import tree
 from chainrule.autograd.function import Function
-from chainrule.autograd.function_rules import FunctionPrimitive
+from chainrule.autograd.function_rules import FunctionPrimitive, values_in_graph
 from chainrule.autograd.function_vmap import reduced
 from chainrule.core import modes
 from chainrule.core.batching import aligned
 from chainrule.core.boxes import any_box, entered, newest
+from chainrule.core.calls import Call
 from chainrule.core.dtypes import is_inexact
+from chainrule.core.hooks import as_tensor
 from chainrule.core.namespaces import recorded
 from chainrule.core.tensor import Tensor, wrap
 from chainrule.transforms.batch import BatchTag, batched
@@ -223,10 +225,29 @@ class CustomPrimitive(FunctionPrimitive):
                 return self._series_by_vjp(tag, args)
         return super().apply(args, params)
 
+    def value(self, args: Sequence[Any]) -> Any:
+        rules, *xs = args
+        return tuple(rules.value(xs))
+
+    def pull(
+        self, node: Any, g: Any, xp: Any, args: Any, out: Any, live: Any, careful: bool
+    ) -> Sequence[Any]:
+        if node.params:
+            return super().pull(node, g, xp, args, out, live, careful)
+        (rules, *xs), outs = values_in_graph(node, args, out)
+        residuals = () if rules.fwd is None else rules.fwd(xs)[1]
+        gs = [zeros_of(o) if x is None else as_tensor(x) for x, o in zip(g, outs, strict=True)]
+        found = [None, *rules.pull(xs, residuals, gs)]
+        return found if xp is recorded else [None if x is None else x.array for x in found]
+
     def push(self, node: Any, tangents: Sequence[Any], xp: Any, args: Any, out: Any) -> Any:
-        if args and isinstance(args[0], Rules):  # in Taylor mode
+        if not (args and isinstance(args[0], Rules)):
+            return super().push(node, tangents, xp, args, out)
+        if isinstance(node, Call):  # in Taylor mode
             return tuple(self.run_forward(args, tangents)[1])
-        return super().push(node, tangents, xp, args, out)
+        xs, _ = values_in_graph(node, args, out)
+        found = self.run_forward(xs, [None if t is None else as_tensor(t) for t in tangents])[1]
+        return tuple([t if xp is recorded or t is None else t.array for t in found])
 
     def _shared(self, tag: TaylorTag, args: Sequence[Any]) -> Sequence[Any]:
         """The arguments with the rules of an equal call, so that a rule's call finds its series."""

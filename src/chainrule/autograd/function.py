@@ -275,6 +275,33 @@ class Function:
         return ctx
 
     @classmethod
+    def _value(cls, args: Sequence[Any]) -> tuple[Any, FunctionCtx]:
+        """The result, and what a `forward` that saves by itself saved; nothing is recorded."""
+        ctx = FunctionCtx()
+        ctx.needs_input_grad = tuple(isinstance(a, Tensor) for a in args)
+        with no_grad():
+            if cls._defines("setup_context"):
+                return cls.forward(*args), ctx
+            return cls.forward(ctx, *args), ctx
+
+    @classmethod
+    def _context_again(
+        cls, args: Sequence[Any], output: Any, wanted: tuple[bool, ...]
+    ) -> FunctionCtx:
+        """The context of an application in a graph, whose derivative is taken now.
+
+        A `forward` that computes and saves at once is run again.
+        """
+        if not cls._defines("setup_context"):
+            output, ctx = cls._value(args)
+        else:
+            ctx = FunctionCtx()
+            ctx.needs_input_grad = wanted
+            cls.setup_context(ctx, tuple(args), output)
+        ctx._settle(output if isinstance(output, tuple) else (output,))
+        return ctx
+
+    @classmethod
     def _defines(cls, name: str) -> bool:
         """Whether a subclass defines the method."""
         return getattr(cls, name) is not getattr(Function, name)

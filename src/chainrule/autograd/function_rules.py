@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from chainrule.autograd.function_vmap import checked_count, fits, mapped_function
+from chainrule.core.abstract import AbstractArray
 from chainrule.core.avals import same
 from chainrule.core.batching import moved
 from chainrule.core.boxes import any_box
@@ -52,6 +53,9 @@ class FunctionPrimitive(UserPrimitive):
     def run(self, args: Sequence[Any]) -> Any:
         return self.cls._run(args)[0]
 
+    def value(self, args: Sequence[Any]) -> Any:
+        return self.cls._value(args)[0]
+
     def run_forward(
         self, primals: Sequence[Any], tangents: Sequence[Any]
     ) -> tuple[Any, Sequence[Any]]:
@@ -93,6 +97,18 @@ class FunctionPrimitive(UserPrimitive):
         output = self.mapped_classes[key].apply(tag, *args)
         outs = output if isinstance(output, tuple) else (output,)
         return output, [isinstance(o, Tensor) for o in outs]
+
+    def _details(self, node: Node, args: Any, out: Any) -> tuple[Any, Sequence[int], int]:
+        """Context, positions among the arguments of those that have parents, their number.
+
+        A node of the tape keeps its context.  One of a graph has all arguments as parents, and
+        values only when a derivative is taken: the context is made then.
+        """
+        if node.params:
+            return node.params["ctx"], node.params["positions"], node.params["count"]
+        xs, outs = values_in_graph(node, args, out)
+        wanted = tuple([p is not None for p in node.parents])
+        return self.cls._context_again(xs, outs, wanted), range(len(xs)), len(xs)
 
     def _require_jvp(self) -> None:
         """Raise if the class has no forward-mode rule.
@@ -151,8 +167,8 @@ class FunctionPrimitive(UserPrimitive):
     def pull(
         self, node: Node, g: Any, xp: Any, args: Any, out: Any, live: Any, careful: bool
     ) -> Sequence[Any]:
-        ctx, positions, count = _details(node)
-        grads = [as_tensor(x) for x in g] if isinstance(g, list) else [as_tensor(g)]
+        ctx, positions, count = self._details(node, args, out)
+        grads = [as_tensor(x) for x in g] if isinstance(g, (list, tuple)) else [as_tensor(g)]
         if ctx._materialize and any(x is None for x in grads):
             grads = [
                 wrap(np.zeros(o.shape, o.dtype)) if x is None and o is not None else x
@@ -199,7 +215,7 @@ class FunctionPrimitive(UserPrimitive):
         if isinstance(node, Call):  # not on the tape
             found = self._push(self.cls._context(args, out), args, out, tangents)
             return tuple(found) if several else found[0]
-        ctx, positions, count = _details(node)
+        ctx, positions, count = self._details(node, args, out)
         filled: list[Any] = [None] * count
         for i, t, parent in zip(positions, tangents, node.parents, strict=True):
             if t is None and ctx._materialize and parent is not None:
@@ -249,10 +265,26 @@ def _placed(result: Any, size: int, name: str) -> tuple[Any, Sequence[bool]]:
     return tuple(found) if several else found[0], [d is not None for d in dims]
 
 
-def _details(node: Node) -> tuple[Any, tuple[int, ...], int]:
-    """Context, positions of the tensors among the arguments, and the number of arguments."""
-    assert node.params is not None
-    return node.params["ctx"], node.params["positions"], node.params["count"]
+def values_in_graph(node: Node, args: Any, out: Any) -> tuple[list[Any], Any]:
+    """Arguments and result of a node of a graph as tensors, traced or not."""
+    xs = [_tensor(a, p) for a, p in zip(args, node.parents, strict=True)]
+    if not isinstance(out, tuple):
+        return xs, _tensor(out, node)
+    return xs, tuple(
+        [o.output(node, i) if isinstance(o, AbstractArray) else _tensor(o, None)
+         for i, o in enumerate(out)]
+    )  # fmt: skip
+
+
+def _tensor(value: Any, node: Node | None) -> Any:
+    if isinstance(value, AbstractArray):
+        if node is None:
+            raise RuntimeError(
+                "the tape did not keep an argument of a function of yours that is not recorded: "
+                "trace the function instead: graph.trace(f, ...)"
+            )
+        return value.tensor(node)
+    return wrap(value) if isinstance(value, np.ndarray) else value
 
 
 class Delayed(Primitive):

@@ -1,4 +1,4 @@
-"""Arrays without values: shape and dtype of what is mapped over, or only traced."""
+"""Arrays without values: what is mapped over, or only traced, or not even bound."""
 
 from __future__ import annotations
 
@@ -48,6 +48,10 @@ class AbstractArray:
         """The tensor of this array that is one output of a node with several."""
         raise NotImplementedError
 
+    def dynamic_shape(self, what: str, instead: str) -> Exception:
+        """The error for a result whose shape would depend on the values."""
+        return dynamic_shape(what, instead)
+
     def _refuse(self, *args: Any, **kwargs: Any) -> NoReturn:
         raise self.refusal()
 
@@ -59,9 +63,33 @@ class AbstractArray:
     __hash__ = None  # type: ignore[assignment]
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
+        if name.startswith("__") or name == "array":  # of protocols, and of tensors
             raise AttributeError(name)
         self._refuse()
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.dtype}{list(self.shape)}>"
+
+
+class ShapeNeeded(RuntimeError):  # noqa: N818 - says what happened
+    """Shape or values were asked for that are not known before data is bound (`chainrule.sym`).
+
+    A public function that meets it is called later, when they are known.
+    """
+
+    def postponed(self, function: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+        """What stands for the result of a call until then.
+
+        Raises:
+            ShapeNeeded: this error, if the call cannot wait.
+        """
+        raise self
+
+
+def dynamic_shape(what: str, instead: str) -> RuntimeError:
+    """The error for a result whose shape would depend on what is mapped over."""
+    return RuntimeError(
+        "vmap: We do not support batching operators that can output dynamic shape. Attempted "
+        f"to vmap over {what}, whose result's shape depends on the values, and every example "
+        f"has its own: {instead}"
+    )

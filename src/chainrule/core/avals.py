@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.core.dtypes import NUMPY_INT64, is_inexact
-from chainrule.core.node import Aval
+from chainrule.core.node import Aval, joint_shape
 
 Shape = tuple[int, ...]
 Rule = Callable[..., Any]
@@ -28,6 +28,9 @@ def shape_of(x: Any) -> Shape:
 
 def joint_dtype(*args: Any) -> np.dtype[Any]:
     """The dtype NumPy computes in for these arguments, of which numbers only give their kind."""
+    dt = getattr(args[0], "dtype", None)
+    if dt is not None and all(getattr(x, "dtype", None) is dt for x in args):
+        return dt
     return np.result_type(*[getattr(x, "dtype", x) for x in args])
 
 
@@ -48,7 +51,7 @@ def same(x: Any, *rest: Any, **params: Any) -> Aval:
 
 def broadcast(*args: Any, **params: Any) -> Aval:
     """The arguments broadcast against each other, in their joint dtype."""
-    return Aval(np.broadcast_shapes(*map(shape_of, args)), joint_dtype(*args))
+    return Aval(joint_shape([shape_of(x) for x in args]), joint_dtype(*args))
 
 
 def left_over(shape: Shape, axis: Any, keepdims: bool = False) -> Shape:

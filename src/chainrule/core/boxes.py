@@ -144,16 +144,7 @@ def refuse_mapped(x: Any, name: str, instead: str) -> None:
         RuntimeError: with what to do `instead`.
     """
     if is_mapped(x):
-        raise dynamic_shape(f"{name}()", instead)
-
-
-def dynamic_shape(what: str, instead: str) -> RuntimeError:
-    """The error for a result whose shape would depend on what is mapped over."""
-    return RuntimeError(
-        "vmap: We do not support batching operators that can output dynamic shape. Attempted "
-        f"to vmap over {what}, whose result's shape depends on the values, and every example "
-        f"has its own: {instead}"
-    )
+        raise x.array.dynamic_shape(f"{name}()", instead)
 
 
 def opened(x: Any) -> tuple[Tensor, list[Any]]:
@@ -342,7 +333,6 @@ __all__ = [
     "any_box",
     "become",
     "box_like",
-    "dynamic_shape",
     "entered",
     "escaped",
     "is_box",

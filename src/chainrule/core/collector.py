@@ -10,6 +10,8 @@ they were as soon as the newest node of that moment dies, that is, when the tape
 from __future__ import annotations
 
 import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 from weakref import ReferenceType, ref
 
@@ -48,6 +50,19 @@ def after_collection(phase: str, info: dict[str, Any]) -> None:
     Watch.raised = (young, middle, max(Watch.usual[2], wait))
     Watch.newest = ref(newest, restore)
     gc.set_threshold(*Watch.raised)
+
+
+@contextmanager
+def paused() -> Iterator[None]:
+    """No collections, for walks that make very many nodes and no cycles."""
+    if not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def restore(_: object = None) -> None:

@@ -15,7 +15,7 @@ from chainrule.core import cuts, fast
 from chainrule.core.dtypes import default_dtype, is_inexact, result_dtype
 from chainrule.core.modes import get_mode
 from chainrule.core.namespaces import publish, recorded
-from chainrule.core.node import Aval, Node
+from chainrule.core.node import Aval, Node, joint_shape
 from chainrule.core.partials import (
     MINUS_ONE,
     NAMED,
@@ -100,12 +100,19 @@ class Elementwise(Primitive):
 
     def common_dtype(self, args: Sequence[Any]) -> np.dtype[Any]:
         """The dtype the arguments are brought to before evaluation."""
+        dt = args[0].dtype if hasattr(args[0], "dtype") else None
+        for x in args:
+            if getattr(x, "dtype", None) is not dt:
+                break
+        else:
+            if dt is not None and dt.kind in "fc":  # nothing to decide
+                return dt
         dt = result_dtype(*args)
         return default_dtype() if self.result == "float" and not is_inexact(dt) else dt
 
     def predict(self, *args: Any, **params: Any) -> Aval:
         """Shape and dtype of the result."""
-        shape = np.broadcast_shapes(*[getattr(x, "shape", ()) for x in args])
+        shape = joint_shape([getattr(x, "shape", ()) for x in args])
         dt = self.common_dtype(args)
         if self.result == "bool":
             dt = np.dtype(bool)

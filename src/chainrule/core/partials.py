@@ -62,8 +62,7 @@ def contribution(
         local = args[detail] if detail >= 0 else out
     elif case == SELECTION:
         local = detail.call(xp, g, args, out, node.params)
-        g = xp.multiply(g, local)
-        return xp.where(local, g, 0) if careful else g
+        return xp.pull_selection(g, local) if careful else xp.multiply(g, local)
     elif case == RULE:
         local = detail.call(xp, g, args, out, node.params)
     else:

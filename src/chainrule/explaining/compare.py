@@ -1,7 +1,8 @@
-"""compare_modes: one derivative by every mode, with its error, its work, its time and its memory."""
+"""compare_modes: one derivative by every mode, with its error, work, time and memory."""
 
 from __future__ import annotations
 
+import builtins
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -15,25 +16,21 @@ from chainrule.core.boxes import Box
 from chainrule.core.dtypes import is_inexact
 from chainrule.core.tensor import Tensor, wrap
 from chainrule.explaining.compare_work import (
+    NAMES,
     TooMuch,
     Work,
     measured_memory,
     measured_time,
+    shortened,
     symbolic_mode,
     work_of,
 )
 from chainrule.graph.numerals import numeral
-from chainrule.graph.report import Shown, Table, amount, grouped, seconds
+from chainrule.graph.tables import Shown, Table, amount, grouped, seconds
 from chainrule.transforms.inputs import as_tensor
 
-NUMERICAL = ("forward", "central", "richardson", "complex")
-NAMES = {
-    "forward": "forward mode", "batched": "forward mode, in one batch", "reverse": "reverse mode",
-    "difference": "forward difference", "central": "central difference",
-    "richardson": "Richardson extrapolation", "complex": "complex step",
-    "shared": "symbolic, with sharing", "unshared": "symbolic, without sharing",
-}  # fmt: skip
-PATIENCE = 10.0  # seconds that one mode may take for one size
+PRECISE = ("complex", "richardson", "central")  # for want of one, the next
+PATIENCE = 3.0  # seconds that one mode may take for one size
 
 
 @dataclass
@@ -78,7 +75,7 @@ class Comparison(Shown):
     Attributes:
         title: the function.
         rows: one for each mode, at the (last) x.
-        reference: which mode the errors are measured against.
+        reference: which mode the errors are measured against; empty if no difference is finite.
         value_operations, value_time: of one evaluation of the function.
         growth: rows for every size, in the order of the sizes; empty without sizes.
         note: why operations are not known, if they are not.
@@ -100,13 +97,22 @@ class Comparison(Shown):
             None,
         ]  # fmt: skip
         for row in self.rows:
-            body.append(_cells(row))
-        notes = [f"errors are relative to the largest entry, against {NAMES[self.reference]}"]
-        notes += [f"{row.name}: {row.reason}" for row in self.rows if row.reason]
+            body.append(_cells(row, self.reference))
+        notes = []
+        if self.reference:
+            how = f"{NAMES[self.reference]} in double precision"
+            notes.append(f"errors are relative to the largest entry, against the {how}")
+        if any(r.mode in ("shared", "unshared") and r.time is not None for r in self.rows):
+            notes.append("symbolic: formulas are derived beforehand; time is that of their values")
+        reasons: dict[str, list[str]] = {}
+        for row in self.rows:
+            if row.reason:
+                reasons.setdefault(row.reason, []).append(row.name)
+        notes += [f"{', '.join(names)}: {reason}" for reason, names in reasons.items()]
         notes += [self.note] if self.note else []
         n = self.rows[0].n
         entries = "1 entry" if n == 1 else f"{n} entries"
-        title = f"d{self.title}/dx by every mode, x has {entries}"
+        title = f"The derivative of {self.title} by every mode; x has {entries}"
         return Table(title, header, body, notes, left=(0, 1))
 
     def growth_table(self, what: str = "operations") -> Table:
@@ -131,7 +137,7 @@ class Comparison(Shown):
             fit = "" if power is None else f"n^{power:.1f}"
             body.append([NAMES[mode], *cells, fit])
         header = ["", *(f"n = {n}" for n in sizes), "grows as"]
-        return Table(f"{what} of d{self.title}/dx", header, body)
+        return Table(f"{what} of the derivative of {self.title}", header, body)
 
     def power(self, mode: str, what: str = "operations") -> float | None:
         """The power of n that operations or time grow with, between the two largest sizes."""
@@ -183,13 +189,14 @@ def _count(n: int | None) -> str:
     return "–" if n is None else grouped(n)
 
 
-def _cells(row: Row) -> list[str]:
+def _cells(row: Row, reference: str) -> list[str]:
+    error = "reference" if row.error is None and row.mode == reference else ""
     if row.result is None and row.operations is None:
         return [row.name, "–", "", "", "", "", "", ""]
     return [
         row.name,
         "–" if row.result is None else numeral(row.result),
-        "" if row.error is None else f"{row.error:.1e}",
+        error if row.error is None else "exact" if not row.error else f"{row.error:.1e}",
         "" if row.evaluations is None else str(row.evaluations),
         _count(row.operations),
         "" if row.time is None else seconds(row.time),
@@ -239,7 +246,7 @@ def compare_modes(
     assert found is not None
     if sizes is not None:
         found.growth = growth
-    interactive = hasattr(sys, "ps1") or "IPython" in sys.modules
+    interactive = hasattr(sys, "ps1") or hasattr(builtins, "__IPYTHON__")
     if not quiet and not interactive:
         print(found)
     return found
@@ -287,14 +294,33 @@ def _at(f: Any, x: Tensor, title: str, busy: set[str], quiet: bool) -> Compariso
     names = list(modes)
     for i in range(len(names)) if quiet else counted(len(names), "compare_modes"):
         rows.append(_row(names[i], modes[names[i]], x, y, work, value_time, busy))
-    known = {r.mode: r for r in rows if r.result is not None and np.isfinite(r.result).all()}
-    best = next(m for m in ("complex", "richardson", "central", "reverse") if m in known)
-    scale = float(np.max(np.abs(known[best].result), initial=0.0)) or 1.0
-    for row in rows:
-        if row.result is not None and row.mode != best:
-            wrong = np.abs(np.asarray(row.result, np.float64) - known[best].result)
-            row.error = float(np.max(wrong, initial=0.0)) / scale
+    best, exact = _reference(f, x, rows)
+    if exact is not None:
+        scale = float(np.max(np.abs(exact), initial=0.0)) or 1.0
+        for row in rows:
+            if row.result is not None and row.result is not exact:
+                wrong = np.abs(np.asarray(row.result, np.float64) - exact)
+                row.error = float(np.max(wrong, initial=0.0)) / scale
     return Comparison(title, rows, best, work.value, value_time, note=work.note)
+
+
+def _reference(f: Any, x: Tensor, rows: Sequence[Row]) -> tuple[str, Any]:
+    """The mode whose result is the most precise, in double precision, and that result."""
+    if x.array.dtype == np.float64:
+        known = {r.mode: r.result for r in rows if r.result is not None}
+    else:
+        wide = wrap(x.array.astype(np.float64))
+        modes = _modes(f, wide, f(wide))
+        known = {}
+        for mode in PRECISE:
+            found = _row(mode, modes[mode], wide, wide, Work(None, None, None), 1.0, set())
+            if found.result is not None:
+                known[mode] = found.result
+                break
+    for mode in PRECISE:
+        if mode in known and np.isfinite(known[mode]).all():
+            return mode, known[mode]
+    return "", None
 
 
 Mode = Callable[[], tuple[Any, int | None]]
@@ -351,7 +377,7 @@ def _row(
         row.reason, row.operations = str(error), error.operations
         return row
     except (NotImplementedError, RuntimeError, TypeError, ValueError) as error:
-        row.reason = _first_sentence(error)
+        row.reason = shortened(error)
         return row
     row.operations = getattr(run, "operations", None) or work.operations(
         mode, x.array.size, y.array.size, row.evaluations
@@ -362,9 +388,3 @@ def _row(
     if row.time > PATIENCE:
         busy.add(mode)
     return row
-
-
-def _first_sentence(error: Exception) -> str:
-    """What an error says, without its longer advice."""
-    text = " ".join(str(error).split())
-    return text if len(text) <= 160 else text[:157].rsplit(" ", 1)[0] + " …"

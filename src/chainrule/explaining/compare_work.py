@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-import importlib
 import statistics
 import time
 import tracemalloc
 from collections.abc import Callable
-from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from chainrule.core.tensor import Tensor, wrap
 from chainrule.graph.cost import Cost, with_gradient
+from chainrule.graph.symbolic import symbolic_grad
 from chainrule.graph.trace import trace
 
+NAMES = {
+    "forward": "forward mode", "batched": "forward mode, in one batch", "reverse": "reverse mode",
+    "difference": "forward difference", "central": "central difference",
+    "richardson": "Richardson extrapolation", "complex": "complex step",
+    "shared": "symbolic, with sharing", "unshared": "symbolic, without sharing",
+}  # fmt: skip
+
 RUNS = 7  # of which the median is taken
-ENOUGH = 0.5  # seconds after which no further run is begun
+LONG = 1e-3  # seconds that a run takes at least
+ENOUGH = 0.2  # seconds after which no further run is begun
 MOST = 20_000  # operations of a formula that is run
 
 
@@ -62,21 +69,31 @@ def work_of(f: Callable[..., Any], x: Tensor) -> Work:
         adjoint = with_gradient(graph)
         tangent = graph.jvp()
     except (NotImplementedError, RuntimeError, TypeError) as error:
-        reason = " ".join(str(error).split()).split(";")[0]
-        return Work(None, None, None, f"operations are not counted: {reason}")
+        return Work(None, None, None, f"operations are not counted: {shortened(error)}")
     costs = [Cost(g) for g in (graph, tangent, adjoint) if g is not None]
     counts = [c.flops + c.transcendental for c in costs]
     return Work(counts[0], counts[1], counts[-1])
 
 
+def shortened(error: Exception) -> str:
+    """What an error says, without its longer advice."""
+    text = " ".join(str(error).split())
+    return text if len(text) <= 160 else text[:157].rsplit(" ", 1)[0] + " …"
+
+
 def measured_time(run: Callable[[], Any]) -> float:
-    """Seconds that a call takes: the median of several."""
+    """Seconds that a call takes: the median of several runs, short ones repeated in each."""
+    start = time.perf_counter()
+    run()
+    first = time.perf_counter() - start
+    repeats = max(1, int(LONG / max(first, 1e-7)))
     times: list[float] = []
-    while len(times) < RUNS and sum(times) < ENOUGH:
+    while len(times) < RUNS and first + repeats * sum(times) < ENOUGH:
         start = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - start)
-    return statistics.median(times)
+        for _ in range(repeats):
+            run()
+        times.append((time.perf_counter() - start) / repeats)
+    return statistics.median(times or [first])
 
 
 def measured_memory(run: Callable[[], Any]) -> int:
@@ -118,15 +135,20 @@ def _derived(f: Callable[..., Any], x: Tensor, y: Tensor, sharing: bool) -> Any:
     """
     if y.array.size != 1:
         raise RuntimeError("formulas are made for functions with one number as their result")
-    if find_spec("chainrule.graph.symbolic") is None:
-        raise RuntimeError("this installation has no symbolic differentiation")
-    symbolic = importlib.import_module("chainrule.graph.symbolic")
     graph = trace(lambda x: f(x).reshape(()), x)
-    made = symbolic.symbolic_grad(graph, 0, sharing=sharing)
+    made = symbolic_grad(graph, 0, sharing=sharing)
     n = made.operations.total
     if n > MOST:
         raise TooMuch(f"the formula has {n:,} operations, too many to be run", n)
     return made
 
 
-__all__ = ["TooMuch", "Work", "measured_memory", "measured_time", "symbolic_mode", "work_of"]
+__all__ = [
+    "TooMuch",
+    "Work",
+    "measured_memory",
+    "measured_time",
+    "shortened",
+    "symbolic_mode",
+    "work_of",
+]

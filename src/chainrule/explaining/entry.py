@@ -52,7 +52,7 @@ def explain(
     Reverse: adjoints v̄ᵢ = ∂y/∂vᵢ
          formula   numbers   value
     ──────────────────────────────
-    v̄₃   = 1                 = 1
+    v̄₃                       = 1
     v̄₂   = v̄₃·v₁   = 1·2     = 2
     v̄₁   = v̄₃·v₂   = 1·5     = 5
     """

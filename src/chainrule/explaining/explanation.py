@@ -15,7 +15,6 @@ from chainrule.core.node import Node
 from chainrule.core.source import line_of
 from chainrule.explaining.fold import Repeat, folded
 from chainrule.explaining.naming import derivative, variable
-from chainrule.explaining.tables import Table
 from chainrule.explaining.traces import (
     Row,
     Trace,
@@ -30,6 +29,8 @@ from chainrule.graph.formula import nested, piece_of
 from chainrule.graph.ir import Graph
 from chainrule.graph.numerals import numeral
 from chainrule.graph.pieces import Writer, total
+from chainrule.graph.tables import Table
+from chainrule.graph.tape import RESULT
 from chainrule.transforms.tracing import INPUT
 
 SHORT = 12  # operations of a function whose formula is its title
@@ -206,8 +207,9 @@ class Explanation:
 
     @property
     def y(self) -> str:
-        """What the result is called."""
-        return "y"
+        """What the result is called: y, or another letter if an input has that name."""
+        taken = {*self.graph.input_names, *self.unused}
+        return next((name for name in "yzwus" if name not in taken), "result")
 
     @property
     def title(self) -> str:
@@ -220,8 +222,9 @@ class Explanation:
     def what(self) -> str:
         """The function: y = f(x₁, x₂) = ln x₁ + x₁·x₂, its formula if that is short."""
         arguments = ", ".join(map(variable, self.graph.input_names))
-        known = self.expression is None and self.graph.title.isidentifier()
-        parts = ["y", f"{self.graph.title}({arguments})"] if known else ["y"]
+        title = self.graph.title
+        known = self.expression is None and title.isidentifier() and title != RESULT
+        parts = [self.y, f"{self.graph.title}({arguments})"] if known else [self.y]
         if self.graph.operations <= SHORT and len(self.graph.outputs) == 1:
             names = {n: variable(_name(n)) for n in self.graph.inputs}
             parts.append(nested(self.graph.outputs[0], names, digits=self.digits))
@@ -235,7 +238,7 @@ class Explanation:
         columns = ["", "formula", "numbers", "value"]
         if places:
             columns.append("line")
-        made = Table(self.title_of(trace), columns)
+        made = Table(self.title_of(trace), columns, left=None, ruled=False)
         for item in self.shown(trace):
             if isinstance(item, Repeat):
                 made.rows.append([self.fold_text(trace, item)])
@@ -277,7 +280,7 @@ class Explanation:
 
     def gradient_table(self, style: str = "unicode") -> Table:
         """The derivatives by the inputs."""
-        made = Table("Gradient", ["", "value"])
+        made = Table("Gradient", ["", "value"], left=None, ruled=False)
         for name, value in self.gradients.items():
             what = derivative(self.y, variable(name, style), style)
             if value is None:

@@ -233,7 +233,7 @@ def picture_of(explanation: Explanation, bare: bool = False) -> Picture:
         for p in dict.fromkeys(node.parents):
             if p is not None:
                 edges.append(PictureEdge(node_id(e, p), node_id(e, node)))
-    return Picture(nodes, edges, "" if bare else e.title)
+    return Picture(nodes, edges, "" if bare else e.title.replace(" at ", "\nat ", 1))
 
 
 __all__ = ["drawing_of", "model_of", "picture_of"]

@@ -19,17 +19,18 @@ from chainrule.core.primitive import PICK
 from chainrule.core.source import line_of
 from chainrule.core.tensor import as_array
 from chainrule.explaining.naming import Symbol
-from chainrule.graph.extend import (
+from chainrule.graph.ir import Graph
+from chainrule.graph.walk import (
     Step,
     backpropagate,
     between,
+    by_rules,
     is_live,
     node_of,
     on_trace,
     pushforward,
     recording_on,
 )
-from chainrule.graph.ir import Graph
 from chainrule.transforms.tracing import INPUT, input_node, traced
 
 
@@ -178,7 +179,7 @@ def reverse_trace(
     rows = []
     begin = [(out, traced(seed)) for out, seed in given.items()]
     with recording_on():
-        for step in backpropagate(order, begin, live, on_trace, recorded, mark):
+        for step in backpropagate(order, begin, live, by_rules(on_trace, recorded), mark):
             if step.node.shape is not None:
                 rows.append(_reverse_row(step, index, targets[step.node], values))
     return Trace("reverse", rows, seeds=given)

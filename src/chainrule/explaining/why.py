@@ -92,8 +92,10 @@ def why(y: Any, *inputs: Any) -> Why | Several:
         _check("y", y)
         _check("x", inputs[0])
         names = _names(y, inputs[0])
-        return reason(y, inputs[0], names, cuts.recent())
-    return _of_function(y, inputs)
+        with np.errstate(all="ignore"):  # what is not finite is what is asked about
+            return reason(y, inputs[0], names, cuts.recent())
+    with np.errstate(all="ignore"):
+        return _of_function(y, inputs)
 
 
 def _check(name: str, t: Any) -> None:

@@ -41,8 +41,9 @@ CAUSES = {
     "where": "the other branch was taken",
     **dict.fromkeys(["getitem", "select_along", "embedding", "diagonal", "as_strided", "unfold",
                      "pool_pick"], "they were not selected"),
-    **dict.fromkeys(["multiply", "pull_product", "mm", "mv", "bmm", "dot", "linear",
-                     "contract_pair", "convolution"], _FACTOR),
+    **dict.fromkeys(["window_sum", "im2col"], "no window covers them"),
+    **dict.fromkeys(["multiply", "pull_product", "pull_selection", "mm", "mv", "bmm", "dot",
+                     "linear", "contract_pair", "convolution"], _FACTOR),
     **dict.fromkeys(["sign", "round", "floor", "ceil", "trunc", "floor_divide", "heaviside",
                      "truncated_divide"], _FLAT),
     **dict.fromkeys(["sigmoid", "tanh", "erf", "erfc", "softmax", "log_softmax", "softplus", "silu",
@@ -182,7 +183,7 @@ def _sentence(walk: Walk, group: Sequence[Death], values: dict[Node, Any]) -> st
         return f"adjoints cancel inside {at(node)}{of}{times}"
     if first.why == "underflow":
         return f"the product has underflowed to 0 at {at(node)}{of}{times}"
-    cause = CAUSES.get(node.prim.name, "its derivative is 0 there")
+    cause = CAUSES.get(node.prim.name, "its derivative is 0 at this argument")
     return f"{at(node)} passed nothing{of}{times} ({cause}{_example(first, values)})"
 
 
@@ -245,7 +246,7 @@ def _infinity(walk: Walk, node: Node, values: dict[Node, Any]) -> list[str]:
         if bad is None:
             return []
         if bad.source is walk.end or _finite(walk.adjoint[bad.source]):
-            return [f"the cotangent is infinite since {_born(walk, bad, 'inf', values)}"]
+            return [f"the infinite cotangent was {_born(walk, bad, 'inf', values)}"]
         node = bad.source
 
 
@@ -273,14 +274,23 @@ def _born(walk: Walk, part: Part, verdict: str, values: dict[Node, Any]) -> str:
         return f"{text}: the sum of its cotangents exceeds the range"
     index = tuple(int(i) for i in np.argwhere(wrong)[0])
     local = np.asarray(walk.pulled(node, np.ones_like(g), False)[part.position])[index]
-    known = [entry(a, g.shape, index) for a in args]
-    shown = ", ".join("?" if a is None else numeral(a) for a in known)
-    word = "argument is" if len(known) == 1 else "arguments are"
     stands = f" at [{', '.join(map(str, index))}]" if index else ""
+    given = _operands(node, args, index, values)
     return (
-        f"{text}{stands}: local derivative {numeral(local)} (its {word} {shown}) times cotangent "
+        f"{text}{stands}: local derivative {numeral(local)} ({given}) times cotangent "
         f"{numeral(g[index])}"
     )
+
+
+def _operands(
+    node: Node, args: Sequence[Any], index: tuple[int, ...], values: dict[Node, Any]
+) -> str:
+    """The arguments that belong to an entry of the result; the result where they are not kept."""
+    known = [entry(a, node.shape, index) for a in args]
+    if all(a is None for a in known) and node in values:
+        return f"its result is {numeral(np.asarray(values[node])[index])}"
+    shown = ", ".join("?" if a is None else numeral(a) for a in known)
+    return f"its argument{'s are' if len(known) > 1 else ' is'} {shown}"
 
 
 def forward_birth(end: Node, values: dict[Node, Any]) -> list[str]:
@@ -294,12 +304,8 @@ def forward_birth(end: Node, values: dict[Node, Any]) -> list[str]:
             where = place(node.code, node.lasti)
             return [f"{kind} stands already in the values: in the tensor made at {where}"]
         index = tuple(int(i) for i in np.argwhere(~np.isfinite(np.asarray(value)))[0])
-        known = [entry(a, node.shape, index) for a in arguments(node, values)]
-        shown = ", ".join("?" if a is None else numeral(a) for a in known)
-        return [
-            f"{kind} stands already in the values: first at {at(node)}, whose argument"
-            f"{'s are' if len(known) > 1 else ' is'} {shown}"
-        ]
+        given = _operands(node, arguments(node, values), index, values)
+        return [f"{kind} stands already in the values: first at {at(node)} ({given})"]
     return []
 
 

@@ -18,7 +18,7 @@ from chainrule.core.node import Aval, Freed, Leaf, Node
 from chainrule.core.primitive import PICK
 from chainrule.core.source import line_of
 from chainrule.core.sweep import unpack
-from chainrule.graph.extend import fitted
+from chainrule.graph.walk import fitted
 
 
 class Part(NamedTuple):
@@ -122,8 +122,8 @@ class Walk:
             return None
         if isinstance(out, tuple) and out_needed and any(isinstance(o, Aval) for o in out):
             return None
-        t = np.where(entries, np.random.default_rng(1).uniform(0.5, 1.5, entries.shape), 0)
-        tangents = [t.astype(parent.dtype) if p is parent else None for p in node.parents]
+        t = _random(np.random.default_rng(1), np.empty(entries.shape, parent.dtype)) * entries
+        tangents = [t if p is parent else None for p in node.parents]
         with engine.quiet(False):
             found = node.prim.push(node, tangents, raw, args, out)
         if type(found) is tuple:
@@ -135,7 +135,10 @@ class Walk:
 
 def _random(rng: Any, like: Any) -> Any:
     a = np.asarray(like)
-    return np.asarray(rng.uniform(0.5, 1.5, a.shape)).astype(a.dtype)
+    made = np.asarray(rng.uniform(0.5, 1.5, a.shape))
+    if a.dtype.kind == "c":
+        made = made + 1j * rng.uniform(0.5, 1.5, a.shape)
+    return made.astype(a.dtype)
 
 
 def saved(node: Node) -> tuple[Any, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from chainrule.graph.ir import Graph, GraphError, Role
+from chainrule.graph.store import load
 from chainrule.graph.tape import keep_everything
 from chainrule.graph.trace import trace
 from chainrule.transforms.tracing import DataDependence
@@ -14,7 +15,9 @@ _SYMBOLIC = (
     "symbolic_grad",
 )  # fmt: skip
 
-__all__ = ["DataDependence", "Graph", "GraphError", "Role", "keep_everything", "trace", *_SYMBOLIC]
+__all__ = [
+    "DataDependence", "Graph", "GraphError", "Role", "keep_everything", "load", "trace", *_SYMBOLIC,
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

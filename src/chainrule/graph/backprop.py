@@ -2,7 +2,7 @@
 
 *Backpropagation over the forward graph*: numbers flow back along the nodes, and nothing new is
 recorded.  *Reverse mode by extending the graph*: the adjoints are new nodes, computed later, with
-any data, and differentiated again.  Both are one walk (`chainrule.graph.extend.backpropagate`).
+any data, and differentiated again.  Both are one walk (`chainrule.graph.walk.backpropagate`).
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from chainrule.core.dtypes import is_inexact
 from chainrule.core.namespaces import raw, recorded
 from chainrule.core.node import Node
 from chainrule.core.tensor import as_array
-from chainrule.graph.extend import (
-    Step,
-    backpropagate,
-    between,
-    chosen,
-    derived,
-    node_of,
-    on_trace,
-    recording_on,
-)
+from chainrule.graph.extend import chosen, derived
 from chainrule.graph.formula import nested
 from chainrule.graph.ir import Graph, Role
 from chainrule.graph.numerals import numeral
 from chainrule.graph.run import values_of
+from chainrule.graph.walk import (
+    Step,
+    backpropagate,
+    between,
+    by_rules,
+    node_of,
+    on_trace,
+    recording_on,
+)
 from chainrule.transforms.tracing import constant_node, traced
 
 
@@ -100,7 +100,7 @@ def walk_numbers(graph: Graph, values: Sequence[Any], wrt: Any = None, digits: i
     seeds = [(n, np.ones(n.shape or (), n.dtype)) for n in graph.outputs if is_inexact(n.dtype)]
     entries, adjoints = [], {}
     with np.errstate(all="ignore"):
-        for step in backpropagate(order, seeds, live, saved, raw):
+        for step in backpropagate(order, seeds, live, by_rules(saved, raw)):
             if step.node.shape is None:
                 continue
             adjoints[names[step.node]] = as_array(step.adjoint)
@@ -123,7 +123,7 @@ def walk_nodes(graph: Graph, wrt: Any = None) -> Walk:
     roles: dict[Node, Role] = {}
     found: dict[Node, Node] = {}
     with recording_on():
-        for step in backpropagate(order, seeds, live, on_trace, recorded):
+        for step in backpropagate(order, seeds, live, by_rules(on_trace, recorded)):
             if step.node.shape is None:
                 continue
             node = found[step.node] = node_of(step.adjoint)

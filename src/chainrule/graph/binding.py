@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 
 from chainrule import tree
-from chainrule.core.boxes import Box
+from chainrule.core.dtypes import category
 from chainrule.core.node import Node
 from chainrule.core.tensor import Tensor, wrap
 from chainrule.graph.ir import Graph
 from chainrule.transforms.inputs import as_tensor
-from chainrule.transforms.tracing import Traced
 
 
 def flat_arguments(graph: Graph, args: Sequence[Any], kwargs: dict[str, Any]) -> list[Any]:
@@ -65,33 +64,92 @@ def named_values(
         TypeError: if a variable has no value, two, or is not in the graph.
         RuntimeError: if a shape or dtype is another.
     """
-    given = dict(data or {})
-    twice = sorted(given.keys() & named.keys())
-    if twice:
-        raise TypeError(f"bind: {_listed(twice)} given twice, in the mapping and by keyword")
-    given.update(named)
-    names = graph.input_names
     own = [n for n in graph.inputs if n not in graph.captured]
-    unknown = [name for name in given if name not in names]
-    if unknown:
-        close = difflib.get_close_matches(unknown[0], names, 1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
-        raise TypeError(
-            f"bind: {_listed(unknown)} no variable of the graph, which has "
-            f"{', '.join(names) or 'none'}{hint}"
-        )
-    missing = [n.params["name"] for n in own if n.params["name"] not in given]  # type: ignore[index]
-    if missing:
-        raise TypeError(
-            f"bind: {_listed(missing)} unbound: give a value for every variable, bind("
-            + ", ".join(f"{name}=..." for name in names)
-            + ")"
-        )
+    given = merge(data, named, graph.input_names, "the graph")
+    names = [n.params["name"] for n in own]  # type: ignore[index]
+    missing([name for name in names if name not in given], names)
     values = {n: fitting(n, given[n.params["name"]]) for n in own}  # type: ignore[index]
     for n, tensor in graph.captured.items():
         name = n.params["name"]  # type: ignore[index]
         values[n] = fitting(n, given[name]) if name in given else tensor
     return [values[n] for n in graph.inputs]
+
+
+def merge(
+    data: Mapping[str, Any] | None, named: Mapping[str, Any], names: Sequence[str], what: str
+) -> dict[str, Any]:
+    """Values by name, from a mapping and keywords.
+
+    Raises:
+        TypeError: if a name is given twice, or is not among `names`.
+    """
+    if data is not None and not isinstance(data, Mapping):
+        raise TypeError(
+            f"bind: values are given by name, bind(x=...), or as a mapping from names to values; "
+            f"got a {type(data).__name__}"
+        )
+    given = dict(data or {})
+    twice = sorted(given.keys() & named.keys())
+    if twice:
+        raise TypeError(f"bind: {_listed(twice)} given twice, in the mapping and by keyword")
+    given.update(named)
+    unknown = [name for name in given if name not in names]
+    if unknown:
+        close = difflib.get_close_matches(str(unknown[0]), names, 1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        raise TypeError(
+            f"bind: {_listed(unknown)} no variable of {what}, which has "
+            f"{', '.join(names) or 'none'}{hint}"
+        )
+    return given
+
+
+def missing(absent: Sequence[str], names: Sequence[str]) -> None:
+    """Raise if variables have no value.
+
+    Raises:
+        TypeError: naming them.
+    """
+    if absent:
+        plain = all(name.isidentifier() for name in names)
+        values = ", ".join(f"{name}=..." if plain else f"{name!r}: ..." for name in names)
+        raise TypeError(
+            f"bind: {_listed(absent)} unbound: give a value for every variable, "
+            + (f"bind({values})" if plain else f"bind({{{values}}})")
+        )
+
+
+def listed(name: str, value: Any) -> np.ndarray:
+    """Numbers, in lists or alone, as an array.
+
+    Raises:
+        TypeError: if they are no numbers, or the lists have different lengths.
+    """
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise TypeError(
+            f"the value of {name!r} is a list that has no shape: its parts have different lengths"
+        ) from error
+    if array.dtype.kind not in "biufc":
+        raise TypeError(
+            f"the value of {name!r} is a list of {array.dtype}; it must be a tensor, an array, a "
+            "number or a list of numbers"
+        )
+    return array
+
+
+def check_dtype(name: str, have: np.dtype[Any], want: np.dtype[Any], made: str) -> None:
+    """Raise if a dtype cannot hold the values of another.
+
+    Raises:
+        RuntimeError: naming both.
+    """
+    if category(have) > category(want):
+        raise RuntimeError(
+            f"the value of {name!r} is {have}, but {made} {want}, which cannot hold it: convert "
+            "the value, or make the graph for this dtype"
+        )
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -108,28 +166,20 @@ def fitting(node: Node, value: Any) -> Any:
     name = node.params["name"]  # type: ignore[index]
     t = as_tensor(value)
     if not isinstance(t, Tensor):
-        if isinstance(value, (list, tuple, bool, int, float, complex)):
-            t = wrap(np.asarray(value))
-        else:
+        if not isinstance(value, (list, tuple, bool, int, float, complex)):
             raise TypeError(
                 f"the value of {name!r} is a {type(value).__name__}; it must be a tensor, an array "
                 "or a number"
             )
+        t = wrap(listed(name, value))
     shape, dt = tuple(t.array.shape), t.array.dtype
     if shape != node.shape:
         raise RuntimeError(
             f"the value of {name!r} has shape {list(shape)}, but the graph was made for "
-            f"{list(node.shape or ())}: trace the function again with an example of this shape"
+            f"{list(node.shape or ())}: make it again for this shape (trace the function with an "
+            "example of it, or declare the variable so)"
         )
     if dt == node.dtype:
         return t
-    if isinstance(t, Box) and not isinstance(t, Traced):
-        return t.to(node.dtype)
-    if not np.can_cast(dt, node.dtype, "same_kind") and not (
-        dt.kind in "iub" and node.dtype.kind in "fc"
-    ):
-        raise RuntimeError(
-            f"the value of {name!r} is {dt}, but the graph was made for {node.dtype}, which cannot "
-            "hold it: convert it, or trace the function again with an example of this dtype"
-        )
+    check_dtype(name, dt, node.dtype, "the graph was made for")
     return t.to(node.dtype)

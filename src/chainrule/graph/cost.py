@@ -14,11 +14,11 @@ from typing import NamedTuple
 from chainrule.core.dtypes import is_inexact
 from chainrule.core.node import Node
 from chainrule.core.primitive import PICK
-from chainrule.graph import extend
+from chainrule.graph import extend, walk
 from chainrule.graph.flops import COUNTS, Work, work
 from chainrule.graph.ir import Graph
-from chainrule.graph.report import Shown, Table, amount, grouped
 from chainrule.graph.run import last_uses
+from chainrule.graph.tables import Shown, Table, amount, grouped
 from chainrule.transforms.tracing import CONSTANT, INPUT
 
 Key = tuple[Node, int]  # a buffer: the node that made it, and which of its results it is
@@ -95,7 +95,7 @@ class Buffers:
         """The bytes of a value; of one number spread over a shape, those that there are."""
         if node.shape is None:
             return sum(self.bytes[k] for k in self.of[node])
-        nominal = node.size * node.dtype.itemsize
+        nominal = math.prod(node.shape) * node.dtype.itemsize
         return min(nominal, sum(self.bytes[k] for k in self.of[node]))
 
     def is_new(self, node: Node) -> bool:
@@ -205,11 +205,12 @@ class Cost(Shown):
             if self.operations and self.weighted and self.moved:
                 body.append(_ratios(self, found))
         notes = [
-            f"memory: {amount(self.peak)} at the peak of a run, {amount(self.kept)} kept for "
-            f"backward" + (f" and {amount(self.kept_inputs)} of inputs" if self.kept_inputs else "")
+            f"memory of a run: {amount(self.peak)} at the peak; kept for backward: "
+            f"{amount(self.kept)}"
+            + (f" and {amount(self.kept_inputs)} of inputs" if self.kept_inputs else "")
         ]
         if found is not None:
-            notes.append(f"        {amount(found.peak)} at the peak of value and gradient")
+            notes.append(f"memory of value and gradient: {amount(found.peak)} at the peak")
         if missing:
             notes.append(missing)
         if self.uncounted:
@@ -275,7 +276,7 @@ def peak(graph: Graph, buffers: Buffers) -> int:
 def kept(graph: Graph, buffers: Buffers) -> tuple[int, int]:
     """Bytes that the tape keeps: of results, and of inputs."""
     wrt = [n for n in graph.inputs if is_inexact(n.dtype)]
-    order, live = extend.between(graph, wrt)
+    order, live = walk.between(graph, wrt)
     found: dict[Key, int] = {}
     for node in order:
         for key in kept_by(node, live, buffers):

@@ -134,7 +134,7 @@ _per_entry(
     "repeat_example reshape roll scaled_gradient select_along shift squeeze stack tile tril triu "
     "unfold view_as_complex view_as_real where within write_view cummax_along cummin_along "
     "kthvalue_along max_along median_along min_along mode_along nanmedian_along sort_along "
-    "topk_along bernoulli_draw normal_draw poisson_draw",
+    "topk_along bernoulli_draw normal_draw poisson_draw module_boundary",
     0,
 )
 _per_entry(
@@ -142,8 +142,8 @@ _per_entry(
     "bitwise_xor ceil clamp_max clamp_min copysign deg2rad divide equal floor floor_divide "
     "fmax fmin fmod frexp gcd greater greater_equal heaviside isfinite isinf isnan isreal "
     "lcm less less_equal logical_and logical_not logical_or logical_xor maximum minimum "
-    "multiply negative nextafter not_equal positive pull_product rad2deg reciprocal relu "
-    "remainder signbit sqrt square subtract threshold trunc",
+    "multiply negative nextafter not_equal positive pull_product pull_selection rad2deg reciprocal "
+    "relu remainder signbit sqrt square subtract threshold trunc",
     1,
 )
 _per_entry(
@@ -168,6 +168,10 @@ _per_entry("elu", 6, 1)
 _per_entry("gelu_tanh", 8, 1)
 _per_entry("log_sigmoid softplus", 4, 2)
 _per_entry("mish", 7, 3)
+_per_entry("huber", 7)
+_per_entry("binary_cross_entropy", 7, 2)
+_per_entry("binary_cross_entropy_with_logits", 6, 2)
+_per_entry("lstm_step", 13, 5)  # three sigmoids, two tanh, and f·c + i·g
 _per_entry("channel_affine recurrence", 2)
 _per_entry("complex_sign", 2)
 
@@ -249,7 +253,14 @@ def _softmax(args: Any, out: Any, params: Any) -> Any:
     return 4 * n - 2 * lines, n + logs
 
 
+def _softmax_nll(args: Any, out: Any, params: Any) -> Any:
+    x, lines = args[0], size(args[1])
+    flops, special = _softmax([x], x, {"axis": 1, "log": True})
+    return flops + (lines if args[2] is None else 2 * lines), special
+
+
 COUNTS["vector_norm"] = _norm
+COUNTS["softmax_nll"] = _softmax_nll
 COUNTS["softmax"] = _softmax
 COUNTS["log_softmax"] = lambda args, out, params: _softmax(args, out, {**params, "log": True})
 COUNTS["logsumexp"] = lambda args, out, params: (

@@ -42,7 +42,7 @@ def _add(w: Writer, args: list[Piece], node: Node) -> Piece:
 
 
 def _product(w: Writer, args: list[Piece], node: Node) -> Piece:
-    a, b = args
+    a, b = args[:2]
     if b.text.startswith("1/") and w.style != "latex" and _is_reciprocal(node, 1):
         return Piece(f"{w.wrap(a, PRODUCT)}/{b.text[2:]}", PRODUCT)
     if w.style == "latex":
@@ -218,7 +218,7 @@ def _shaped(name: str) -> Form:
             return args[0]
         times = {"unicode": "×", "latex": r" \times "}.get(w.style, "x")
         shape = times.join(map(str, node.shape or ())) or "()"
-        return w.call(name, [args[0].text, shape])
+        return w.call(name, [args[0].text, f"to {shape}"])
 
     return form
 
@@ -233,6 +233,19 @@ def _same_but_for_ones(node: Node) -> bool:
 
 def _cast(w: Writer, args: list[Piece], node: Node) -> Piece | None:
     return None if w.style == "python" else w.call(str(node.dtype), [args[0].text])
+
+
+def _selected(w: Writer, args: list[Piece], node: Node) -> Piece:
+    """A cotangent where a condition holds: Iverson's bracket [x > 0] is 1 there and 0 elsewhere."""
+    if w.style == "python":
+        return w.call("pull_selection", [a.text for a in args])
+    g, chosen = args
+    sign = {"unicode": "·", "latex": r" \cdot "}.get(w.style, "*")
+    if chosen.text in ("True", "False"):
+        factor = "1" if chosen.text == "True" else "0"
+    else:
+        factor = f"[{chosen.text}]" if node.args[1].dtype.kind == "b" else _factor(w, chosen)
+    return Piece(f"{_factor(w, g)}{sign}{factor}", PRODUCT)
 
 
 def _where(w: Writer, args: list[Piece], node: Node) -> Piece:
@@ -253,6 +266,7 @@ FORMS: dict[str, Form] = {
     "subtract": _operator(" − ", " - ", " - ", SUM),
     "multiply": _product,
     "pull_product": _product,
+    "pull_selection": _selected,
     "divide": _quotient,
     "negative": _negative,
     "reciprocal": _reciprocal,

@@ -7,7 +7,6 @@ passes and derivatives make new ones, which share the nodes that stay the same.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from copy import copy
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -101,7 +100,7 @@ class Graph:
         >>> import chainrule as cr
         >>> x = cr.tensor(2.0, requires_grad=True)
         >>> print(cr.graph.Graph.of(x.exp() * x))
-        graph of exp(x)*x:
+        graph of y(x):
           x: float32[]
           v2 = exp(x)
           v3 = v2*x
@@ -132,7 +131,8 @@ class Graph:
 
     def labelled(self, labels: Mapping[Node, str]) -> Graph:
         """The same graph with other names for some nodes."""
-        made = copy(self)
+        made = Graph.__new__(Graph)  # copy() would make new nodes
+        made.__dict__.update(self.__dict__)
         made.__dict__.pop("names", None)
         made.labels = {**self.labels, **labels}
         return made
@@ -231,6 +231,33 @@ class Graph:
         from chainrule.graph.passes import optimize
 
         return optimize(self, fast=fast, verbose=verbose, passes=passes)
+
+    # ------------------------------------------------------------ storing
+
+    def save(self, path: Any) -> None:
+        """Write the graph to a file, as JSON that `Graph.load` reads.
+
+        An existing file is replaced only after everything was written.
+
+        Raises:
+            GraphError: naming a node that cannot be stored: a function of the user's own.
+            OSError: if the file cannot be written.
+        """
+        from chainrule.graph.store import save
+
+        save(self, path)
+
+    @staticmethod
+    def load(path: Any) -> Graph:
+        """The graph of a file that `save` wrote; see `chainrule.graph.load`."""
+        from chainrule.graph.store import load
+
+        return load(path)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        from chainrule.graph.store import reduced
+
+        return reduced(self)
 
     # ------------------------------------------------------------ derivatives
 

@@ -19,7 +19,8 @@ def names_of(graph: Graph) -> dict[Node, str]:
     names: dict[Node, str] = {}
     taken = set(graph.input_names)
     taken.update(graph.labels.values())
-    count = sum(node not in graph.inputs for node in graph.labels)
+    given = set(graph.inputs)
+    count = sum(node not in given for node in graph.labels)
     for node in graph.nodes:
         if node in graph.labels:
             names[node] = graph.labels[node]

@@ -87,10 +87,9 @@ def _array(array: np.ndarray, digits: int, style: str) -> str:
         return f"[] ({shape})"
     first = ", ".join(_number(v, digits, style) for v in array.ravel()[:3].tolist())
     dots = {"latex": r"\ldots", "unicode": "…"}.get(style, "...")
-    brackets = "[" * array.ndim
     if style == "latex":
         return rf"[{first}, {dots}]_{{{shape}}}"
-    return f"{brackets}{first}, {dots} ({shape})"
+    return f"{'[' * array.ndim}{first}, {dots}{']' * array.ndim} ({shape})"
 
 
 def _matrix(rows: list[list[str]]) -> str:

@@ -32,17 +32,20 @@ def rewritten(graph: Graph, change: Callable[[Node], Node]) -> Graph:
     """The graph with every node replaced by what `change` makes of it, in order.
 
     `change` gets each node with its parents already replaced, and returns it or another of the same
-    shape and dtype.  Inputs stay.
+    shape and dtype.  Inputs stay.  The graph itself is returned if nothing changes.
     """
-    new: dict[Node, Node] = {n: n for n in graph.inputs}
+    new: dict[Node | None, Node | None] = {n: n for n in graph.inputs}
+    new[None] = None
     for node in graph.nodes[len(graph.inputs) :]:
-        moved = node
+        made = node
         for p in node.parents:
-            if p is not None and new[p] is not p:
-                moved = with_parents(node, [None if p is None else new[p] for p in node.parents])
+            if new[p] is not p:
+                made = with_parents(node, [new[p] for p in node.parents])
                 break
-        new[node] = change(moved)
-    return replaced(graph, new)
+        new[node] = change(made)
+    if all(new[n] is n for n in graph.nodes):
+        return graph
+    return replaced(graph, new)  # type: ignore[arg-type] # None is no node of the graph
 
 
 def replaced(graph: Graph, new: Mapping[Node, Node]) -> Graph:

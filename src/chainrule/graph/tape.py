@@ -20,6 +20,8 @@ from chainrule.graph.ir import Graph
 from chainrule.transforms.scope import ALIAS
 from chainrule.transforms.tracing import abstract, equation, input_node, picked
 
+RESULT = "y"  # what the graph of a tape computes; no function has a name for it
+
 
 @contextmanager
 def keep_everything() -> Iterator[None]:
@@ -82,7 +84,7 @@ def copied_tape(
     for t in tensors:
         values[new[t.node]] = t.array
     outputs = [new[t.node] for t in tensors]
-    return Graph(inputs, outputs, title=_title(), values=values), new
+    return Graph(inputs, outputs, title=RESULT, values=values), new
 
 
 def _check(i: int, t: Any) -> None:
@@ -113,6 +115,8 @@ def _copied(node: Node, new: Mapping[Node, Node], order: Sequence[Node]) -> Node
     if node.prim is PICK:
         return picked(parents[0], node.params["index"])  # type: ignore[arg-type,index]
     place = (node.code, node.lasti)
+    if node.prim.side_effects:
+        return _function(node, parents, order, place)
     args = []
     for i, (a, p) in enumerate(zip(_known_args(node), parents, strict=True)):
         if p is None:
@@ -122,7 +126,13 @@ def _copied(node: Node, new: Mapping[Node, Node], order: Sequence[Node]) -> Node
         if node.prim.partials is not None and p.dtype != dt:
             p = parents[i] = _cast(p, dt, place)
         args.append(p.out)
-    made = make_node(node.prim, tuple(args), None, node.params, tuple(parents), place)
+    return _with_result(
+        make_node(node.prim, tuple(args), None, node.params, tuple(parents), place), node, order
+    )
+
+
+def _with_result(made: Node, node: Node, order: Sequence[Node]) -> Node:
+    """A node with the shape and dtype that one of the tape has."""
     if node.shape is None:
         outs = _freed_outputs(node, order) if node.out is None else node.out
         made.out = tuple([None if o is None else abstract(o.shape, o.dtype) for o in outs])
@@ -131,6 +141,26 @@ def _copied(node: Node, new: Mapping[Node, Node], order: Sequence[Node]) -> Node
         made.out = abstract(node.shape, node.dtype)
         made.shape, made.dtype = made.out.shape, made.out.dtype
     return made
+
+
+def _function(
+    node: Node, parents: Sequence[Node | None], order: Sequence[Node], place: Any
+) -> Node:
+    """A call of the user's function, whose node has the context instead of the arguments.
+
+    What is known of an argument is the node that computed it; of a `custom_rule`, its rules.
+    """
+    params = node.params or {}
+    count = params.get("count", len(parents))
+    sources: list[Node | None] = [None] * count
+    for i, p in zip(params.get("positions", range(count)), parents, strict=True):
+        sources[i] = p
+    args: list[Any] = [abstract((), node.dtype) if p is None else p.out for p in sources]
+    rules = getattr(params.get("ctx"), "rules", None)
+    if rules is not None and args:
+        args[0] = rules
+    made = make_node(node.prim, tuple(args), None, {}, tuple(sources), place)
+    return _with_result(made, node, order)
 
 
 def _known_args(node: Node) -> Sequence[Any]:
@@ -157,6 +187,8 @@ def _note_values(node: Node, new: Mapping[Node, Node], values: dict[Node, Any]) 
         kept = None if outs is None else outs[node.params["index"]]  # type: ignore[index]
         if type(kept) is np.ndarray:
             values[new[node]] = kept
+    if node.prim.side_effects:  # its args are what the user's function saved
+        return
     for a, p in zip(_known_args(node), node.parents, strict=True):
         if p is not None and type(a) is np.ndarray and p.dtype == a.dtype:
             values.setdefault(new[p], a)
@@ -174,12 +206,6 @@ def _names(given: Mapping[str, Any] | None) -> dict[int, str]:
         if isinstance(value, Tensor):
             found[id(value)] = name
     return found
-
-
-def _title() -> str:
-    frame = user_frame(sys._getframe(2))
-    name = "" if frame is None else frame.f_code.co_name
-    return name if name.isidentifier() else "the tape"
 
 
 __all__ = ["graph_of", "keep_everything"]

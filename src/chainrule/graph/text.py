@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+from chainrule.core.node import Node
 from chainrule.graph.formula import formula
 from chainrule.graph.ir import Graph
 from chainrule.transforms.tracing import INPUT
@@ -13,18 +15,21 @@ def text_of(graph: Graph, limit: int = 1000) -> str:
     """The graph as a readable program; beyond `limit` lines, the middle is left out."""
     names = graph.names
     lines = [f"graph of {graph.title}({', '.join(graph.input_names)}):"]
-    body = []
-    for node in graph.nodes:
-        kind = shape_text(node)
-        if node.prim is INPUT:
-            body.append(f"  {names[node]}: {kind}")
-        else:
-            body.append(f"  {names[node]} = {formula(node, names)}")
-    if len(body) > limit:
-        half = limit // 2
-        body[half:-half] = [f"  ... {len(body) - 2 * half} more lines"]
+    nodes, half = graph.nodes, limit // 2
+    if len(nodes) <= limit:
+        body = [_line(n, names) for n in nodes]
+    else:
+        body = [_line(n, names) for n in nodes[:half]]
+        body.append(f"  ... {len(nodes) - 2 * half} more lines")
+        body += [_line(n, names) for n in nodes[-half:]]
     outs = ", ".join(names[n] for n in graph.outputs)
     return "\n".join([*lines, *body, f"  return {outs}"])
+
+
+def _line(node: Node, names: Mapping[Node, str]) -> str:
+    if node.prim is INPUT:
+        return f"  {names[node]}: {shape_text(node)}"
+    return f"  {names[node]} = {formula(node, names)}"
 
 
 def shape_text(node: Any) -> str:

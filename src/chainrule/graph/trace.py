@@ -10,6 +10,7 @@ import numpy as np
 
 from chainrule import tree
 from chainrule.core.boxes import Box
+from chainrule.core.collector import paused
 from chainrule.core.node import Aval, Node
 from chainrule.core.source import caller
 from chainrule.core.tensor import Tensor
@@ -21,6 +22,7 @@ from chainrule.transforms.tracing import (
     Traced,
     constant_node,
     input_node,
+    own,
     recording,
     traced,
 )
@@ -52,8 +54,9 @@ def trace(f: Callable[..., Any], *examples: Any, **named: Any) -> Graph:
     """
     leaves, spec = tree.flatten((tuple(examples), named))
     kind = number_dtype(leaves)
-    names = argument_names(f, examples, spec)
+    names = _unlike(argument_names(f, examples, spec), ())
     place = caller(1)
+    record = Recorder()
     inputs: list[Node] = []
     given = []
     for x, name in zip(leaves, names, strict=True):
@@ -63,12 +66,16 @@ def trace(f: Callable[..., Any], *examples: Any, **named: Any) -> Graph:
             x = traced(inputs[-1])
         given.append(x)
     args, kwargs = spec.unflatten(given)
-    record = Recorder()
-    with recording(record):
+    with recording(record), paused():
         result = f(*args, **kwargs)
-    captured: dict[Any, Tensor] = {t.node: tensor for tensor, t in record.captured.values()}
     outs, out_spec = tree.flatten(result)
-    outputs = [_output(y, f) for y in outs]
+    with recording(record):
+        outputs = [_output(y, f) for y in outs]
+    captured: dict[Any, Tensor] = {t.node: tensor for tensor, t in record.captured.values()}
+    for node, name in zip(
+        captured, _unlike([n.params["name"] for n in captured], names), strict=True
+    ):
+        node.params["name"] = name
     arrays = any(map(is_array, leaves)) and not any(isinstance(x, Tensor) for x in leaves)
     graph = Graph(
         [*inputs, *captured], outputs, title=_title(f), in_spec=spec,
@@ -99,7 +106,7 @@ def _output(y: Any, f: Any) -> Node:
         TypeError: if it is nothing that a graph computes.
     """
     if isinstance(y, Traced):
-        node: Node = y.node
+        node: Node = own(y).node
         return node
     if isinstance(y, Box):
         raise RuntimeError(
@@ -114,6 +121,18 @@ def _output(y: Any, f: Any) -> Node:
         f"trace: {_title(f)} returned {type(y).__name__}; a graph computes tensors, arrays, "
         "numbers and trees of them"
     )
+
+
+def _unlike(names: Sequence[str], others: Sequence[str]) -> list[str]:
+    """The names, changed where one is there already, here or among others."""
+    taken = set(others)
+    found = []
+    for name in names:
+        while name in taken:
+            name += "_"
+        taken.add(name)
+        found.append(name)
+    return found
 
 
 def _title(f: Any) -> str:

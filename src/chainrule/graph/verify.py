@@ -2,33 +2,55 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from chainrule.core.abstract import AbstractArray
 from chainrule.core.node import Node
 from chainrule.core.primitive import PICK
 from chainrule.graph.ir import Graph, GraphError
 from chainrule.transforms.tracing import CONSTANT, INPUT
 
 
-def verify(graph: Graph, checked: set[Node] | None = None) -> None:
+class Checked:
+    """Nodes whose equations are known to be right: nodes never change."""
+
+    def __init__(self) -> None:
+        self.nodes: set[Node] = set()
+        self.results: dict[int, Node] = {}  # by identity of the abstract result
+
+    def add(self, node: Node) -> None:
+        self.nodes.add(node)
+        self.results.setdefault(id(node.out), node)
+
+    def knows_result(self, node: Node) -> bool:
+        """Whether the same equation was checked with other parents, of the same shapes."""
+        known = self.results.get(id(node.out))
+        return (
+            known is not None
+            and known.args is node.args
+            and known.params is node.params
+            and known.prim is node.prim
+        )
+
+
+def verify(graph: Graph, checked: Checked | None = None) -> None:
     """Check a graph.
 
     Where every node stands after its parents there is no cycle; only else is one looked for.
 
     Args:
         graph: the graph.
-        checked: nodes whose equations are known to be right, to which those of this graph are
-            added: nodes never change, so graphs that share them need not look again.
+        checked: what is known from graphs that share nodes with this one; what is learnt is added.
 
     Raises:
         GraphError: naming the node and what is wrong with it.
     """
-    checked = set() if checked is None else checked
+    checked = checked or Checked()
     if len(set(graph.inputs)) != len(graph.inputs):
         raise GraphError("an input of the graph is listed twice")
+    check_names(graph.inputs)
     seen: set[Node] = set()
     inputs = set(graph.inputs)
     for node in graph.nodes:
@@ -42,25 +64,44 @@ def verify(graph: Graph, checked: set[Node] | None = None) -> None:
                 find_cycle(graph)
                 raise _wrong(node, f"stands before its argument {i}, {p.prim.name} ({p.where})")
         seen.add(node)
-        if node not in checked:
-            _check_equation(node)
+        if node not in checked.nodes:
+            _check_equation(node, checked.knows_result(node))
             checked.add(node)
     for i, node in enumerate(graph.outputs):
         if node not in seen:
             raise GraphError(f"output {i}, {node.prim.name} ({node.where}), is not in the graph")
 
 
+def check_names(inputs: Sequence[Node]) -> None:
+    """Raise if two variables of a graph have one name.
+
+    Raises:
+        GraphError: naming both places.
+    """
+    known: dict[str, Node] = {}
+    for node in inputs:
+        name = node.params["name"]  # type: ignore[index]
+        other = known.setdefault(name, node)
+        if other is not node:
+            raise GraphError(
+                f"two variables of the graph have the name {name!r}, one made at {other.where}, "
+                f"one at {node.where}: give one of them another name, or use one variable twice"
+            )
+
+
 def _wrong(node: Node, what: str) -> GraphError:
     return GraphError(f"{node.prim.name} ({node.where}) {what}")
 
 
-def _check_equation(node: Node) -> None:
+def _check_equation(node: Node, result_known: bool) -> None:
     if len(node.args) != len(node.parents):
         raise _wrong(node, f"has {len(node.args)} arguments, but {len(node.parents)} parents")
     for i, (a, p) in enumerate(zip(node.args, node.parents, strict=True)):
         if p is not None:
             _check_argument(node, i, a, p)
-    _check_result(node)
+    if not result_known:
+        _check_call(node)
+        _check_result(node)
 
 
 def _check_argument(node: Node, i: int, a: Any, p: Node) -> None:
@@ -68,7 +109,7 @@ def _check_argument(node: Node, i: int, a: Any, p: Node) -> None:
         return
     if p.shape is None:
         raise _wrong(node, f"takes the tuple of outputs of {p.prim.name} as its argument {i}")
-    if a is not None and (tuple(a.shape) != p.shape or a.dtype != p.dtype):
+    if a is not None and a is not p.out and (tuple(a.shape) != p.shape or a.dtype != p.dtype):
         raise _wrong(
             node,
             f"expects {a.dtype}{list(a.shape)} as its argument {i}, but gets "
@@ -76,14 +117,29 @@ def _check_argument(node: Node, i: int, a: Any, p: Node) -> None:
         )
 
 
+def _check_call(node: Node) -> None:
+    """Check how many arguments an elementwise operation has, and whether it takes parameters."""
+    prim = node.prim
+    if prim.partials is None:
+        return
+    if len(node.args) != prim.arity:
+        raise _wrong(node, f"has {len(node.args)} arguments, but takes {prim.arity}")
+    if node.params and not prim.has_params:
+        raise _wrong(node, f"takes no parameters, but has {', '.join(node.params)}")
+
+
 def _check_result(node: Node) -> None:
     if node.prim in (INPUT, CONSTANT, PICK) or node.prim.aval is None:
         return
-    arguments = zip(node.args, node.parents, strict=True)
-    if any(p is None and (a is None or isinstance(a, AbstractArray)) for a, p in arguments):
-        return  # what the tape did not keep
-    found = node.prim.aval(*node.args, **(node.params or {}))
+    if any(a is None for a in node.args) and node.prim.partials is not None:
+        return  # the tape did not keep it
+    try:
+        found = node.prim.aval(*node.args, **(node.params or {}))
+    except Exception as error:
+        raise _wrong(node, f"does not fit its arguments: {error}") from error
     several = type(found) is tuple
+    if several != (node.shape is None) or (several and len(found) != len(node.out)):
+        raise _wrong(node, "has another number of results than its operation gives")
     for want, have in zip(found, node.out, strict=True) if several else [(found, node.out)]:
         if have is None:
             continue

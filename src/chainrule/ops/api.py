@@ -12,12 +12,13 @@ from types import FunctionType
 from typing import Any
 
 from chainrule.core import inplace
+from chainrule.core.abstract import ShapeNeeded
 from chainrule.core.boxes import take_over
 from chainrule.core.mutation import note_write
 from chainrule.core.namespaces import recorded
 from chainrule.core.tensor import Tensor
 from chainrule.ops.examples import EXAMPLES
-from chainrule.ops.explain import explain, guarded
+from chainrule.ops.explain import explain, guarded, postponed, postponing
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {}
 SPECIAL: dict[str, Callable[..., Any]] = {}  # what only `chainrule.special` offers
@@ -64,6 +65,7 @@ def with_keywords(f: Any, name: str | None = None) -> Any:
 
     @functools.wraps(f)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
+        out = None
         try:
             if not kwargs:
                 return f(*args)
@@ -75,11 +77,15 @@ def with_keywords(f: Any, name: str | None = None) -> Any:
             out = kwargs.pop("out", None)
             result = f(*args, **kwargs)
             return result if out is None else write_out(out, result, name)
+        except ShapeNeeded as needed:
+            if out is not None:  # writes at once
+                raise
+            return postponed(needed, wrapper, args, kwargs)
         except Exception as error:
             explain(error, f, name, args, kwargs)
             raise
 
-    public: Any = wrapper
+    public: Any = postponing(wrapper)
     if hasattr(f, "prim"):
         public.prim = f.prim
     return public

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.core.abstract import ShapeNeeded
 from chainrule.core.source import INTERNAL
 from chainrule.core.tensor import Tensor
 
@@ -88,6 +89,30 @@ def describe(value: Any) -> str:
     return type(value).__name__
 
 
+_CALLS: set[Any] = set()  # the code of the functions that ask `postponed`
+
+
+def postponing(wrapper: Any) -> Any:
+    """Mark a function that calls `postponed` when it meets `ShapeNeeded`."""
+    _CALLS.add(wrapper.__code__)
+    return wrapper
+
+
+def postponed(needed: ShapeNeeded, function: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+    """What stands for the result of a call that needs a shape which is not known yet.
+
+    Raises:
+        ShapeNeeded: if the call is not the user's but that of another public function, which is
+            then postponed as a whole; or if it cannot wait.
+    """
+    frame = sys._getframe(2)
+    while frame is not None and INTERNAL[frame.f_code.co_filename]:
+        if frame.f_code in _CALLS:
+            raise needed
+        frame = frame.f_back  # type: ignore[assignment]
+    return needed.postponed(function, args, kwargs)
+
+
 def guarded(f: Any, name: str | None = None) -> Any:
     """`f`, whose errors speak of the call rather than of what happened inside."""
     name = name or f.__name__
@@ -96,8 +121,10 @@ def guarded(f: Any, name: str | None = None) -> Any:
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         try:
             return f(*args, **kwargs)
+        except ShapeNeeded as needed:
+            return postponed(needed, wrapper, args, kwargs)
         except Exception as error:
             explain(error, f, name, args, kwargs)
             raise
 
-    return wrapper
+    return postponing(wrapper)

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.core.abstract import dynamic_shape
 from chainrule.core.batching import rank, shape_of, spread, with_rank, xp
-from chainrule.core.boxes import dynamic_shape
 
 ARRAY = "array"
 FULL = ("slice", None, None, None)

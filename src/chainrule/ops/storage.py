@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.core.abstract import AbstractArray
 from chainrule.core.avals import shaped_by
 from chainrule.core.batching import reparametrized
 from chainrule.core.boxes import bottom
@@ -86,8 +87,14 @@ def stride(input: Any, dim: int | None = None) -> Any:
 
 
 def strides_of(x: Any) -> tuple[int, ...]:
-    """The steps in memory, in bytes, along the dimensions; for a box those of its inner tensor."""
+    """The steps in memory, in bytes, along the dimensions; for a box those of its inner tensor.
+
+    A traced tensor has no memory yet, and counts as contiguous.
+    """
     array = bottom(x).array
+    if isinstance(array, AbstractArray):
+        steps = [array.itemsize * prod(array.shape[i + 1 :]) for i in range(array.ndim)]
+        return tuple(steps[array.ndim - x.array.ndim :])
     found: tuple[int, ...] = array.strides[array.ndim - x.array.ndim :]
     return found
 

@@ -18,7 +18,15 @@ from chainrule.core.samples import Sample, uniform
 from chainrule.core.source import caller
 from chainrule.core.tensor import Tensor, wrap
 from chainrule.transforms.batch import Batched, BatchTag, batched
-from chainrule.transforms.tracing import Traced, as_traced, equation, recorder, stop, traced
+from chainrule.transforms.tracing import (
+    Traced,
+    equation,
+    own,
+    recorder,
+    stop,
+    traced,
+    traced_value,
+)
 
 
 class Life:
@@ -81,7 +89,7 @@ def alias(x: Any, scope: Scope) -> Any:
     if not isinstance(x, Box):
         if recorder.get() is None:
             return _alias_plain(x, scope)
-        x = as_traced(x)  # else what is computed from it would be unknown to the graph
+        x = traced_value(x)  # what it meets may be traced, and then follows it in the graph
     if isinstance(x, Traced):
         return _alias_traced(x, scope)
     if isinstance(x, Batched):
@@ -102,6 +110,7 @@ def _alias_plain(x: Tensor, scope: Scope) -> Tensor:
 
 
 def _alias_traced(x: Traced, scope: Scope) -> Traced:
+    x = own(x)
     parent = x.node if scope.recording else stop(x).node
     return traced(equation(ALIAS, (x.array,), (parent,), {"scope": scope.life}, caller(1)))
 

@@ -22,11 +22,11 @@ from chainrule.core import modes
 from chainrule.core.abstract import AbstractArray
 from chainrule.core.avals import same
 from chainrule.core.batching import leading
-from chainrule.core.boxes import Box, Tag, note_view, running
+from chainrule.core.boxes import Box, Tag, next_level, note_view, running
 from chainrule.core.calls import operands
 from chainrule.core.dtypes import is_inexact
-from chainrule.core.kinds import general
-from chainrule.core.node import Node
+from chainrule.core.kinds import general, mismatch
+from chainrule.core.node import Node, next_seq
 from chainrule.core.primitive import PICK, Primitive, _Marker, check_real, make_node
 from chainrule.core.samples import Sample, uniform
 from chainrule.core.source import caller, describe
@@ -45,9 +45,16 @@ stop = general(
 
 
 class TracedArray(AbstractArray):
-    """What a traced tensor shows instead of an array."""
+    """What a traced tensor shows instead of an array.
+
+    What is computed from arrays of a subclass are arrays of that subclass.
+
+    Attributes:
+        box: the class of the tensors that show such arrays.
+    """
 
     __slots__ = ()
+    box: type[Traced]
 
     def refusal(self) -> Exception:
         return DataDependence(
@@ -57,6 +64,13 @@ class TracedArray(AbstractArray):
             ".item(), or by a conversion to a number or an array; a graph has one path for all "
             "data. Use where(condition, a, b) instead of a branch and operations on the tensor "
             "instead of its numbers; or record one run, with its path: Graph.of(f(x))."
+        )
+
+    def dynamic_shape(self, what: str, instead: str) -> Exception:
+        return DataDependence(
+            f"trace: the graph would depend on data: at {describe(*caller(2))} the shape of the "
+            f"result of {what} depends on the values of a traced tensor ({self.dtype}"
+            f"{list(self.shape)}), and a graph has one shape for all data: {instead}"
         )
 
     def tensor(self, node: Any) -> Any:
@@ -108,6 +122,9 @@ class Traced(Box):
         return f"Traced({self.array.dtype}[{shape}], {getattr(self.node, 'prim', None)!r})"
 
 
+TracedArray.box = Traced
+
+
 class Recorder:
     """One run of a function that is traced.
 
@@ -122,8 +139,9 @@ class Recorder:
     title = "trace"
     level = 0
 
-    def __init__(self) -> None:
+    def __init__(self, closed: bool = True) -> None:
         self.captured: dict[int, tuple[Tensor, Traced]] = {}
+        self.start = next_seq() if closed else 0
         self.stopped: dict[Node, Traced] = {}
         self.constants: dict[int, tuple[np.ndarray, np.ndarray]] = {}
 
@@ -135,6 +153,8 @@ class Recorder:
         )
 
 
+# While a graph is extended by derivatives: the line of the operation whose rule runs.
+derived_at: ContextVar[Any] = ContextVar("chainrule_derived_at", default=None)
 recorder: ContextVar[Recorder | None] = ContextVar("chainrule_trace", default=None)
 
 
@@ -154,10 +174,11 @@ def recording(record: Recorder) -> Any:
 
 def traced(node: Node, out: Any = None) -> Traced:
     """The tensor that a node of a trace computes."""
-    made: Traced = new(Traced)
+    array = node.out if out is None else out
+    made: Traced = new(array.box)
     made.tag = TRACE
     made.inner = None
-    made.array = node.out if out is None else out
+    made.array = array
     made.node = node
     return made
 
@@ -222,23 +243,49 @@ def equation(
 
     Raises:
         NotImplementedError: if the primitive does not say what shape its result has.
+        RuntimeError: if shapes do not fit.
     """
     if prim.aval is None:
         raise NotImplementedError(
             f"trace: {prim.name} does not declare the shape of its result (aval=...), so it cannot "
             "be part of a graph that is built without data; record a run instead: Graph.of(f(x))"
         )
-    found = prim.aval(*values, **params)
     node = make_node(prim, tuple(values), None, params, tuple(parents), place)
+    if prim.partials is not None and _alike(prim, values):
+        node.out = out = values[0]
+        node.shape, node.dtype = out.shape, out.dtype
+        return node
+    try:
+        found = prim.aval(*values, **params)
+    except ValueError as error:
+        if prim.partials is None:
+            raise
+        raise mismatch(prim, values, error) from None
+    array = TracedArray
+    for v in values:
+        if type(v) is not TracedArray and isinstance(v, TracedArray):
+            array = type(v)
+            break
     if type(found) is tuple:
-        node.out = tuple(
-            [None if a is None else TracedArray(tuple(a.shape), a.dtype) for a in found]
-        )
+        node.out = tuple([None if a is None else array(tuple(a.shape), a.dtype) for a in found])
         node.shape, node.dtype = None, found[0].dtype
     else:
-        node.out = TracedArray(tuple(found.shape), found.dtype)
+        node.out = array(tuple(found.shape), found.dtype)
         node.shape, node.dtype = node.out.shape, node.out.dtype
     return node
+
+
+def _alike(prim: Any, values: Sequence[Any]) -> bool:
+    """Whether the result of an elementwise operation is like its operands, which are all alike."""
+    first = values[0]
+    if type(first) is not TracedArray or first.dtype.kind != "f" or prim.result in ("bool", "real"):
+        return False
+    for v in values:
+        if v is not first and (
+            type(v) is not TracedArray or v.shape != first.shape or v.dtype is not first.dtype
+        ):
+            return False
+    return True
 
 
 def picked(node: Node, index: int) -> Node:
@@ -255,40 +302,38 @@ class TraceTag(Tag):
     __slots__ = ()
 
     def process(self, prim: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Any:
+        known = recorder.get()
+        start = 0 if known is None else known.start
+        if start:
+            args = [_own(x, start) for x in args]
         if not modes.is_recording() and prim.differentiable:
             args = [self._stopped(x) for x in args]
+        dt = args[0].array.dtype if type(args[0]) is Traced else None
         for x in args:
-            if type(x) not in _NEVER_WRITTEN:
-                args = list(map(_as_held, args))
+            if type(x) is not Traced or x.array.dtype is not dt:
+                args = _prepared(prim, args)
                 break
-        if prim.partials is not None:
-            args = _common(prim, args)
-        values: list[Any] = []
-        parents: list[Node | None] = []
-        for x in args:
-            if isinstance(x, Tensor):
-                if type(x) is not Traced and x.node is not None:
-                    x = _captured(x)
-                parents.append(x.node)
-                values.append(x.array)
-            else:
-                parents.append(None)
-                values.append(np.asarray(x) if isinstance(x, np.generic) else x)
+        else:
+            if prim.partials is not None and dt.kind not in "fc":  # type: ignore[union-attr]
+                args = operands(prim, args)
+        values = [x.array if isinstance(x, Tensor) else x for x in args]
+        parents = [x.node if isinstance(x, Tensor) else None for x in args]
         if prim.real:
             check_real(prim, values)
-        node = equation(prim, values, parents, params, caller(2))
+        place = derived_at.get()
+        node = equation(prim, values, parents, params, place or caller(2))
         if node.shape is None:
             return tuple(
                 [None if o is None else traced(picked(node, i)) for i, o in enumerate(node.out)]
             )
         made = traced(node)
-        if prim.view and len(args) == 1:
+        if prim.view and len(args) == 1 and place is None:
             note_view(made, args[0], prim, params)
         return made
 
     def _stopped(self, x: Any) -> Any:
         """A value as `no_grad` sees it: without a derivative, made once per value."""
-        if type(x) is not Traced or not is_inexact(x.array.dtype) or x.node.prim is stop.prim:
+        if not isinstance(x, Traced) or not is_inexact(x.array.dtype) or x.node.prim is stop.prim:
             return x
         known = recorder.get()
         if known is None:
@@ -311,24 +356,43 @@ class TraceTag(Tag):
 
 
 TRACE = TraceTag("trace")
+ABOVE_TRACE = next_level()  # for boxes that only traced tensors are inside of (`chainrule.sym`)
 
 
-def _common(prim: Primitive, args: Sequence[Any]) -> Sequence[Any]:
-    """The arguments of an elementwise operation as tensors in its common dtype."""
-    dt = None
+def _prepared(prim: Primitive, args: Sequence[Any]) -> Sequence[Any]:
+    """Arguments of which not all are traced and of one dtype.
+
+    Constants as they are now; operands of elementwise operations in their common dtype; tensors
+    that require grad as inputs.
+    """
     for x in args:
-        if type(x) is not Traced or (dt is not None and x.array.dtype is not dt):
+        if type(x) not in _NEVER_WRITTEN:
+            args = list(map(_as_held, args))
             break
-        dt = x.array.dtype
-    else:
-        if dt is not None and dt.kind in "fc":
-            return args
-    return operands(prim, args)
+    if prim.partials is not None:
+        args = operands(prim, args)
+    return [
+        _captured(x) if isinstance(x, Tensor) and not isinstance(x, Traced) and x.node is not None
+        else np.asarray(x) if isinstance(x, np.generic) else x
+        for x in args
+    ]  # fmt: skip
 
 
-def as_traced(x: Tensor) -> Traced:
-    """A tensor that is met while a function is traced as a value of its graph."""
-    return traced(constant_node(x)) if x.node is None else _captured(x)
+def traced_value(x: Tensor) -> Traced:
+    """A plain tensor as a traced one: a constant, or, if it requires grad, a captured input."""
+    return traced(constant_node(x.array)) if x.node is None else _captured(x)
+
+
+def _own(x: Any, start: int) -> Any:
+    """A value as the trace that began at `start` has it: what is traced around it is captured."""
+    return _captured(x) if isinstance(x, Traced) and x.node.seq < start else x
+
+
+def own(x: Traced) -> Traced:
+    """A traced tensor as the innermost running trace has it."""
+    known = recorder.get()
+    found: Traced = x if known is None else _own(x, known.start)
+    return found
 
 
 def _captured(x: Tensor) -> Traced:
@@ -339,14 +403,16 @@ def _captured(x: Tensor) -> Traced:
             "a graph cannot hold a tensor that requires grad as a constant: it would silently drop "
             "the gradient. Declare a variable for it (sym.var), or use tensor.detach() to say so"
         )
-    found = known.captured.get(id(x))
+    key = id(x.node) if isinstance(x, Traced) else id(x)
+    found = known.captured.get(key)
     if found is None:
         node = input_node(x.array.shape, x.array.dtype, f"captured{len(known.captured)}")
-        found = known.captured[id(x)] = (x, traced(node))
+        found = known.captured[key] = (x, traced(node))
     return found[1]
 
 
 __all__ = [
-    "CONSTANT", "INPUT", "TRACE", "DataDependence", "Recorder", "Traced", "TracedArray", "abstract",
-    "as_traced", "constant_node", "equation", "input_node", "picked", "recording", "stop", "traced",
+    "ABOVE_TRACE", "CONSTANT", "INPUT", "TRACE", "DataDependence", "Recorder", "Traced",
+    "TracedArray", "abstract", "constant_node", "derived_at", "equation", "input_node", "own",
+    "picked", "recorder", "recording", "stop", "traced", "traced_value",
 ]  # fmt: skip

@@ -21,12 +21,13 @@ from typing import Any
 import numpy as np
 
 from chainrule.core import engine, modes
-from chainrule.core.boxes import Box, running, tags_in
+from chainrule.core.boxes import Box, bottom, running, tags_in
 from chainrule.core.node import Node
 from chainrule.core.primitive import PICK
 from chainrule.core.tensor import Tensor, wrap
 from chainrule.transforms.reverse import Pullback
 from chainrule.transforms.scope import ALIAS, nodes_in, zeros_of
+from chainrule.transforms.tracing import Traced, traced_value
 
 Linear = Callable[[Sequence[Tensor]], Sequence[Any]]
 
@@ -48,7 +49,10 @@ def transposed(
     """
     token = running.set(tuple(tags_in([*like, *cotangents, *uses])))
     try:
-        run = Pullback(lambda *ts: list(linear(ts)), [zeros_of(x) for x in like], what)
+        zeros = [zeros_of(x) for x in like]
+        if any(isinstance(bottom(x), Traced) for x in [*like, *cotangents, *uses]):
+            zeros = [traced_value(x) for x in zeros]
+        run = Pullback(lambda *ts: list(linear(ts)), zeros, what)
         pairs = [
             (y, c)
             for y, c in zip(run.result, cotangents, strict=True)
@@ -126,8 +130,8 @@ def _first_nonlinear(outs: Sequence[Tensor], inputs: Sequence[Tensor]) -> Node |
 
 
 def _arrays_in(x: Any) -> list[Any]:
-    """The arrays at the bottom of a tensor or box, one for each component."""
-    if isinstance(x, Box):
+    """The arrays at the bottom of a tensor or box, one for each component; none if traced."""
+    if isinstance(x, Box):  # a traced tensor has no parts
         return [a for part in x.parts() if part is not None for a in _arrays_in(part)]
     return [x.array]
 

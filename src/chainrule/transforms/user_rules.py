@@ -10,13 +10,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
+from chainrule.core.abstract import AbstractArray
 from chainrule.core.boxes import become, escaped, newest, outside, take_over
 from chainrule.core.calls import fitted
 from chainrule.core.dtypes import is_inexact
+from chainrule.core.node import Aval
 from chainrule.core.primitive import Primitive
-from chainrule.core.tensor import Tensor, new
+from chainrule.core.tensor import Tensor, new, wrap
 from chainrule.transforms.batch import BatchTag, batched
 from chainrule.transforms.forward import ForwardTag, dual
+from chainrule.transforms.tracing import Recorder, input_node, recording, traced
 
 
 class UserPrimitive(Primitive):
@@ -35,16 +40,26 @@ class UserPrimitive(Primitive):
         super().__init__(name, eval, aval=self.predict, **declared)
 
     def predict(self, *args: Any, **params: Any) -> Any:
-        """Nothing: the user's code says what it returns by running, and it needs values.
+        """Shapes and dtypes of the results: the user's code runs on tensors without values.
 
         Raises:
-            RuntimeError: always.
+            chainrule.graph.DataDependence: if it looks at values.
+            NotImplementedError: if it writes in place to an argument.
         """
-        raise RuntimeError(
-            f"{self.name}: the shapes of its results are those that its forward returns, so they "
-            "are not known without running it on values. Call it on arrays of these shapes and "
-            "look at the results"
-        )
+        with recording(Recorder()):
+            xs = [_without_value(a) for a in args]
+            out = self.value(xs)
+        for o in out if isinstance(out, tuple) else (out,):
+            if _position(o, xs) is not None:
+                raise NotImplementedError(
+                    f"trace: {self.name} returns one of its arguments, perhaps written in place, "
+                    "which an equation of a graph cannot do: return a copy (x.clone())"
+                )
+        return tuple(map(_aval, out)) if isinstance(out, tuple) else _aval(out)
+
+    def value(self, args: Sequence[Any]) -> Any:
+        """The results as the user's code computes them, without its derivative rule."""
+        raise NotImplementedError
 
     def apply(self, args: Sequence[Any], params: dict[str, Any]) -> Any:
         tag = newest(args)
@@ -101,6 +116,19 @@ class UserPrimitive(Primitive):
                     o = become(args[written], o, self.name)
             found.append(o)
         return tuple(found) if several else found[0]
+
+
+def _without_value(a: Any) -> Any:
+    """An argument as a tensor, traced where only shape and dtype are known."""
+    if isinstance(a, np.ndarray):
+        return wrap(a)
+    if isinstance(a, (Aval, AbstractArray)):
+        return traced(input_node(a.shape, a.dtype, "x"))
+    return a
+
+
+def _aval(o: Any) -> Aval | None:
+    return Aval(tuple(o.array.shape), o.array.dtype) if isinstance(o, Tensor) else None
 
 
 def _position(o: Any, items: Sequence[Any]) -> int | None:

@@ -159,10 +159,8 @@ def _deque_form(data: Any, children: list[str]) -> str:
     return _call_form("deque", data, [f"[{', '.join(children)}]"])
 
 
-NONE = _enter(
-    Kind(type(None), lambda x: ((), None), lambda c, data: None, show=lambda d, c: "None")
-)
-LIST = _enter(
+_enter(Kind(type(None), lambda x: ((), None), lambda c, data: None, show=lambda d, c: "None"))
+_enter(
     Kind(
         list,
         lambda x: (x, None),
@@ -171,7 +169,7 @@ LIST = _enter(
     )
 )
 TUPLE = _enter(Kind(tuple, lambda x: (x, None), lambda c, data: tuple(c), show=_tuple_form))
-DICT = _enter(
+_enter(
     Kind(
         dict,
         lambda x: (x.values(), tuple(x)),

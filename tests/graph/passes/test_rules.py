@@ -169,7 +169,7 @@ def ordinary(dt):
 def test_fast_rules_hold_for_ordinary_numbers(rule, dt):
     arrays = points(rule, dt, ordinary)
     graph = graph_of(rule, dt, arrays[0].shape, CONSTANTS[0])
-    unchanged, report = algebra(graph)
+    _, report = algebra(graph)
     assert rule.name not in report.fired, "without fast=True"
     made = applied(rule, graph, fast=True)
     (want,), (have,) = evaluated(graph, arrays), evaluated(made, arrays)
@@ -185,9 +185,9 @@ def test_zero_is_taken_from_a_sum_that_is_never_negative_zero():
     """-0.0 + 0 is 0.0, so x + 0 stays unless x cannot be -0.0."""
     x = np.array(special("f8"))
     for f, fires in [
-        (lambda x: x + 0.0, False), (lambda x: x.exp() + 0.0, True), (lambda x: (x * x) + 0.0, False),
-        (lambda x: (x + 1.0) + 0.0, True), (lambda x: x - 0.0, True), (lambda x: x.abs() + 0.0, True),
-        (lambda x: (x + -0.0), True),
+        (lambda x: x + 0.0, False), (lambda x: x.exp() + 0.0, True),
+        (lambda x: (x * x) + 0.0, False), (lambda x: (x + 1.0) + 0.0, True),
+        (lambda x: x - 0.0, True), (lambda x: x.abs() + 0.0, True), (lambda x: x + -0.0, True),
     ]:  # fmt: skip
         graph = trace(f, x)
         made, report = algebra(graph)

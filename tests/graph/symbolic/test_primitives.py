@@ -120,14 +120,21 @@ def test_an_elementwise_formula_has_the_value_of_the_primitive(prim):
 def test_the_formulas_of_an_operation_on_arrays_have_its_value(name):
     found = 0
     for graph, values, expected in samples.graphs(REGISTRY[name]):
-        try:
-            got = evaluated(graph, values)
-        except NoFormula as error:
-            assert name in str(error) or "complex" in str(error)
-            continue
-        np.testing.assert_allclose(got, expected, rtol=1e-12, atol=1e-14)
-        found += 1
+        got = evaluated_or_refused(graph, values)
+        if isinstance(got, NoFormula):
+            assert name in str(got) or "complex" in str(got)
+        else:
+            np.testing.assert_allclose(got, expected, rtol=1e-12, atol=1e-14)
+            found += 1
     assert found
+
+
+def evaluated_or_refused(graph, values):
+    """The value of a graph's formulas, or the error that says that it has none."""
+    try:
+        return evaluated(graph, values)
+    except NoFormula as error:
+        return error
 
 
 def test_operations_without_formulas_say_so():
@@ -137,11 +144,10 @@ def test_operations_without_formulas_say_so():
         if prim.name in known:
             continue
         for graph, values, expected in samples.graphs(prim):
-            try:
-                got = evaluated(graph, values)
-            except NoFormula as error:
-                assert prim.name in str(error)
-                assert "Write it with elementary operations" in str(error)
+            got = evaluated_or_refused(graph, values)
+            if isinstance(got, NoFormula):
+                assert prim.name in str(got)
+                assert "Write it with elementary operations" in str(got)
                 checked += 1
             else:
                 np.testing.assert_allclose(got, expected, rtol=1e-12, atol=1e-14)
@@ -157,8 +163,7 @@ def smooth() -> list[Elementwise]:
 @pytest.mark.parametrize("prim", smooth(), ids=lambda p: p.name)
 def test_the_symbolic_derivative_is_the_primitives(prim, sharing):
     for graph, values in samples.numbers(prim):
-        live = [n for n, (case, _) in zip(graph.inputs, prim.partials, strict=True)]
-        for node in live:
+        for node in graph.inputs:
             try:
                 expected = graph.grad(node)(*values).item()
             except NotImplementedError:

@@ -1,4 +1,4 @@
-"""SymPy: every elementwise primitive converts, has the same value and derivative, and comes back."""
+"""SymPy: every elementwise primitive converts with its value and derivative, and comes back."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def smooth():
 def test_sympys_derivative_is_ours(prim):
     for graph, values in samples.numbers(prim):
         expression = graph.to_sympy()
-        for node, (case, _) in zip(graph.inputs, prim.partials, strict=True):
+        for node in graph.inputs:
             try:
                 gradient = graph.symbolic_grad(node)
             except NoFormula:
@@ -165,7 +165,8 @@ EXPRESSIONS = [
     sympy.zeta(X, Y), sympy.beta(X, Y), sympy.binomial(X, Y), sympy.erf2(X, Y),
     sympy.lowergamma(X, Y), sympy.uppergamma(X, Y), sympy.re(R), sympy.Heaviside(X, 1),
     sympy.Piecewise((X, X < Y), (Y, X > 5), (X * Y, True)),
-    sympy.Piecewise((1, sympy.And(X > 1, Y < 2)), (2, sympy.Or(X > 3, sympy.Not(Y < 2))), (3, True)),
+    sympy.Piecewise((1, sympy.And(X > 1, Y < 1)), (2, sympy.Or(X > 3, Y > 2)), (3, True)),
+    sympy.Piecewise((1, sympy.Not(sympy.Or(X < Y, X > 2))), (2, X > 0)),
     sympy.ITE(X > 1, Y > 2, Y < 2), sympy.Xor(X > 1, Y > 0), sympy.Eq(X, 2), sympy.Ne(X, 2),
     sympy.Sum(X ** sympy.Symbol("k"), (sympy.Symbol("k"), 0, 3)), sympy.Derivative(X**3, X),
     sympy.Product(X + sympy.Symbol("k"), (sympy.Symbol("k"), 1, 3)),

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from html import escape
 from pathlib import Path
 
-from chainrule.explaining.files import write
+from chainrule.core.files import write
 from chainrule.explaining.picture.collapse import LIMIT, collapse
 from chainrule.explaining.picture.dot import dot
 from chainrule.explaining.picture.layout import Layout, layout

@@ -17,10 +17,10 @@ from chainrule.core.primitive import PICK
 from chainrule.core.source import user_frame
 from chainrule.core.tensor import Tensor
 from chainrule.graph.binding import flat_arguments
-from chainrule.graph.extend import backpropagate, between
 from chainrule.graph.ir import Graph
 from chainrule.graph.run import values_of
 from chainrule.graph.tape import copied_tape
+from chainrule.graph.walk import backpropagate, between, by_rules
 from chainrule.nn import Module, Parameter
 from chainrule.transforms.tracing import INPUT
 
@@ -64,7 +64,7 @@ def gradients_of(graph: Graph, values: Mapping[Node, Any]) -> dict[Node, Any]:
     if out not in live:
         return {}
     seed = np.ones((), out.dtype)
-    steps = backpropagate(order, [(out, seed)], live, saved, namespaces.raw)
+    steps = backpropagate(order, [(out, seed)], live, by_rules(saved, namespaces.raw))
     return {s.node: np.asarray(s.adjoint) for s in steps if s.node.shape is not None}
 
 

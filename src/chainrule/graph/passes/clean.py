@@ -28,7 +28,7 @@ from chainrule.graph.passes.patterns import Procedure, Table
 from chainrule.graph.rewrite import rewritten, with_arguments
 
 RESHAPES = ("reshape", "expand_dims", "squeeze")
-REDUCTIONS = ("sum", "mean", "prod", "amax", "amin", "max_all", "min_all")
+EXTREMES = ("amax", "amin", "max_all", "min_all")
 
 
 def _only(node: Node) -> Node | None:
@@ -166,8 +166,17 @@ def _same_parameters(name: str) -> Procedure:
 # ---------------------------------------------------------------- reductions and joins
 
 
+def _sum_nothing(node: Node) -> Node | None:
+    """A sum over axes of length 1: the entries themselves, but for -0.0, of which it makes 0.0."""
+    return None if node.dtype.kind in "biu" else _reduce_nothing(node)
+
+
+def _sum_no_integers(node: Node) -> Node | None:
+    return _reduce_nothing(node) if node.dtype.kind in "biu" else None
+
+
 def _reduce_nothing(node: Node) -> Node | None:
-    """A sum, product or extreme over axes of length 1: the entries themselves."""
+    """A product or extreme over axes of length 1: the entries themselves."""
     x = _only(node)
     if x is None or x.shape is None or x.dtype != node.dtype:
         return None
@@ -238,8 +247,9 @@ def _real_of_real(node: Node) -> Node | None:
     return x if x is not None and x.dtype.kind != "c" else None
 
 
-_BROADCASTING = (
-    *[name for name, prim in REGISTRY.items() if prim.partials is not None], "pull_product", "where",
+_BROADCASTING = tuple(
+    name for name, prim in REGISTRY.items()
+    if prim.partials is not None or name in ("pull_product", "pull_selection", "where")
 )  # fmt: skip
 
 RULES = [
@@ -253,7 +263,9 @@ RULES = [
     Procedure("reshape of a reshape", RESHAPES, _reshape_again),
     Procedure("transpose that moves nothing", ("permute_dims",), _permute_nothing),
     Procedure("transpose of a transpose", ("permute_dims",), _permute_again),
-    Procedure("reduction over nothing", REDUCTIONS, _reduce_nothing),
+    Procedure("reduction over nothing", ("prod", *EXTREMES), _reduce_nothing),
+    Procedure("sum of integers over nothing", ("sum",), _sum_no_integers),
+    Procedure("sum over nothing", ("sum", "mean"), _sum_nothing, exact=False),
     Procedure("sum of a broadcast", ("sum",), _sum_of_broadcast, exact=False),
     Procedure("sum of a sum", ("sum",), _sum_of_sum, exact=False),
     Procedure("join of one", ("concat", "stack"), _join_of_one),

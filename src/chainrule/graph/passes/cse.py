@@ -44,21 +44,22 @@ def cse(graph: Graph, fired: Fired) -> Graph:
 
 def _key(node: Node, kept: list[Any]) -> Any:
     """What equations that compute the same have in common; None for what must stay apart."""
-    if node.prim is INPUT or node.prim.side_effects:
+    prim = node.prim
+    if prim is INPUT or prim.side_effects:
         return None
-    operands: list[Any] = []
-    for a, p in zip(node.args, node.parents, strict=True):
-        if p is not None:
-            operands.append(id(p))
-            continue
-        value = known(a, None)
-        if value is UNKNOWN:
-            return None
-        operands.append(_constant_key(value))
-    if len(operands) == 2 and node.prim.name in COMMUTATIVE and _commutes(node):
+    if None in node.parents:
+        operands = []
+        for a, p in zip(node.args, node.parents, strict=True):
+            value = id(p) if p is not None else known(a, None)
+            if value is UNKNOWN:
+                return None
+            operands.append(value if p is not None else _constant_key(value))
+    else:
+        operands = [id(p) for p in node.parents]
+    if len(operands) == 2 and prim.name in COMMUTATIVE and _commutes(node):
         operands.sort(key=_order)
     params = _params_key(node.params, kept) if node.params else None
-    return (node.prim, params, *operands)
+    return (prim, params, *operands)
 
 
 def _commutes(node: Node) -> bool:

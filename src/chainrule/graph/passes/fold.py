@@ -24,6 +24,8 @@ def fold(graph: Graph, fired: Fired) -> Graph:
     A result larger than the constants that nothing else uses stays an equation: one number spread
     over a megabyte is smaller as a number.
     """
+    if all(n.prim is not CONSTANT and (any(n.parents) or n.prim is INPUT) for n in graph.nodes):
+        return graph
     users = Counter([p for node in graph.nodes for p in node.parents])
     uses = {id(n.args[0]): users[n] for n in graph.nodes if n.prim is CONSTANT}
     new: dict[Node, Node] = {n: n for n in graph.inputs}
@@ -51,7 +53,7 @@ def _with_constants(node: Node, new: dict[Node, Node], fired: Fired) -> Node:
     for i, p in enumerate(parents):
         if p is not None and p.prim is CONSTANT and not node.prim.side_effects:
             args[i], parents[i] = p.args[0], None
-            fired["put into place"] += 1
+            fired["written into equations"] += 1
     return with_arguments(node, args, parents)
 
 

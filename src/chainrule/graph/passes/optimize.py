@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from time import perf_counter
 from typing import Any
 
-from chainrule.core.node import Node
+from chainrule.core.collector import paused
 from chainrule.graph.ir import Graph
 from chainrule.graph.passes.algebra import algebra
 from chainrule.graph.passes.base import Pass, named
@@ -15,7 +15,7 @@ from chainrule.graph.passes.cse import cse
 from chainrule.graph.passes.fold import fold
 from chainrule.graph.passes.prune import prune
 from chainrule.graph.passes.report import Optimization, PassReport
-from chainrule.graph.verify import verify
+from chainrule.graph.verify import Checked, verify
 
 PASSES: tuple[Pass, ...] = (prune, fold, clean, algebra, cse)
 ROUNDS = 10
@@ -25,9 +25,18 @@ def optimize(
     graph: Graph, *, fast: bool = False, verbose: bool = False, passes: Sequence[Any] | None = None
 ) -> Graph:
     """An optimised graph; see `Graph.optimize`."""
+    with paused():
+        found = _optimized(graph, fast, passes)
+    if verbose:
+        print(found)
+    return found.after
+
+
+def _optimized(graph: Graph, fast: bool, passes: Sequence[Any] | None) -> Optimization:
+    """Run passes until as many in a row as there are have found nothing to do."""
     chosen = [_pass(p) for p in (PASSES if passes is None else passes)]
     began = perf_counter()
-    checked: set[Node] = set()
+    checked = Checked()
     verify(graph, checked)
     made = named(graph)
     reports: list[PassReport] = []
@@ -41,10 +50,9 @@ def optimize(
             idle = 0 if report.fired else idle + 1
             if report.fired:
                 verify(made, checked)
-    made.optimization = found = Optimization(graph, made, reports, perf_counter() - began)
-    if verbose:
-        print(found)
-    return made
+    found = Optimization(graph, made, reports, perf_counter() - began)
+    made.optimization = found
+    return found
 
 
 def _applied(p: Pass, graph: Graph, fast: bool) -> tuple[Graph, PassReport]:

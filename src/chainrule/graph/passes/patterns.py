@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import product
 from typing import Any
 
@@ -28,6 +29,7 @@ from chainrule.graph.passes.base import (
     operand,
     operand_of,
 )
+from chainrule.transforms.tracing import CONSTANT
 
 Term = Any  # a variable (str), a number, or a tuple: the name of a primitive, and terms
 Bound = dict[str, Operand]
@@ -60,8 +62,9 @@ class Rule:
     when: Callable[[Bound], bool] | None = None
     note: str = ""
 
-    @property
+    @cached_property
     def name(self) -> str:
+        """The rule as it is written in reports."""
         return f"{written(self.left)} → {written(self.right)}{self.note and ', ' + self.note}"
 
     def apply(self, node: Node, bound: Bound) -> Node | None:
@@ -86,7 +89,7 @@ class Procedure:
 
 
 # Written by name, because their symbols are also those of other operations.
-_BY_NAME = ("pull_product", "reciprocal", "rsqrt", "square")
+_BY_NAME = ("reciprocal", "rsqrt", "square")
 
 
 def written(term: Term) -> str:
@@ -97,6 +100,8 @@ def written(term: Term) -> str:
         return term if isinstance(term, str) else f"{term:g}"
     name, *args = term
     symbol = None if name in _BY_NAME else REGISTRY[name].symbol
+    if name == "pull_product":  # a cotangent times a derivative
+        symbol = "{}·{}"
     if symbol is None or symbol.count("{}") != len(args):
         symbol = f"{name}({', '.join(['{}'] * len(args))})"
     shown = [written(a) for a in args]
@@ -127,6 +132,8 @@ def variants(term: Term) -> Iterator[Term]:
 
 def match(pattern: Term, node: Node) -> Bound | None:
     """What the variables of a pattern stand for in a node; None if it does not match."""
+    if len(node.args) != len(pattern) - 1:
+        return None
     bound: Bound = {}
     pending = [(a, operand(node, i)) for i, a in enumerate(pattern[1:])]
     while pending:
@@ -204,6 +211,36 @@ def kind_of(node: Node) -> str:
     return "bifcV"[widest]
 
 
+class Entries:
+    """The rules for one primitive, by what stands where among its arguments."""
+
+    def __init__(self) -> None:
+        self.procedures: list[Procedure] = []
+        # By place and operation there ("#": a constant); for the same twice; for anything.
+        self.patterns: dict[tuple[int, str], list[tuple[Rule, Term]]] = {}
+        self.twice: list[tuple[Rule, Term]] = []
+        self.always: list[tuple[Rule, Term]] = []
+
+    def add(self, rule: Rule, pattern: Term) -> None:
+        feature = _feature(pattern)
+        if feature is not None:
+            self.patterns.setdefault(feature, []).append((rule, pattern))
+        elif len(set(pattern[1:])) < len(pattern[1:]):
+            self.twice.append((rule, pattern))
+        else:
+            self.always.append((rule, pattern))
+
+    def candidates(self, node: Node) -> list[tuple[Rule, Term]]:
+        """The patterns that may match a node."""
+        found = list(self.always)
+        for i, p in enumerate(node.parents):
+            feature = "#" if p is None or p.prim is CONSTANT else p.prim.name
+            found += self.patterns.get((i, feature), ())
+        if self.twice and len(set(node.parents)) < len(node.parents):
+            found += self.twice
+        return found
+
+
 class Table:
     """Rules, ready to be looked up by the operation of a node and by what its arguments are.
 
@@ -212,40 +249,35 @@ class Table:
 
     def __init__(self, rules: Sequence[Rule | Procedure]) -> None:
         self.rules = rules
-        self.procedures: dict[str, list[Procedure]] = {}
-        self.patterns: dict[str, list[tuple[int, str, Rule, Term]]] = {}
+        self.entries: dict[Any, Entries] = {}
         for rule in rules:
             if isinstance(rule, Procedure):
                 for name in rule.prims:
-                    self.procedures.setdefault(name, []).append(rule)
-                continue
-            for pattern in variants(rule.left):
-                entry = (*_feature(pattern), rule, pattern)
-                self.patterns.setdefault(pattern[0], []).append(entry)
+                    self._of(name).procedures.append(rule)
+            else:
+                for pattern in variants(rule.left):
+                    self._of(pattern[0]).add(rule, pattern)
+
+    def _of(self, name: str) -> Entries:
+        return self.entries.setdefault(REGISTRY[name], Entries())
 
     def step(self, node: Node, fast: bool, fired: Fired) -> Node | None:
         """What the first rule that applies makes of a node."""
-        name = node.prim.name
-        if node.prim is not REGISTRY.get(name):
+        entries = self.entries.get(node.prim)
+        if entries is None:
             return None
-        for procedure in self.procedures.get(name, ()):
+        for procedure in entries.procedures:
             if fast or procedure.exact:
                 found = procedure.change(node)
                 if found is not None:
                     fired[procedure.name] += 1
                     return found
-        entries = self.patterns.get(name)
-        return self._by_pattern(node, entries, fast, fired) if entries else None
+        candidates = entries.candidates(node)
+        return self._by_pattern(node, candidates, fast, fired) if candidates else None
 
-    def _by_pattern(self, node: Node, entries: Any, fast: bool, fired: Fired) -> Node | None:
+    def _by_pattern(self, node: Node, candidates: Any, fast: bool, fired: Fired) -> Node | None:
         kind = kind_of(node)
-        features = [
-            p.prim.name if p is not None and p.prim.name != "constant" else "#"
-            for p in node.parents
-        ]
-        for i, feature, rule, pattern in entries:
-            if feature and features[i] != feature:
-                continue
+        for rule, pattern in candidates:
             if kind not in rule.exact and not (fast and kind in rule.fast):
                 continue
             bound = match(pattern, node)
@@ -267,7 +299,7 @@ class Table:
         return node
 
 
-def _feature(pattern: Term) -> tuple[int, str]:
+def _feature(pattern: Term) -> tuple[int, str] | None:
     """The first argument that is no variable: its place, and its operation ("#": a constant)."""
     for i, term in enumerate(pattern[1:]):
         if isinstance(term, tuple):
@@ -275,7 +307,7 @@ def _feature(pattern: Term) -> tuple[int, str]:
     for i, term in enumerate(pattern[1:]):
         if not isinstance(term, str) or term[0] == "c":
             return i, "#"
-    return 0, ""
+    return None
 
 
 __all__ = ["COMMUTATIVE", "Procedure", "Rule", "Table", "written"]

@@ -46,7 +46,7 @@ def _forgetting(graph: Graph, fired: Fired) -> Graph:
     }
     if not stale:
         return graph
-    fired["forgotten"] += len(stale)
+    fired["names of what was left out"] += len(stale)
     return replaced(graph, {n: n for n in graph.nodes})
 
 

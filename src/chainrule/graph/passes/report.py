@@ -13,6 +13,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from chainrule.graph.ir import Graph
+from chainrule.graph.tables import Shown, Table
 
 
 class Size(NamedTuple):
@@ -78,8 +79,8 @@ class PassReport:
 HEADINGS = ("pass", "nodes", "operations", "constants", "ms", "rules that fired")
 
 
-@dataclass(frozen=True)
-class Optimization:
+@dataclass(frozen=True, repr=False)
+class Optimization(Shown):
     """All that `Graph.optimize` did: a table in the terminal and in a notebook.
 
     Attributes:
@@ -119,31 +120,19 @@ class Optimization:
         pairs = zip_longest(left, right, fillvalue="")
         return "\n".join(f"{a:<{width}}  │  {b}".rstrip() for a, b in pairs)
 
-    def __str__(self) -> str:
-        rows = [HEADINGS, *self.rows()]
-        widths = [max(len(row[i]) for row in rows) for i in range(5)]
-        lines = [_line(row, widths) for row in rows]
-        rule = "─" * max(map(len, lines))
-        return "\n".join(
-            [f"{self.before.title}: optimised", lines[0], rule, *lines[1:-1], rule, lines[-1]]
-        )
-
-    def __repr__(self) -> str:
-        return str(self)
+    def table(self) -> Table:
+        """What each pass did, in numbers."""
+        *rows, total = self.rows()
+        title = f"{self.before.title}: optimised"
+        return Table(title, HEADINGS, [*rows, None, total], left=(0, 5), ruled=False)
 
     def _repr_html_(self) -> str:
-        head = "".join(f"<th>{escape(h)}</th>" for h in HEADINGS)
-        body = "".join(
-            "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>"
-            for row in self.rows()
-        )
         texts = "".join(
             f'<td style="text-align:left;vertical-align:top"><pre>{escape(str(g))}</pre></td>'
             for g in (self.before, self.after)
         )
         return (
-            f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-            "<details><summary>before and after</summary>"
+            f"{self.table().html()}<details><summary>before and after</summary>"
             f"<table><tr><th>before</th><th>after</th></tr><tr>{texts}</tr></table></details>"
         )
 
@@ -160,14 +149,6 @@ def _row(
 
 def _change(before: int, after: int, unit: str = "") -> str:
     return f"{before:,}{unit}" if before == after else f"{before:,} -> {after:,}{unit}"
-
-
-def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
-    """Cells in columns: names to the left, numbers to the right, rules as long as they are."""
-    name, *numbers = cells[:5]
-    columns = [f"{name:<{widths[0]}}"]
-    columns += [f"{c:>{w}}" for c, w in zip(numbers, widths[1:], strict=True)]
-    return "  ".join([*columns, cells[5]]).rstrip()
 
 
 __all__ = ["Optimization", "PassReport", "Size", "size_of"]

@@ -83,7 +83,8 @@ def _derivative(b: Builder, node: Node, known: dict[Node, Expr], locals_: Locals
             continue
         if x.dtype != node.dtype:
             x = b.apply("astype", x, dtype=node.dtype)
-        total = accumulated(b, total, local_term(b, local, x), local.negative)
+        x, negative = _signed(x, local.negative)
+        total = accumulated(b, total, local_term(b, local, x), negative)
     return total
 
 
@@ -107,6 +108,12 @@ def accumulated(
     if front and not negative:
         return b.apply("add", term, total)
     return b.apply("subtract" if negative else "add", total, term)
+
+
+def _signed(x: Expr, negative: bool) -> tuple[Expr, bool]:
+    """A factor without its sign, which becomes that of the product: u·(−v) is −u·v."""
+    opposite = _opposite(x)
+    return (x, negative) if opposite is None else (opposite, not negative)
 
 
 def _opposite(x: Expr) -> Expr | None:
@@ -134,9 +141,10 @@ def adjoints(b: Builder, out: Expr, leaves: Sequence[Node]) -> list[Expr]:
             local = locals_.of(node, i) if p in live else None
             if local is None or p is None:
                 continue
-            term = local_term(b, local, g, behind=True)
+            factor, negative = _signed(g, local.negative)
+            term = local_term(b, local, factor, behind=True)
             if term.dtype != p.dtype:
                 term = b.apply("astype", term, dtype=p.dtype)
             # Terms arrive from the last use to the first: the new one is written in front.
-            adjoint[p] = accumulated(b, adjoint.get(p), term, local.negative, front=True)
+            adjoint[p] = accumulated(b, adjoint.get(p), term, negative, front=True)
     return [adjoint.get(leaf, np.zeros((), leaf.dtype)[()]) for leaf in leaves]

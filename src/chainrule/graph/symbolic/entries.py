@@ -15,6 +15,7 @@ import numpy as np
 from chainrule.core.node import Node
 from chainrule.core.primitive import PICK, REGISTRY
 from chainrule.graph.ir import Graph
+from chainrule.graph.run import constant
 from chainrule.graph.symbolic.expressions import Builder, Expr, is_number
 from chainrule.graph.symbolic.reductions import FORMULAS
 from chainrule.transforms.tracing import CONSTANT, equation
@@ -115,19 +116,29 @@ class Entries:
             return several if isinstance(several, _Unknown) else several[node.params["index"]]  # type: ignore[index]
         args: list[Any] = []
         for a, p in zip(node.args, node.parents, strict=True):
-            found = self._values[p] if p is not None else a
+            found = self._values[p] if p is not None else constant(node, a)
             if isinstance(found, _Unknown) and not _is_extreme(node):
                 return found
             args.append(found)
         if node.prim.partials is not None or name in ENTRYWISE:
             return self._entrywise(name, node, args)
         if name == "pull_product":
-            return self._entrywise("multiply", node, args)
+            return self._entrywise("multiply", node, args[:2])
+        if name == "pull_selection":
+            return self._selected(node, *args)
         formula = FORMULAS.get(name)
         if formula is not None and (name not in _LARGEST or _is_extreme(node)):
             made = formula(self.builder, node, *map(as_entries, args), **(node.params or {}))
             return _Unknown(node, made) if isinstance(made, str) else made
         return self._by_probing(node, args)
+
+    def _selected(self, node: Node, g: Any, chosen: Any) -> np.ndarray:
+        zero = node.dtype.type(0)
+        if node.args[1].dtype.kind == "b":
+            return self._entrywise("where", node, [chosen, g, zero])
+        mask = self._entrywise("not_equal", node, [chosen, zero])
+        shared = self._entrywise("multiply", node, [g, chosen])
+        return self._entrywise("where", node, [mask, shared, zero])
 
     def _entrywise(self, name: str, node: Node, args: Sequence[Any]) -> np.ndarray:
         params = (node.params or {}) if name == node.prim.name else {}

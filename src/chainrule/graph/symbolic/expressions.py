@@ -19,7 +19,7 @@ from chainrule.transforms.tracing import INPUT, abstract
 
 Expr = Any  # a Node of shape (), or a NumPy scalar: a constant
 
-LIMIT = 1_000_000  # distinct subexpressions
+LIMIT = 500_000  # distinct subexpressions
 NOWHERE = (None, -1)
 _COMMUTES = frozenset({"add", "multiply", "maximum", "minimum", "logical_and", "logical_or"})
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -28,7 +28,8 @@ BUILT = 200_000  # operations in a tree that is built
 
 def symbolic_grad(
     graph: Graph | Callable[..., Any], wrt: Any = None, *, sharing: bool = True,
-    simplify: bool = False, examples: Sequence[Any] | None = None,
+    simplify: bool = False,
+    examples: Sequence[Any] | Mapping[str, Any] | None = None,
 ) -> SymbolicGradient:  # fmt: skip
     """The gradient as formulas, by the chain rule on the graph's own operations.
 
@@ -36,7 +37,8 @@ def symbolic_grad(
     of x[0], x[1], ...
 
     Args:
-        graph: a graph of one real number, or a function of tensors and numbers, which is traced.
+        graph: a graph of one real number; or a function of tensors and numbers, which is traced;
+            or an expression of variables (`chainrule.sym`).
         wrt: names (or input nodes, or positions) of the inputs to differentiate with respect to;
             one, or a sequence; None for all that are not integers.
         sharing: True for adjoints, in which every subexpression is made once and used again; False
@@ -45,11 +47,12 @@ def symbolic_grad(
             section 2.2: expression swell).
         simplify: whether to simplify without changing any value, not even in its last bit.
         examples: arguments to trace a function with; without, each of its parameters is a number.
+            For an expression, the shapes of variables that were declared without, by name.
 
     Raises:
         RuntimeError: if the output is not one real number, or an input is unknown or an integer.
         chainrule.graph.NoFormula: if an operation has no formula, naming it and its line.
-        chainrule.graph.TooLarge: if there are more than a million distinct subexpressions.
+        chainrule.graph.TooLarge: if there are more than half a million distinct subexpressions.
 
     >>> import chainrule as cr
     >>> df = cr.graph.symbolic_grad(lambda x, y: cr.log(x) + x * y - cr.sin(y))
@@ -63,8 +66,12 @@ def symbolic_grad(
     return SymbolicGradient(graph, wrt, sharing, simplify)
 
 
-def traced_with(f: Callable[..., Any], examples: Sequence[Any] | None) -> Graph:
+def traced_with(f: Callable[..., Any], examples: Sequence[Any] | Mapping[str, Any] | None) -> Graph:
     """The graph of a function; without examples, of one number for each parameter."""
+    expression = getattr(f, "graph", None)
+    if callable(expression):  # of declared variables, chainrule.sym
+        found: Graph = expression(examples or {})
+        return found
     if not callable(f):
         raise TypeError(
             f"a graph or a function is differentiated symbolically, not {type(f).__name__}"

@@ -16,10 +16,10 @@ from chainrule.core.namespaces import recorded
 from chainrule.core.node import Node
 from chainrule.core.partials import MINUS_ONE, NAMED, NONE, ONE, SELECTION
 from chainrule.core.tensor import Tensor
-from chainrule.graph.extend import recording_on
 from chainrule.graph.symbolic.entries import NoFormula
 from chainrule.graph.symbolic.expressions import Builder, Expr, is_number, substituted
 from chainrule.graph.symbolic.simplify import operands
+from chainrule.graph.walk import recording_on
 from chainrule.transforms.tracing import Traced, input_node, traced
 
 

@@ -17,6 +17,8 @@ from chainrule.graph.symbolic.expressions import Expr, is_leaf, postorder
 DEPTH = 30  # operations inside each other in one statement; Python refuses 200 parentheses
 
 _NUMPY = {
+    "xlogy": "scipy.special.xlogy", "xlog1py": "scipy.special.xlog1py",
+    "entr": "scipy.special.entr", "logit": "scipy.special.logit",
     "asin": "np.arcsin", "acos": "np.arccos", "atan": "np.arctan", "asinh": "np.arcsinh",
     "acosh": "np.arccosh", "atanh": "np.arctanh", "atan2": "np.arctan2", "abs": "np.abs",
     "sigmoid": "scipy.special.expit", "clamp": "np.clip", "clamp_min": "np.maximum",
@@ -41,6 +43,9 @@ _WITH_PARAMS = {
         "prelu": "np.where({0} > 0, {0}, {1} * {0})", "softsign": "({0} / (1 + np.abs({0})))",
         "silu": "({0} * scipy.special.expit({0}))", "detach": "{0}",
         "log_sigmoid": "(-np.logaddexp(0, -{0}))",
+        "hardshrink": "np.where(np.abs({0}) <= {lambd}, 0, {0})",
+        "softshrink": "({0} - np.clip({0}, -{lambd}, {lambd}))",
+        "threshold": "np.where({0} > {threshold}, {0}, {value})",
         "truncated_divide": "np.trunc({0} / {1})", "lerp": "({0} + {2} * ({1} - {0}))",
         "hardtanh": "np.clip({0}, {low}, {high})", "astype": "np.asarray({0}).astype('{dtype}')",
     },
@@ -50,6 +55,12 @@ _WITH_PARAMS = {
         "prelu": "cr.where({0} > 0, {0}, {1} * {0})",
         "softsign": "cr.nn.functional.softsign({0})", "silu": "cr.nn.functional.silu({0})",
         "detach": "{0}.detach()", "log_sigmoid": "cr.nn.functional.logsigmoid({0})",
+        "hardshrink": "cr.nn.functional.hardshrink({0}, {lambd})",
+        "softshrink": "cr.nn.functional.softshrink({0}, {lambd})",
+        "threshold": "cr.nn.functional.threshold({0}, {threshold}, {value})",
+        "softplus": "cr.nn.functional.softplus({0}, {beta}, {threshold})",
+        "hardswish": "cr.nn.functional.hardswish({0})", "mish": "cr.nn.functional.mish({0})",
+        "gelu_tanh": "cr.nn.functional.gelu({0}, approximate='tanh')",
         "truncated_divide": "cr.div({0}, {1}, rounding_mode='trunc')",
         "hardtanh": "cr.clamp({0}, {low}, {high})", "astype": "{0}.to(cr.{dtype})",
     },

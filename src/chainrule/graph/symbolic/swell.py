@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import inspect
 import math
 from collections.abc import Callable, Sequence
@@ -14,6 +13,7 @@ from chainrule.graph.ir import Graph
 from chainrule.graph.numerals import superscript
 from chainrule.graph.symbolic.counts import Operations
 from chainrule.graph.symbolic.result import SymbolicGradient, count_text
+from chainrule.graph.tables import Shown, Table
 from chainrule.graph.trace import trace
 
 READABLE = 150  # operations of a formula in a table
@@ -123,11 +123,10 @@ def _required(f: Callable[..., Any]) -> list[str]:
     ]
 
 
-class Swell:
+class Swell(Shown):
     """Operations of a family's value and gradient by n.
 
-    Prints as a table: in a terminal with the package rich where it is installed, as HTML in a
-    notebook, `markdown()` for a page.
+    Prints as a table, also with Rich; HTML in a notebook, `markdown()` for a page.
 
     Attributes:
         title: the name of the function.
@@ -177,65 +176,11 @@ class Swell:
             return False
         return _misfit(points) < _misfit([(math.log(n), v) for n, v in points])
 
-    def __str__(self) -> str:
-        rows = [self.HEAD, *self.cells()]
-        widths = [max(len(r[i]) for r in rows) for i in range(len(self.HEAD))]
-        lines = ["  ".join(c.rjust(w) for c, w in zip(r, widths, strict=True)) for r in rows]
-        lines.insert(1, "  ".join("-" * w for w in widths))
-        return "\n".join([f"operations of {self.title} and its gradient", *lines, *self._foot()])
-
-    def _foot(self) -> list[str]:
-        return [self.growth] if self.growth else []
-
-    def __rich__(self) -> Any:
-        from rich.box import SIMPLE_HEAD
-        from rich.table import Table
-
-        table = Table(
-            title=f"Operations of {self.title} and its gradient", caption=self.growth,
-            box=SIMPLE_HEAD, pad_edge=False,
-        )  # fmt: skip
-        for i, name in enumerate(self.HEAD):
-            naive, shared = i in (2, 3), i in (5, 6)
-            style = "red" if naive else "green" if shared else "bold" if i == 0 else ""
-            table.add_column(name, justify="right", style=style, no_wrap=True)
-        for row in self.cells():
-            table.add_row(*row)
-        return table
-
-    def show(self) -> None:
-        """Print the table, in colours where the package rich is installed.
-
-        >>> import chainrule as cr
-        >>> cr.graph.swell(cr.prod, [3]).show()  # doctest: +SKIP
-        """
-        try:
-            from rich.console import Console
-        except ImportError:
-            print(self)
-            return
-        Console().print(self)
-
-    def markdown(self) -> str:
-        """The table as Markdown."""
-        lines = ["| " + " | ".join(self.HEAD) + " |", "|" + " ---: |" * len(self.HEAD)]
-        lines += ["| " + " | ".join(row) + " |" for row in self.cells()]
-        foot = ["", *self._foot()] if self.growth else []
-        return "\n".join([*lines, *foot])
-
-    def _repr_html_(self) -> str:
-        def row(cells: Sequence[str], tag: str) -> str:
-            inside = "".join(
-                f'<{tag} style="text-align:right">{html.escape(c)}</{tag}>' for c in cells
-            )
-            return f"<tr>{inside}</tr>"
-
-        body = "".join(row(cells, "td") for cells in self.cells())
-        caption = html.escape(f"Operations of {self.title} and its gradient. {self.growth}")
-        return (
-            f"<table><caption>{caption}</caption><thead>{row(self.HEAD, 'th')}</thead>"
-            f"<tbody>{body}</tbody></table>"
-        )
+    def table(self) -> Table:
+        """The counts as a table."""
+        notes = [self.growth] if self.growth else []
+        title = f"operations of {self.title} and its gradient"
+        return Table(title, self.HEAD, self.cells(), notes, left=(), ruled=False)
 
     def formulas(self, style: str = "unicode") -> list[tuple[int, str, str, str]]:
         """Per size n, the value, the naive gradient, and the gradient with sharing, as formulas.
@@ -274,7 +219,7 @@ def _ratio(a: int, b: int) -> str:
     if b == 0:
         return "–"
     tenths = (10 * a + b // 2) // b
-    return f"{tenths / 10:.1f}" if tenths < 10**6 else short_count(tenths // 10)
+    return f"{tenths / 10:.1f}" if tenths < 10**4 else short_count(tenths // 10)
 
 
 def _growth(m: int, n: int, a: int, b: int, exponential: bool) -> str:

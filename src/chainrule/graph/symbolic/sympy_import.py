@@ -13,7 +13,6 @@ import numpy as np
 
 from chainrule.core.dtypes import as_numpy
 from chainrule.core.tensor import Tensor
-from chainrule.graph.extend import recording_on
 from chainrule.graph.ir import Graph
 from chainrule.graph.symbolic.sympy_bridge import sympy_module
 from chainrule.graph.symbolic.sympy_functions import (
@@ -25,6 +24,7 @@ from chainrule.graph.symbolic.sympy_functions import (
     of_order,
     tensor,
 )
+from chainrule.graph.walk import recording_on
 from chainrule.transforms.tracing import Traced, constant_node, input_node, traced
 
 # What a subexpression needs, and what makes its value from theirs.

@@ -151,6 +151,12 @@ def _blend(running: Any, value: Any, momentum: Any) -> None:
                 "statistics, use none (track_running_stats=False, or "
                 "func.replace_all_batch_norm_modules_(net)), or layer_norm or group_norm"
             )
+        if not own and not is_box(running):
+            raise RuntimeError(
+                "trace: running statistics are not inputs of the graph, which could not update "
+                "them. Trace the network in eval(), or without running statistics "
+                "(func.replace_all_batch_norm_modules_(net))"
+            )
     if is_box(running):
         with no_grad():
             running.copy_(running + momentum * (value - running))
