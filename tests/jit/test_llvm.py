@@ -38,7 +38,8 @@ def test_invalid_module_gets_llvms_message():
 
 def test_host_is_described():
     host = llvm.host()
-    assert host.cpu and host.triple
+    assert host.cpu
+    assert host.triple
     assert host.vector_bits in (128, 256, 512)
 
 
@@ -51,5 +52,7 @@ def test_missing_llvmlite_names_the_extra():
         "try: llvm.llvm_ir()\n"
         "except ImportError as error: print(error)\n"
     )
-    out = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    out = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
     assert out.stdout.count('pip install "chainrule[jit]"') == 2

@@ -22,9 +22,7 @@ def add_loop(module: ir.Module, loop_name: str, f: ir.Function) -> None:
     """void loop(n, out, in...): for i in range(n): out[i] = f(in[i]...)"""
     size = ir.IntType(64)
     result, *inputs = (t.as_pointer() for t in (f.ftype.return_type, *f.ftype.args))
-    loop = ir.Function(
-        module, ir.FunctionType(ir.VoidType(), [size, result, *inputs]), loop_name
-    )
+    loop = ir.Function(module, ir.FunctionType(ir.VoidType(), [size, result, *inputs]), loop_name)
     for argument in loop.args[1:]:
         argument.attributes.add("noalias")
     entry, body, done = (loop.append_basic_block(n) for n in ("entry", "body", "done"))

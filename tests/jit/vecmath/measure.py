@@ -110,7 +110,7 @@ HARD = (
 
 
 def float64_samples(name: str, count: int, seed: int = 0) -> np.ndarray:
-    """Numbers of every binade in the function's domain, more where it is not trivial, and hard ones."""
+    """Numbers of every binade in the domain, more where it is not trivial, and hard ones."""
     reference = REFERENCES[name]
     generator = np.random.default_rng(seed)
     bits = generator.integers(0, 2**64, count, dtype=np.uint64)
@@ -119,7 +119,9 @@ def float64_samples(name: str, count: int, seed: int = 0) -> np.ndarray:
     signs = generator.choice([-1.0, 1.0], 2 * count)
     spread = np.exp2(generator.uniform(-8, 11, 2 * count)) * signs
     hard = np.repeat([*HARD, *(-h for h in HARD)], 4)
-    near = hard * (1 + 2.0 ** generator.uniform(-53, -20, hard.size) * generator.choice([-1, 1], hard.size))
+    near = hard * (
+        1 + 2.0 ** generator.uniform(-53, -20, hard.size) * generator.choice([-1, 1], hard.size)
+    )
     unit = generator.uniform(-1, 1, count)
     samples = np.concatenate([everywhere_, spread, hard, near, unit, 1 + unit])
     inside = (samples >= reference.low) & (samples <= reference.high) & (samples != 0)
@@ -149,7 +151,7 @@ def pairs_of(name: str, count: int, dtype: str, seed: int = 0) -> list[np.ndarra
     if name == "pow":
         columns[0] = np.abs(columns[0])
         columns[1][:count:8] = np.rint(columns[1][:count:8])
-        columns[0][: count : 8] *= generator.choice([-1, 1], columns[0][:count:8].size)
+        columns[0][:count:8] *= generator.choice([-1, 1], columns[0][:count:8].size)
         # Exponents that take the result near overflow and underflow.
         with np.errstate(all="ignore"):
             reach = generator.uniform(-1.08, 1.02, count) * top / np.log2(columns[0][count:])

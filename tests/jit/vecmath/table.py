@@ -66,7 +66,9 @@ def row(name: str, dtype: str) -> str:
 
 def main() -> None:
     warnings.simplefilter("ignore")
-    print(f"{'function':15}{'type':9}{'max ulp':>7}  {'where':36}{'ns':>7}{'NumPy':>9}{'vector':>7}")
+    print(
+        f"{'function':15}{'type':9}{'max ulp':>7}  {'where':36}{'ns':>7}{'NumPy':>9}{'vector':>7}"
+    )
     for name in sys.argv[1:] or sorted(FUNCTIONS):
         for dtype in ("float32", "float64"):
             print(row(name, dtype), flush=True)

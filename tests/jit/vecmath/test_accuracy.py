@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 pytest.importorskip("llvmlite")
+pytest.importorskip("mpmath")
+pytest.importorskip("scipy")
 
 from chainrule.jit.vecmath.registry import FUNCTIONS
 
@@ -23,7 +25,9 @@ OTHERS = [name for name, f in FUNCTIONS.items() if f.arguments > 1]
 def check(name, error, got, *arguments):
     worst = int(np.argmax(error))
     where = [a[worst] for a in arguments]
-    assert error[worst] <= REFERENCES[name].bound, f"{error[worst]:.3f} ulp at {where}: {got[worst]!r}"
+    assert error[worst] <= REFERENCES[name].bound, (
+        f"{error[worst]:.3f} ulp at {where}: {got[worst]!r}"
+    )
 
 
 def test_every_function_has_a_reference():

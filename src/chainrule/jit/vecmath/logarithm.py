@@ -126,7 +126,7 @@ def log_or_huge(e: Emitter, size: Value, huge: Value, argument: Pair) -> Value:
 
 @elementary("acosh")
 def acosh(e: Emitter, x: Value) -> Value:
-    """log(x + sqrt(x^2 - 1)) = log1p(t + sqrt(t (t + 2))) for t = x - 1, which is exact below 2^p."""
+    """log(x + sqrt(x^2 - 1)) = log1p(t + sqrt(t (t + 2))) for t = x - 1, exact below 2^p."""
     huge = is_huge(e, x)
     t = e.select(huge, 1.0, x - 1.0)
     root = pairs.square_root(e, pairs.multiply(e, Pair(t), pairs.two_sum(e, t, 2.0)))

@@ -25,9 +25,7 @@ class Elementary:
 FUNCTIONS: dict[str, Elementary] = {}
 
 
-def elementary(
-    name: str, arguments: int = 1, *, wide: bool = False
-) -> Callable[[Writer], Writer]:
+def elementary(name: str, arguments: int = 1, *, wide: bool = False) -> Callable[[Writer], Writer]:
     """Register `emit(e, *values)`; `wide` has float64 arithmetic serve float32."""
 
     def register(emit: Writer) -> Writer:
@@ -54,7 +52,12 @@ def entry_of(name: str, type_: Any) -> tuple[Elementary, str]:
 
 
 def write_function(
-    module: Any, name: str, types: tuple[Any, list[Any]], target: Host | None, write: Writer, kind: str
+    module: Any,
+    name: str,
+    types: tuple[Any, list[Any]],
+    target: Host | None,
+    write: Writer,
+    kind: str,
 ) -> Any:
     """A function of that name in the module: `write(e, *arguments)`, unless it is there already.
 

@@ -217,9 +217,7 @@ def digamma(e: Emitter, x: Value) -> Value:
     odd = is_odd(e, n)
     numerator = pairs.select(e, odd, pairs.negative(sine), cosine)
     denominator = pairs.select(e, odd, cosine, sine)
-    cotangent = pairs.divide(
-        e, pairs.multiply(e, numerator, pairs.constant(e, "pi")), denominator
-    )
+    cotangent = pairs.divide(e, pairs.multiply(e, numerator, pairs.constant(e, "pi")), denominator)
     reflection = pairs.add(e, value, cotangent).sum
     result = e.select(negative, reflection, value.sum)
     result = e.select(size < 2.0**-60, -1.0 / x, result)

@@ -118,7 +118,7 @@ def multiple_of_pi(e: Emitter, quarters: Value) -> Pair:
 
 
 def atan_of_reduced(e: Emitter, t: Pair) -> Pair:
-    """atan(t) = t + t^3 A(t^2) for |t| <= tan(pi/8); to first order, t.lo has the factor 1 - t^2."""
+    """atan(t) = t + t^3 A(t^2), |t| <= tan(pi/8); to first order, t.lo has the factor 1 - t^2."""
     square = t.hi * t.hi
     low = t.hi * square * e.polynomial("atan", square)
     if t.lo is not None:
