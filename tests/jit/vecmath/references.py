@@ -95,7 +95,7 @@ REFERENCES: dict[str, Reference] = {
     "sinh": Reference(np.sinh, mp.sinh, 2.0, numpy=np.sinh),
     "cosh": Reference(np.cosh, mp.cosh, 2.0, numpy=np.cosh),
     "tanh": Reference(np.tanh, mp.tanh, numpy=np.tanh),
-    "asinh": Reference(np.arcsinh, mp.asinh, numpy=np.arcsinh),
+    "asinh": Reference(np.arcsinh, mp.asinh, 2.0, numpy=np.arcsinh),
     "acosh": Reference(np.arccosh, mp.acosh, numpy=np.arccosh, low=1.0),
     "atanh": Reference(np.arctanh, mp.atanh, numpy=np.arctanh, low=-1.0, high=1.0),
     "sigmoid": Reference(_sigmoid, lambda x: 1 / (1 + mp.exp(-x))),

@@ -15,13 +15,13 @@ def accurate_log(e: Emitter, x: Value) -> Pair:
 
     With s = (m - 1)/(m + 1), log(m) = 2 atanh(s) = 2s + (2/3) s^3 + s^5 A(s^2) (Muller,
     section 11.6): the first two terms are pairs; |s| <= 0.172 makes the third, which is not, at
-    most 2^-11.5 of the sum. In wide arithmetic the plain logarithm is exact enough.
+    most 2^-11.5 of the sum. In wide arithmetic the plain logarithm is exact enough, to 2^-38.
     """
     mantissa, k = e.split_exponent(x)
     scale = times_ln2(e, e.to_real(k))
     f = mantissa - 1.0
     if e.kind != "float64":
-        return pairs.add(e, scale, log_of_fraction(e, Pair(f)))
+        return pairs.add(e, scale, log_of_fraction(e, Pair(f), "log_of_power"))
     s = pairs.divide(e, Pair(f), pairs.fast_two_sum(e, 2.0, f))
     square = pairs.multiply(e, s, s)
     cube = pairs.multiply(e, square, s)
@@ -30,7 +30,7 @@ def accurate_log(e: Emitter, x: Value) -> Pair:
     assert s.lo is not None
     twice = Pair(s.hi * 2.0, s.lo * 2.0)
     tail = Pair(term.hi, pairs.plus(term.lo, fifth), loose=True)
-    return pairs.add(e, scale, pairs.add_smaller(e, twice, tail))
+    return pairs.add_smaller(e, scale, pairs.add_smaller(e, twice, tail))
 
 
 def is_integer(e: Emitter, y: Value) -> Value:

@@ -21,7 +21,7 @@ def plain_log(e: Emitter, x: Pair) -> Pair:
     f = Pair(mantissa - 1.0)
     if x.lo is not None:
         f = pairs.two_sum(e, f.hi, x.lo / x.hi * mantissa)
-    return pairs.add(e, times_ln2(e, e.to_real(k)), log_of_fraction(e, f))
+    return pairs.add_smaller(e, times_ln2(e, e.to_real(k)), log_of_fraction(e, f))
 
 
 def sin_cos_pi(e: Emitter, size: Value) -> tuple[Pair, Pair, Value]:
