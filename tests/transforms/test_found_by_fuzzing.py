@@ -113,3 +113,19 @@ def test_what_was_copied_from_an_input_may_be_written(transform):
     kept = x.clone()
     close(TRANSFORMS[transform](written, x), TRANSFORMS[transform](joined, x))
     close(x, kept)
+
+
+def test_third_derivatives_through_a_selection_are_finite():
+    """In the derivative of cotangent times local derivative, a zero cotangent still wins."""
+
+    def f(x):
+        return cr.where(x > 0, cr.sqrt(x), 0.0).sum()
+
+    first = cr.func.grad(f)
+    second = cr.func.grad(lambda x: first(x).sum())
+    third = cr.func.grad(lambda x: second(x).sum())
+    x = np.array([0.5, -0.3, 0.0])
+    with np.errstate(all="ignore"):
+        np.testing.assert_allclose(third(x), [0.375 * 0.5**-2.5, 0, 0], rtol=1e-14)
+        forward = cr.func.jvp(second, (x,), (np.ones(3),))[1]
+    np.testing.assert_allclose(forward, [0.375 * 0.5**-2.5, 0, 0], rtol=1e-14)

@@ -42,7 +42,7 @@ def _add(w: Writer, args: list[Piece], node: Node) -> Piece:
 
 
 def _product(w: Writer, args: list[Piece], node: Node) -> Piece:
-    a, b = args
+    a, b = args[:2]
     if b.text.startswith("1/") and w.style != "latex" and _is_reciprocal(node, 1):
         return Piece(f"{w.wrap(a, PRODUCT)}/{b.text[2:]}", PRODUCT)
     if w.style == "latex":

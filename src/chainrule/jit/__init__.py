@@ -1,1 +1,1 @@
-"""The compiler: recorded programs become machine code through LLVM (`pip install "chainrule[jit]"`)."""
+"""The compiler: recorded programs become machine code (`pip install "chainrule[jit]"`)."""

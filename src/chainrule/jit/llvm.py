@@ -74,6 +74,11 @@ class Host:
         return self.triple.startswith(("aarch64", "arm64", "powerpc64")) or self.has("fma")
 
     @property
+    def has_scaling(self) -> bool:
+        """Whether x * 2^k is an instruction that LLVM uses in vectors (since LLVM 22)."""
+        return self.has("avx512f") and llvm_binding().llvm_version_info[0] >= 22
+
+    @property
     def vector_bits(self) -> int:
         """The widest vector registers of floating-point numbers."""
         if self.has("avx512f"):
@@ -108,7 +113,12 @@ def target_machine(target: Host | None = None) -> Any:
     binding = llvm_binding()
     target = target or host()
     return binding.Target.from_triple(target.triple).create_target_machine(
-        cpu=target.cpu, features=target.features, opt=3, reloc="pic", codemodel="jitdefault", jit=True
+        cpu=target.cpu,
+        features=target.features,
+        opt=3,
+        reloc="pic",
+        codemodel="jitdefault",
+        jit=True,
     )
 
 

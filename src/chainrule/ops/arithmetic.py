@@ -11,7 +11,7 @@ from chainrule.core.avals import broadcast
 from chainrule.core.batching import aligned
 from chainrule.core.boxes import is_box
 from chainrule.core.dtypes import category, result_dtype
-from chainrule.core.kinds import bilinear, elementwise, general
+from chainrule.core.kinds import elementwise, general
 from chainrule.core.node import Aval, joint_shape
 from chainrule.core.primitive import unbox
 from chainrule.core.samples import Sample, uniform
@@ -31,24 +31,44 @@ multiply = elementwise(
 )  # fmt: skip
 
 
-def _pull_product(g: Any, local: Any) -> Any:
+def _pull_product(g: Any, local: Any, *guards: Any) -> Any:
     out = np.multiply(g, local)
     if np.isnan(np.vdot(out, out)):  # 0·inf or 0·nan may be among the entries
-        out = np.where(g == 0, out.dtype.type(0), out)
-    return out
+        zero = g == 0
+        for guard in guards:
+            zero = zero | ((guard == 0) & ~np.isfinite(out))
+        out = np.where(zero, out.dtype.type(0), out)
+    shape = joint_shape([np.shape(x) for x in (out, *guards)])
+    return out if out.shape == shape else np.broadcast_to(out, shape)
+
+
+def _pull_product_vjp(xp: Any, g: Any, xs: Any, need: Any) -> tuple[Any, ...]:
+    """As for any product; what has been zero until here stays so, whatever the other factor."""
+    x, y, *guards = xs
+    first = xp.pull_product(g, conjugate(xp, y), x, *guards) if need[0] else None
+    second = xp.pull_product(g, conjugate(xp, x), x, *guards) if need[1] else None
+    return (first, second, *[None] * len(guards))
+
+
+def _pull_product_jvp(xp: Any, t: Any, xs: Any) -> Any:
+    x, y, *guards = xs
+    first = None if t[0] is None else xp.pull_product(t[0], y, x, *guards)
+    second = None if t[1] is None else xp.pull_product(x, t[1], *guards)
+    return second if first is None else first if second is None else first + second
 
 
 # A cotangent times a local derivative: a product in which a zero cotangent wins over an infinite
-# or nan derivative.
-pull_product = bilinear(
-    "pull_product", _pull_product,
-    lambda xp, g, y: xp.pull_product(g, conjugate(xp, y)),
-    lambda xp, g, x: xp.pull_product(g, conjugate(xp, x)),
+# or nan derivative.  In derivatives of it, the cotangents of before are guards: where one is zero,
+# a product that is not finite is zero too.
+pull_product = general(
+    "pull_product", _pull_product, vjp=_pull_product_vjp, jvp=_pull_product_jvp,
+    jvps=("linear", "linear"),
     aval=broadcast, symbol="{}*{}", grad_name="Mul",
     batch=lambda prim, size, args, mapped, params: prim.apply(aligned(args, mapped), params),
     samples=lambda: [
         Sample(uniform(2, 3), uniform(2, 3, seed=1)), Sample(uniform(), uniform(seed=1)),
         Sample(uniform(3), uniform(2, 1, seed=1)),
+        Sample(uniform(3), uniform(3, seed=1), uniform(3, seed=2)),
     ],
 )  # fmt: skip
 

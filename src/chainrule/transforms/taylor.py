@@ -207,7 +207,7 @@ class TaylorTag(Tag):
             if all(case in (ONE, MINUS_ONE, NONE) for case, _ in partials):
                 return lambda k: self._sum(prim, args, out, k)
             return None
-        jvps = prim.jvps if prim.jvp is None else None
+        jvps = prim.jvps
         if not jvps or any(
             rule != "linear" for x, rule in zip(args, jvps, strict=False) if self.holds(x)
         ):
@@ -256,7 +256,11 @@ class TaylorTag(Tag):
         self, prim: Primitive, args: Sequence[Any], params: dict[str, Any], k: int
     ) -> Coefficient:
         """Σ over i + j + ... = k of the primitive applied to coefficients i, j, ..."""
-        places = [i for i, x in enumerate(args) if self.holds(x)]
+        factors = len(prim.jvps)  # type: ignore[attr-defined]
+        places = [i for i, x in enumerate(args) if i < factors and self.holds(x)]
+        args = [  # what follows the factors has no part in the derivative
+            x.inner[0] if i >= factors and self.holds(x) else x for i, x in enumerate(args)
+        ]
         total = None
         for split in _splits(k, len(places)):
             chosen = list(args)

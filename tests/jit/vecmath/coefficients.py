@@ -30,8 +30,10 @@ def grid_of(fit: Fit, points: int = 400) -> list:
 def remez(values: list, weights: list, grid: list, degree: int) -> tuple[list, mp.mpf]:
     """The polynomial of least greatest weighted error on the grid, and that error."""
     count = degree + 2
-    chosen = [round((len(grid) - 1) * (1 - mp.cos(mp.pi * i / (count - 1))) / 2) for i in range(count)]
-    chosen = sorted(set(int(i) for i in chosen))
+    chosen = [
+        round((len(grid) - 1) * (1 - mp.cos(mp.pi * i / (count - 1))) / 2) for i in range(count)
+    ]
+    chosen = sorted({int(i) for i in chosen})
     while len(chosen) < count:
         chosen = sorted({*chosen, *range(count - len(chosen) + 1)})[:count]
     coefficients: list = []
@@ -161,7 +163,13 @@ def table_of(numbers: list[float] | tuple[float, ...], indent: str) -> list[str]
     return [*lines, line]
 
 
-HEADER = '"""{}\n\nWritten by `python -m tests.jit.vecmath.coefficients`; a test compares.\n"""\n\n# fmt: off\n'
+HEADER = """\"\"\"{}
+
+Written by `python -m tests.jit.vecmath.coefficients`; a test compares.
+\"\"\"
+
+# fmt: off
+"""
 
 
 def polynomial_source() -> str:

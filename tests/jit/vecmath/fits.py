@@ -126,6 +126,14 @@ def fits() -> dict[str, Fit]:
             lambda f: f**3 / mp.log1p(f),
             formula="(log(1 + f) - f + f^2/2)/f^3",
         ),
+        "log_of_power": Fit(
+            lambda f: (mp.log1p(f) - f + f**2 / 2) / f**3,
+            low,
+            high,
+            lambda f: f**3 / mp.log1p(f),
+            {"wide": 2.0**-38},
+            "(log(1 + f) - f + f^2/2)/f^3",
+        ),
         "atanh": Fit(
             of_square(lambda s: (2 * mp.atanh(s) - 2 * s - 2 * s**3 / 3) / s**5),
             mp.mpf(0),
@@ -171,6 +179,14 @@ def fits() -> dict[str, Fit]:
             lambda z: z,
             only("float32", "float64"),
             "(sinh(x) - x)/x^3 in x^2",
+        ),
+        "tanh": Fit(
+            of_square(lambda x: (x - mp.tanh(x)) / x**3 - mp.mpf(1) / 4),
+            mp.mpf(0),
+            mp.mpf(1),
+            lambda z: z,
+            only("float32", "float64"),
+            "(x - tanh(x))/x^3 - 1/4 in x^2",
         ),
         "erf": Fit(
             of_square(lambda x: (mp.erf(x) / x - 2 / mp.sqrt(mp.pi)) / x**2 + mp.mpf(1) / 4),

@@ -14,14 +14,15 @@ from chainrule.jit.vecmath.registry import FUNCTIONS
 
 TYPES = {"float32": ir.FloatType(), "float64": ir.DoubleType()}
 
+# A processor without any of the instructions that the functions use where they can.
+PLAIN = llvm.Host("x86_64-unknown-linux-gnu", "x86-64", "")
+
 
 def add_loop(module: ir.Module, loop_name: str, f: ir.Function) -> None:
     """void loop(n, out, in...): for i in range(n): out[i] = f(in[i]...)"""
     size = ir.IntType(64)
     result, *inputs = (t.as_pointer() for t in (f.ftype.return_type, *f.ftype.args))
-    loop = ir.Function(
-        module, ir.FunctionType(ir.VoidType(), [size, result, *inputs]), loop_name
-    )
+    loop = ir.Function(module, ir.FunctionType(ir.VoidType(), [size, result, *inputs]), loop_name)
     for argument in loop.args[1:]:
         argument.attributes.add("noalias")
     entry, body, done = (loop.append_basic_block(n) for n in ("entry", "body", "done"))
@@ -39,18 +40,21 @@ def add_loop(module: ir.Module, loop_name: str, f: ir.Function) -> None:
 
 
 @functools.cache
-def compiled(name: str, dtype: str, fma: bool | None = None, whole: bool = False) -> llvm.Code:
-    """The loop over one function, for ordinary arguments or for the whole range."""
+def compiled(name: str, dtype: str, plain: bool = False, whole: bool = False) -> llvm.Code:
+    """The loop over one function, for ordinary arguments or for the whole range.
+
+    `plain` has it written for a processor without fused multiply-add.
+    """
     module = ir.Module(name="loop")
     define = vecmath.define_whole if whole else vecmath.define
-    add_loop(module, "loop", define(module, name, TYPES[dtype], fma=fma))
+    add_loop(module, "loop", define(module, name, TYPES[dtype], target=PLAIN if plain else None))
     return llvm.compile_module(module)
 
 
 @functools.cache
-def native(name: str, dtype: str, fma: bool | None = None, whole: bool = False):
+def native(name: str, dtype: str, plain: bool = False, whole: bool = False):
     """The loop as a function of NumPy arrays of one shape."""
-    code = compiled(name, dtype, fma, whole)
+    code = compiled(name, dtype, plain, whole)
     count = FUNCTIONS[name].arguments
     signature = ctypes.CFUNCTYPE(None, ctypes.c_int64, *[ctypes.c_void_p] * (count + 1))
     call = signature(code.address("loop"))
@@ -91,15 +95,15 @@ def rare(name: str, dtype: str):
     return function
 
 
-def everywhere(name: str, dtype: str, fma: bool | None = None):
+def everywhere(name: str, dtype: str, plain: bool = False):
     """The function over its whole range, as the compiler composes it."""
-    fast = native(name, dtype, fma)
+    fast = native(name, dtype, plain)
 
     def function(*arrays):
         out = fast(*arrays)
         large = rare(name, dtype)(arrays[0])
         if large.any():
-            exact = native(name, dtype, fma, True)
+            exact = native(name, dtype, plain, True)
             out[large] = exact(*[np.asarray(a, dtype)[large] for a in arrays])
         return out
 

@@ -95,13 +95,13 @@ REFERENCES: dict[str, Reference] = {
     "sinh": Reference(np.sinh, mp.sinh, 2.0, numpy=np.sinh),
     "cosh": Reference(np.cosh, mp.cosh, 2.0, numpy=np.cosh),
     "tanh": Reference(np.tanh, mp.tanh, numpy=np.tanh),
-    "asinh": Reference(np.arcsinh, mp.asinh, numpy=np.arcsinh),
+    "asinh": Reference(np.arcsinh, mp.asinh, 2.0, numpy=np.arcsinh),
     "acosh": Reference(np.arccosh, mp.acosh, numpy=np.arccosh, low=1.0),
     "atanh": Reference(np.arctanh, mp.atanh, numpy=np.arctanh, low=-1.0, high=1.0),
     "sigmoid": Reference(_sigmoid, lambda x: 1 / (1 + mp.exp(-x))),
     "log_sigmoid": Reference(
         lambda x: np.minimum(x, 0) - np.log1p(np.exp(-np.abs(x))),
-        lambda x: -mp.log1p(mp.exp(-x)) if x > -1e5 else x
+        lambda x: -mp.log1p(mp.exp(-x)) if x > -1e5 else x,
     ),
     "erf": Reference(sp.erf, mp.erf),
     "erfc": Reference(sp.erfc, _erfc, 2.0),
@@ -130,12 +130,8 @@ REFERENCES: dict[str, Reference] = {
     "logaddexp": Reference(np.logaddexp, _logaddexp, 2.0, numpy=np.logaddexp),
     "xlogy": Reference(sp.xlogy, lambda x, y: x * mp.log(y), 2.0),
     "softplus": Reference(
-        lambda x, beta, threshold: np.where(
-            beta * x > threshold, x, _softplus(beta * x) / beta
-        ),
-        lambda x, beta, threshold: (
-            x if beta * x > threshold else mp.log1p(mp.exp(beta * x)) / beta
-        ),
+        lambda x, beta, threshold: np.where(beta * x > threshold, x, _softplus(beta * x) / beta),
+        lambda x, beta, threshold: x if beta * x > threshold else mp.log1p(mp.exp(beta * x)) / beta,
         2.0,
     ),
 }

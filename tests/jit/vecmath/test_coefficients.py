@@ -1,7 +1,10 @@
 """The constants in the package are those that the fits give."""
 
-import mpmath as mp
 import pytest
+
+pytest.importorskip("mpmath")
+
+import mpmath as mp
 
 from chainrule.jit.vecmath.polynomials import POLYNOMIALS
 from chainrule.jit.vecmath.words import TWO_OVER_PI, WORDS
@@ -14,7 +17,9 @@ FITS = fits()
 
 def test_tables_are_complete():
     assert set(POLYNOMIALS) == set(FITS)
-    assert {n: set(k) for n, k in POLYNOMIALS.items()} == {n: set(f.bounds) for n, f in FITS.items()}
+    assert {n: set(k) for n, k in POLYNOMIALS.items()} == {
+        n: set(f.bounds) for n, f in FITS.items()
+    }
 
 
 def test_words():
@@ -39,7 +44,10 @@ def test_polynomials_meet_their_bounds(name):
             for i in range(1, 30):
                 x = fit.low + (fit.high - fit.low) * (i - mp.mpf(1) / 3) / 30
                 error = mp.polyval([mp.mpf(c) for c in coefficients[::-1]], x) - fit.function(x)
-                rounding = sum(
-                    abs(c * x**j) for j, c in enumerate(coefficients)
-                ) * mp.mpf(2) ** -digits
-                assert abs(fit.weight(x)) * abs(error) <= fit.bounds[kind] + abs(fit.weight(x)) * rounding
+                rounding = (
+                    sum(abs(c * x**j) for j, c in enumerate(coefficients)) * mp.mpf(2) ** -digits
+                )
+                assert (
+                    abs(fit.weight(x)) * abs(error)
+                    <= fit.bounds[kind] + abs(fit.weight(x)) * rounding
+                )

@@ -1,4 +1,4 @@
-"""Infinities, nans, zeros with their signs, denormal numbers and thresholds, as NumPy and C have them."""
+"""Infinities, nans, zeros with their signs, denormal numbers, thresholds, as in NumPy and C."""
 
 import itertools
 
@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 pytest.importorskip("llvmlite")
+pytest.importorskip("mpmath")
+pytest.importorskip("scipy")
 
 from chainrule.jit.vecmath.registry import FUNCTIONS
 
@@ -35,9 +37,9 @@ def same_kind(got, expected, label):
     if np.isnan(expected) or np.isinf(expected):
         np.testing.assert_equal(got, expected, err_msg=label)
     elif expected == 0:
-        assert got == 0 and np.signbit(got) == np.signbit(expected), f"{label}: {got!r}, not {expected!r}"
+        assert str(got) == str(expected), label
     else:
-        assert np.isfinite(got) and got == pytest.approx(expected, rel=1e-5), label
+        assert got == pytest.approx(expected, rel=1e-5), label
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -72,8 +74,11 @@ def test_softplus(dtype):
     def at(x, beta=one, threshold=threshold):
         return f(np.array([x], dtype), beta, threshold)[0]
 
-    assert at(INF) == INF and at(-INF) == 0 and np.isnan(at(NAN))
-    assert at(25.0) == 25.0 and at(1.0, threshold=np.zeros(1, dtype)) == 1.0
+    assert at(INF) == INF
+    assert at(-INF) == 0
+    assert np.isnan(at(NAN))
+    assert at(25.0) == 25.0
+    assert at(1.0, threshold=np.zeros(1, dtype)) == 1.0
     assert at(2.0, beta=one * -1) == pytest.approx(-np.log1p(np.exp(-2.0)), rel=1e-6)
     assert at(1e30, threshold=np.full(1, INF, dtype)) == np.float64(1e30).astype(dtype)
 

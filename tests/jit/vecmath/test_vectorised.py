@@ -32,7 +32,7 @@ def test_loop_is_vectorised(name, dtype):
 
 @pytest.mark.parametrize("name", ["exp", "pow"])
 def test_without_fma_nothing_is_called_either(name):
-    code = compiled(name, "float64", fma=False)
+    code = compiled(name, "float64", plain=True)
     assert foreign_calls(code.optimised) == []
     assert "llvm.fma" not in code.optimised
 

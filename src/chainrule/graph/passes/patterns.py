@@ -132,6 +132,8 @@ def variants(term: Term) -> Iterator[Term]:
 
 def match(pattern: Term, node: Node) -> Bound | None:
     """What the variables of a pattern stand for in a node; None if it does not match."""
+    if len(node.args) != len(pattern) - 1:
+        return None
     bound: Bound = {}
     pending = [(a, operand(node, i)) for i, a in enumerate(pattern[1:])]
     while pending:

@@ -123,7 +123,7 @@ class Entries:
         if node.prim.partials is not None or name in ENTRYWISE:
             return self._entrywise(name, node, args)
         if name == "pull_product":
-            return self._entrywise("multiply", node, args)
+            return self._entrywise("multiply", node, args[:2])
         if name == "pull_selection":
             return self._selected(node, *args)
         formula = FORMULAS.get(name)

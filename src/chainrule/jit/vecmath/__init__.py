@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..llvm import Host, llvm_ir
 from . import error_function, exponential, logarithm, power, special, trigonometric  # noqa: F401
 from .emitter import Emitter, Value
 from .large_angles import WHOLE, write_whole
@@ -41,14 +42,15 @@ def names() -> list[str]:
     return sorted(FUNCTIONS)
 
 
-def define(module: Any, name: str, type_: Any, *, fma: bool | None = None) -> Any:
+def define(module: Any, name: str, type_: Any, *, target: Host | None = None) -> Any:
     """The function `name` for numbers of a type, written into the module on first use.
 
     Args:
         module: the `llvmlite.ir.Module` in which it is called.
         name: one of `names()`.
         type_: `ir.FloatType()` or `ir.DoubleType()`, of all arguments and the result.
-        fma: whether to use fused multiply-add; unless told, where the processor has it.
+        target: the processor whose instructions may be used, the one at hand unless told. On
+            others the code is correct too, but may call functions for what they lack.
 
     Raises:
         ImportError: if llvmlite is not installed.
@@ -61,7 +63,7 @@ def define(module: Any, name: str, type_: Any, *, fma: bool | None = None) -> An
     >>> vecmath.define(module, "exp", ir.DoubleType()).name
     'chainrule.exp.float64'
     """
-    return add_function(module, name, type_, fma)
+    return add_function(module, name, type_, target)
 
 
 def rare(module: Any, name: str, type_: Any) -> Any | None:
@@ -74,8 +76,6 @@ def rare(module: Any, name: str, type_: Any) -> Any | None:
     >>> vecmath.rare(ir.Module(), "exp", ir.DoubleType()) is None
     True
     """
-    from ..llvm import llvm_ir
-
     _, dtype = entry_of(name, type_)
     if name not in WHOLE:
         return None
@@ -88,7 +88,7 @@ def rare(module: Any, name: str, type_: Any) -> Any | None:
     return write_function(module, f"chainrule.is_large.{dtype}", types, None, write, dtype)
 
 
-def define_whole(module: Any, name: str, type_: Any, *, fma: bool | None = None) -> Any:
+def define_whole(module: Any, name: str, type_: Any, *, target: Host | None = None) -> Any:
     """As `define`, for rare arguments too: a scalar function that may branch.
 
     In float32 it is the one of float64, rounded.
@@ -100,10 +100,10 @@ def define_whole(module: Any, name: str, type_: Any, *, fma: bool | None = None)
     """
     _, dtype = entry_of(name, type_)
     if name not in WHOLE:
-        return define(module, name, type_, fma=fma)
+        return define(module, name, type_, target=target)
 
     def write(e: Emitter, x: Value) -> Value:
         return write_whole(e, name, x)
 
     full_name = f"chainrule.{name}.whole.{dtype}"
-    return write_function(module, full_name, (type_, [type_]), fma, write, "float64")
+    return write_function(module, full_name, (type_, [type_]), target, write, "float64")

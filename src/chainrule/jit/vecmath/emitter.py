@@ -18,7 +18,7 @@ import struct
 from dataclasses import dataclass
 from typing import Any
 
-from ..llvm import llvm_ir
+from ..llvm import Host, llvm_ir
 from .polynomials import POLYNOMIALS
 from .words import WORDS
 
@@ -151,11 +151,12 @@ class Value:
 class Emitter:
     """Instructions of one kind of arithmetic, appended where `builder` stands."""
 
-    def __init__(self, builder: Any, kind: str, fma: bool) -> None:
+    def __init__(self, builder: Any, kind: str, target: Host) -> None:
         ir = llvm_ir()
         self.builder = builder
         self.kind = kind
-        self.fma_exists = fma
+        self.fma_exists = target.has_fma
+        self.scaling_exists = target.has_scaling
         self.format = FORMATS[kind]
         self.real = ir.FloatType() if kind == "float32" else ir.DoubleType()
         self.integer = ir.IntType(self.format.bits)
@@ -263,15 +264,17 @@ class Emitter:
             total = self.fma(total, x, c)
         return total
 
-    def nearest(self, x: Value) -> tuple[Value, Value]:
-        """The nearest integer of |x| < 2^(digits - 2), as a real number and as an integer.
+    def nearest(self, x: Value, factor: float = 1.0) -> tuple[Value, Value]:
+        """The integer nearest to x times a factor, as a real number and as an integer.
+
+        It must be below 2^(digits - 2), and may be the second nearest by a rounding error.
 
         Adding 1.5 * 2^(digits - 1) leaves no bits after the point, and the integer stands in
         the low bits (Muller, section 11.1): no conversion instruction, which vectors of 64 bits
         often lack.
         """
         magic = self.number(1.5 * 2.0**self.format.shift)
-        sum_ = x + magic
+        sum_ = x + magic if factor == 1 else self.fma(x, factor, magic)
         return sum_ - magic, self.bits(sum_) - self.bits(magic)
 
     def to_real(self, k: Value) -> Value:
@@ -286,11 +289,24 @@ class Emitter:
     def scale(self, x: Value, k: Value) -> Value:
         """x * 2^k for |k| up to twice the exponents of normal numbers, rounded once.
 
-        The first of two factors is exact, unless the result overflows or underflows anyway.
+        Without an instruction for it: the first of two factors is exact, unless the result
+        overflows or underflows anyway.
         """
+        if self.scaling_exists:
+            return self._scale_at_once(x, k)
         biased = k + 4 * self.format.bias
         half = (biased >> 1) - 2 * self.format.bias
         return x * self.power_of_two(half) * self.power_of_two(k - half)
+
+    def _scale_at_once(self, x: Value, k: Value) -> Value:
+        ir = llvm_ir()
+        short, module = ir.IntType(32), self.builder.module
+        name = f"llvm.ldexp.f{self.format.bits}.i32"
+        if name not in module.globals:
+            ir.Function(module, ir.FunctionType(self.real, [self.real, short]), name)
+        if self.format.bits != 32:
+            k = Value(self, self.builder.trunc(k.raw, short))
+        return Value(self, self.builder.call(module.globals[name], [x.raw, k.raw]))
 
     def split_exponent(self, x: Value) -> tuple[Value, Value]:
         """m in [sqrt(1/2), sqrt(2)) and the integer k with x = m * 2^k, for finite x > 0."""

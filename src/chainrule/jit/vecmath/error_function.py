@@ -23,7 +23,8 @@ def erf(e: Emitter, x: Value) -> Value:
     mantissa, k = exp_pair(e, exponent)
     power = e.power_of_two(k)
     total = pairs.fast_two_sum(e, 1.0, -mantissa.hi * power)
-    assert mantissa.lo is not None and total.lo is not None
+    assert mantissa.lo is not None
+    assert total.lo is not None
     tail = total.hi + e.fma(-mantissa.lo, power, total.lo)
     tail = e.select(size < last, tail, 1.0)
     small = erf_near_zero(e, e.smaller(size, 1.0))
@@ -40,11 +41,13 @@ def erf_near_zero(e: Emitter, x: Value) -> Value:
     square = pairs.two_product(e, x, x)
     series = e.fma(square.hi, e.polynomial("erf", square.hi), e.words("erf_slope")[0])
     bracket = pairs.two_sum(e, series, square.hi * -0.25)
-    assert bracket.lo is not None and square.lo is not None
+    assert bracket.lo is not None
+    assert square.lo is not None
     low = e.fma(square.lo, -0.25, bracket.lo)
     product = pairs.two_product(e, x, bracket.hi)
     total = pairs.fast_two_sum(e, x, product.hi)
-    assert product.lo is not None and total.lo is not None
+    assert product.lo is not None
+    assert total.lo is not None
     return total.hi + (e.fma(x, low, product.lo) + total.lo)
 
 
@@ -61,7 +64,8 @@ def scaled_erfcx(e: Emitter, x: Value) -> Pair:
     inner = e.polynomial("erfcx", one_plus.hi - 1.0)
     rest = e.fma(inner, one_minus, e.words("erfcx_slope")[0])
     value = pairs.fast_two_sum(e, 1.0, one_plus.hi * rest)
-    assert value.lo is not None and one_plus.lo is not None
+    assert value.lo is not None
+    assert one_plus.lo is not None
     value = Pair(value.hi, e.fma(one_plus.lo, rest, value.lo))
     denominator = pairs.two_sum(e, x + x, 1.0)
     return pairs.divide(e, value, denominator)
@@ -80,7 +84,7 @@ def erfc_scaled(e: Emitter, x: Pair) -> tuple[Pair, Value]:
         assert square.lo is not None
         square = Pair(square.hi, e.fma(hi * -2.0, x.lo, square.lo))
     mantissa, k = exp_pair(e, bounded_pair(e, square))
-    normal = pairs.renormalised(e, mantissa.hi, mantissa.lo)
+    normal = Pair(mantissa.hi, mantissa.lo, loose=True)
     return pairs.multiply(e, normal, scaled_erfcx(e, hi)), k
 
 
@@ -88,7 +92,7 @@ def erfc_of(e: Emitter, x: Pair, halvings: int) -> Value:
     """erfc(x)/2^halvings: 2 - erfc(|x|) for negative x."""
     negative = x.hi < 0.0
     sign = e.select(negative, -1.0, 1.0)
-    size = Pair(x.hi * sign, None if x.lo is None else x.lo * sign)
+    size = pairs.scaled(x, sign)
     mantissa, k = erfc_scaled(e, size)
     positive = e.scale(mantissa.sum, k - halvings)
     complement = 2.0 ** (1 - halvings) - positive
@@ -133,5 +137,5 @@ def normal_density(e: Emitter, x: Value) -> Value:
     bounded = e.smaller(e.absolute(x), 1024.0)
     half = pairs.two_product(e, bounded, bounded * -0.5)
     mantissa, k = exp_pair(e, bounded_pair(e, half))
-    normal = pairs.renormalised(e, mantissa.hi, mantissa.lo)
+    normal = Pair(mantissa.hi, mantissa.lo, loose=True)
     return e.scale(pairs.multiply(e, normal, pairs.constant(e, "density")).sum, k)

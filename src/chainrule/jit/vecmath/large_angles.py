@@ -7,6 +7,7 @@ as in a loop, a large one the reduction.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -56,11 +57,9 @@ def large_angle(e: Emitter, x: Value) -> tuple[Pair, Value]:
     position = power + (64 - 2)
     index, shift = position >> 6, (position & e.whole(63)).raw
     base = table(b.module)
-    words = [
-        b.load(b.gep(base, [ir.IntType(32)(0), (index + i).raw]), typ=i64) for i in range(4)
-    ]
+    words = [b.load(b.gep(base, [ir.IntType(32)(0), (index + i).raw]), typ=i64) for i in range(4)]
     windows = []
-    for first, second in zip(words, words[1:], strict=False):
+    for first, second in itertools.pairwise(words):
         both = b.or_(b.shl(b.zext(first, i128), i128(64)), b.zext(second, i128))
         windows.append(b.trunc(b.lshr(b.shl(both, b.zext(shift, i128)), i128(64)), i64))
     factor = b.zext(mantissa.raw, i128)

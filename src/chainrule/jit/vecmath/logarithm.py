@@ -9,19 +9,20 @@ from .pairs import Pair
 from .registry import elementary
 
 
-def log_of_fraction(e: Emitter, f: Pair) -> Pair:
+def log_of_fraction(e: Emitter, f: Pair, polynomial: str = "log") -> Pair:
     """log(1 + f) for 1 + f in [sqrt(1/2), sqrt(2)]; to about three bits more than the type.
 
     f - f^2/2 + f^3 R(f): the first two terms are a pair, the third is at most a twentieth of the
     result. To first order log(1 + f.hi + f.lo) = log(1 + f.hi) + f.lo (1 - f.hi).
     """
     square = pairs.two_product(e, f.hi, f.hi * -0.5)
-    cube = f.hi * f.hi * f.hi * e.polynomial("log", f.hi)
+    cube = f.hi * f.hi * f.hi * e.polynomial(polynomial, f.hi)
     total = pairs.fast_two_sum(e, f.hi, square.hi)
     low = pairs.plus(pairs.plus(total.lo, square.lo), cube)
     if f.lo is not None:
         low = pairs.plus(low, e.fma(-f.lo, f.hi, f.lo))
-    return pairs.renormalised(e, total.hi, low)
+    assert low is not None
+    return Pair(total.hi + low) if e.is_wide else Pair(total.hi, low)
 
 
 def log_pair(e: Emitter, x: Value) -> tuple[Pair, Value]:
@@ -47,16 +48,19 @@ def finished(e: Emitter, x: Value, result: Value) -> Value:
 
 @elementary("log")
 def log(e: Emitter, x: Value) -> Value:
-    """k ln 2 + log(m), m in [sqrt(1/2), sqrt(2)): no cancellation worth more than a bit."""
+    """k ln 2 + log(m), m in [sqrt(1/2), sqrt(2)): no cancellation worth more than a bit.
+
+    k ln 2 is zero or the larger term.
+    """
     fraction, k = log_pair(e, x)
-    return finished(e, x, pairs.add(e, times_ln2(e, k), fraction).sum)
+    return finished(e, x, pairs.add_smaller(e, times_ln2(e, k), fraction).sum)
 
 
 @elementary("log2")
 def log2(e: Emitter, x: Value) -> Value:
     fraction, k = log_pair(e, x)
     scaled = pairs.multiply(e, fraction, pairs.constant(e, "log2_e"))
-    return finished(e, x, pairs.add(e, Pair(k), scaled).sum)
+    return finished(e, x, pairs.add_smaller(e, Pair(k), scaled).sum)
 
 
 @elementary("log10")
@@ -64,7 +68,7 @@ def log10(e: Emitter, x: Value) -> Value:
     fraction, k = log_pair(e, x)
     scaled = pairs.multiply(e, fraction, pairs.constant(e, "log10_e"))
     first, second = e.words("log10_2")[:2]
-    return finished(e, x, pairs.add(e, Pair(k * first, k * second), scaled).sum)
+    return finished(e, x, pairs.add_smaller(e, Pair(k * first, k * second), scaled).sum)
 
 
 def log1p_of_pair(e: Emitter, x: Pair, more: Value | None = None) -> Pair:
@@ -84,7 +88,7 @@ def log1p_of_pair(e: Emitter, x: Pair, more: Value | None = None) -> Pair:
         f = pairs.two_sum(e, mantissa - 1.0, lost * e.power_of_two(-bounded))
     real_k = pairs.plus(e.to_real(k), more)
     assert real_k is not None
-    return pairs.add(e, times_ln2(e, real_k), log_of_fraction(e, f))
+    return pairs.add_smaller(e, times_ln2(e, real_k), log_of_fraction(e, f))
 
 
 @elementary("log1p")
@@ -126,7 +130,7 @@ def log_or_huge(e: Emitter, size: Value, huge: Value, argument: Pair) -> Value:
 
 @elementary("acosh")
 def acosh(e: Emitter, x: Value) -> Value:
-    """log(x + sqrt(x^2 - 1)) = log1p(t + sqrt(t (t + 2))) for t = x - 1, which is exact below 2^p."""
+    """log(x + sqrt(x^2 - 1)) = log1p(t + sqrt(t (t + 2))) for t = x - 1, exact below 2^p."""
     huge = is_huge(e, x)
     t = e.select(huge, 1.0, x - 1.0)
     root = pairs.square_root(e, pairs.multiply(e, Pair(t), pairs.two_sum(e, t, 2.0)))
@@ -157,11 +161,11 @@ def log1p_exp(e: Emitter, x: Pair, divisor: Value | None = None) -> Pair:
     sign = e.select(x.hi > 0.0, -1.0, 1.0)
     hi = e.larger(x.hi * sign, e.at_precision(-110.0, -750.0))
     mantissa, k = exp_pair(e, Pair(hi, None if x.lo is None else x.lo * sign))
-    normal = pairs.renormalised(e, mantissa.hi, mantissa.lo)
+    normal = Pair(mantissa.hi, mantissa.lo, loose=True)
     floor = e.whole(-2 * e.format.digits)
     bounded = Value(e, e.builder.select((k > floor).raw, k.raw, floor.raw))
     power = e.power_of_two(bounded)
-    argument = Pair(normal.hi * power, None if normal.lo is None else normal.lo * power)
+    argument = pairs.scaled(normal, power)
     logarithm, alone = log1p_of_pair(e, argument), normal.sum
     if divisor is not None:
         logarithm, alone = pairs.divide(e, logarithm, Pair(divisor)), alone / divisor

@@ -6,23 +6,58 @@ Dekker, Numerische Mathematik 18, 1971). In wide arithmetic a pair has no low wo
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any
 
 from .emitter import Emitter, Value
 from .polynomials import POLYNOMIALS
 
 
-@dataclass(frozen=True)
 class Pair:
-    """hi + lo, where lo is small against hi; None stands for a low word of zero."""
+    """hi + lo, where lo is small against hi; None stands for a low word of zero.
 
-    hi: Value
-    lo: Value | None = None
+    A loose pair is the result of an operation whose low word may be more than half a unit in
+    the last place of the high one. It is put right when a word is asked for, and its sum, if that
+    is all that is wanted, needs no such work.
+    """
+
+    __slots__ = ("_hi", "_lo", "_loose")
+
+    def __init__(self, hi: Value, lo: Value | None = None, *, loose: bool = False) -> None:
+        self._hi, self._lo, self._loose = hi, lo, loose
+
+    def _settle(self) -> None:
+        if self._loose and self._lo is not None:
+            hi = self._hi + self._lo
+            self._hi, self._lo = hi, self._lo - (hi - self._hi)
+        self._loose = False
+
+    @property
+    def hi(self) -> Value:
+        self._settle()
+        return self._hi
+
+    @property
+    def lo(self) -> Value | None:
+        self._settle()
+        return self._lo
 
     @property
     def sum(self) -> Value:
-        return self.hi if self.lo is None else self.hi + self.lo
+        return self._hi if self._lo is None else self._hi + self._lo
+
+    def map(self, operation: Callable[[Value], Value]) -> Pair:
+        """An operation that is exact, on both words."""
+        lo = None if self._lo is None else operation(self._lo)
+        return Pair(operation(self._hi), lo, loose=self._loose)
+
+    def choose(self, e: Emitter, condition: Value, other: Pair) -> Pair:
+        """This pair where the condition holds, else the other."""
+        hi = e.select(condition, self._hi, other._hi)
+        if self._lo is None and other._lo is None:
+            return Pair(hi)
+        yes, no = (e.number(0.0) if p._lo is None else p._lo for p in (self, other))
+        return Pair(hi, e.select(condition, yes, no), loose=self._loose or other._loose)
 
 
 def plus(a: Value | None, b: Value | None) -> Value | None:
@@ -69,22 +104,24 @@ def two_product(e: Emitter, a: Any, b: Any) -> Pair:
     return Pair(hi, al * bl - (((hi - ah * bh) - al * bh) - ah * bl))
 
 
-def renormalised(e: Emitter, hi: Value, lo: Value | None) -> Pair:
-    """The same sum with the low word below half a unit in the last place of the high one."""
-    if lo is None:
-        return Pair(hi)
-    return fast_two_sum(e, hi, lo) if not e.is_wide else Pair(hi + lo)
+def residual(e: Emitter, a: Value, b: Value, c: Value) -> Value:
+    """a - b c for b c near a: exactly, or to the digits of the type."""
+    if e.fma_exists or e.is_wide:
+        return e.fma(-b, c, a)
+    product = two_product(e, b, c)
+    assert product.lo is not None
+    return (a - product.hi) - product.lo
 
 
 def add(e: Emitter, a: Pair, b: Pair) -> Pair:
     total = two_sum(e, a.hi, b.hi)
-    return renormalised(e, total.hi, plus(total.lo, plus(a.lo, b.lo)))
+    return Pair(total.hi, plus(total.lo, plus(a.lo, b.lo)), loose=True)
 
 
 def add_smaller(e: Emitter, a: Pair, b: Pair) -> Pair:
     """a + b for |a| >= |b|."""
     total = fast_two_sum(e, a.hi, b.hi)
-    return renormalised(e, total.hi, plus(total.lo, plus(a.lo, b.lo)))
+    return Pair(total.hi, plus(total.lo, plus(a.lo, b.lo)), loose=True)
 
 
 def multiply(e: Emitter, a: Pair, b: Pair) -> Pair:
@@ -96,7 +133,7 @@ def multiply(e: Emitter, a: Pair, b: Pair) -> Pair:
         lo = e.fma(a.hi, b.lo, lo)
     if a.lo is not None:
         lo = e.fma(a.lo, b.hi, lo)
-    return renormalised(e, product.hi, lo)
+    return Pair(product.hi, lo, loose=True)
 
 
 def divide(e: Emitter, a: Pair, b: Pair) -> Pair:
@@ -105,13 +142,11 @@ def divide(e: Emitter, a: Pair, b: Pair) -> Pair:
         return Pair(a.hi / b.hi)
     reciprocal = 1 / b.hi
     quotient = a.hi * reciprocal
-    product = two_product(e, quotient, b.hi)
-    assert product.lo is not None
-    rest = plus((a.hi - product.hi) - product.lo, a.lo)
+    rest = plus(residual(e, a.hi, quotient, b.hi), a.lo)
     assert rest is not None
     if b.lo is not None:
         rest = e.fma(-quotient, b.lo, rest)
-    return renormalised(e, quotient, rest * reciprocal)
+    return Pair(quotient, rest * reciprocal, loose=True)
 
 
 def constant(e: Emitter, name: str) -> Pair:
@@ -120,17 +155,17 @@ def constant(e: Emitter, name: str) -> Pair:
     return Pair(e.number(hi)) if e.is_wide else Pair(e.number(hi), e.number(lo))
 
 
+def scaled(a: Pair, factor: Any) -> Pair:
+    """A pair times a power of two, or -1; loose as before."""
+    return a.map(lambda word: word * factor)
+
+
 def negative(a: Pair) -> Pair:
-    return Pair(-a.hi, None if a.lo is None else -a.lo)
+    return a.map(lambda word: -word)
 
 
 def select(e: Emitter, condition: Value, yes: Pair, no: Pair) -> Pair:
-    hi = e.select(condition, yes.hi, no.hi)
-    if yes.lo is None and no.lo is None:
-        return Pair(hi)
-    zero = e.number(0.0)
-    yes_lo, no_lo = (zero if p.lo is None else p.lo for p in (yes, no))
-    return Pair(hi, e.select(condition, yes_lo, no_lo))
+    return yes.choose(e, condition, no)
 
 
 def square_root(e: Emitter, a: Pair) -> Pair:
@@ -138,11 +173,9 @@ def square_root(e: Emitter, a: Pair) -> Pair:
     root = e.sqrt(a.hi)
     if e.is_wide:
         return Pair(root)
-    product = two_product(e, root, root)
-    assert product.lo is not None
-    rest = plus((a.hi - product.hi) - product.lo, a.lo)
+    rest = plus(residual(e, a.hi, root, root), a.lo)
     assert rest is not None
-    return renormalised(e, root, rest / (root + root))
+    return Pair(root, rest / (root + root), loose=True)
 
 
 def leading_pair(e: Emitter, name: str, t: Value) -> Pair:

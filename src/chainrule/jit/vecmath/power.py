@@ -15,13 +15,13 @@ def accurate_log(e: Emitter, x: Value) -> Pair:
 
     With s = (m - 1)/(m + 1), log(m) = 2 atanh(s) = 2s + (2/3) s^3 + s^5 A(s^2) (Muller,
     section 11.6): the first two terms are pairs; |s| <= 0.172 makes the third, which is not, at
-    most 2^-11.5 of the sum. In wide arithmetic the plain logarithm is exact enough.
+    most 2^-11.5 of the sum. In wide arithmetic the plain logarithm is exact enough, to 2^-38.
     """
     mantissa, k = e.split_exponent(x)
     scale = times_ln2(e, e.to_real(k))
     f = mantissa - 1.0
     if e.kind != "float64":
-        return pairs.add(e, scale, log_of_fraction(e, Pair(f)))
+        return pairs.add(e, scale, log_of_fraction(e, Pair(f), "log_of_power"))
     s = pairs.divide(e, Pair(f), pairs.fast_two_sum(e, 2.0, f))
     square = pairs.multiply(e, s, s)
     cube = pairs.multiply(e, square, s)
@@ -29,8 +29,8 @@ def accurate_log(e: Emitter, x: Value) -> Pair:
     term = pairs.multiply(e, cube, pairs.constant(e, "two_thirds"))
     assert s.lo is not None
     twice = Pair(s.hi * 2.0, s.lo * 2.0)
-    tail = pairs.renormalised(e, term.hi, pairs.plus(term.lo, fifth))
-    return pairs.add(e, scale, pairs.add_smaller(e, twice, tail))
+    tail = Pair(term.hi, pairs.plus(term.lo, fifth), loose=True)
+    return pairs.add_smaller(e, scale, pairs.add_smaller(e, twice, tail))
 
 
 def is_integer(e: Emitter, y: Value) -> Value:
@@ -67,16 +67,21 @@ def square_root(e: Emitter, x: Value) -> Value:
     return e.sqrt(x)
 
 
-@elementary("rsqrt", wide=True)
+@elementary("rsqrt")
 def reciprocal_root(e: Emitter, x: Value) -> Value:
-    """1/sqrt(x), the root as a pair; tiny x are scaled, whose pairs would underflow."""
-    tiny = x < 2.0**-900
-    scaled = e.select(tiny, x * 2.0**200, x)
-    usable = (scaled > 0.0) & (scaled < float("inf"))
-    root = pairs.square_root(e, Pair(e.select(usable, scaled, 1.0)))
-    result = pairs.divide(e, Pair(e.number(1.0)), root).sum
-    result = e.select(tiny, result * 2.0**100, result)
-    return e.select(usable, result, 1.0 / e.sqrt(x))
+    """y = 1/sqrt(x), corrected by the residual r = 1 - x y^2: y + y r/2."""
+    usable = (x > 0.0) & (x < float("inf"))
+    safe = e.select(usable, x, 1.0)
+    unit = e.number(1.0)
+    if not e.fma_exists:
+        # The product of pairs must not overflow.
+        unit = e.select(x > e.at_precision(2.0**100, 2.0**900), 2.0**-32, 1.0)
+        safe = safe * (unit * unit)
+    y = 1.0 / e.sqrt(safe)
+    product = pairs.two_product(e, safe, y)
+    assert product.lo is not None
+    rest = pairs.residual(e, e.number(1.0), product.hi, y) - product.lo * y
+    return e.select(usable, e.fma(y * 0.5, rest, y) * unit, 1.0 / e.sqrt(x))
 
 
 @elementary("reciprocal")
@@ -104,9 +109,10 @@ def cube_root(e: Emitter, x: Value) -> Value:
     h = e.fma(-(mantissa * y), y * y, 1.0)
     y = e.fma(y * h, e.fma(h, 2 / 9, 1 / 3), y)
     c = mantissa * y * y
-    cube = pairs.multiply(e, pairs.two_product(e, c, c), Pair(c))
-    assert cube.lo is not None
-    rest = ((mantissa - cube.hi) - cube.lo) * (y * y) * (1 / 3)
+    square = pairs.two_product(e, c, c)
+    assert square.lo is not None
+    rest = pairs.residual(e, mantissa, square.hi, c) - square.lo * c
+    rest = rest * (y * y) * (1 / 3)
     factor = pairs.select(
         e, r.equals(e.whole(1)), pairs.constant(e, "cbrt_2"), pairs.constant(e, "cbrt_4")
     )

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from ..llvm import host, llvm_ir
+from ..llvm import Host, host, llvm_ir
 from .emitter import Emitter, Value
 
 Writer = Callable[..., Value]
@@ -25,9 +25,7 @@ class Elementary:
 FUNCTIONS: dict[str, Elementary] = {}
 
 
-def elementary(
-    name: str, arguments: int = 1, *, wide: bool = False
-) -> Callable[[Writer], Writer]:
+def elementary(name: str, arguments: int = 1, *, wide: bool = False) -> Callable[[Writer], Writer]:
     """Register `emit(e, *values)`; `wide` has float64 arithmetic serve float32."""
 
     def register(emit: Writer) -> Writer:
@@ -54,7 +52,12 @@ def entry_of(name: str, type_: Any) -> tuple[Elementary, str]:
 
 
 def write_function(
-    module: Any, name: str, types: tuple[Any, list[Any]], fma: bool | None, write: Writer, kind: str
+    module: Any,
+    name: str,
+    types: tuple[Any, list[Any]],
+    target: Host | None,
+    write: Writer,
+    kind: str,
 ) -> Any:
     """A function of that name in the module: `write(e, *arguments)`, unless it is there already.
 
@@ -68,7 +71,7 @@ def write_function(
     for attribute in ("alwaysinline", "nounwind", "readnone"):
         function.attributes.add(attribute)
     builder = ir.IRBuilder(function.append_basic_block("entry"))
-    emitter = Emitter(builder, kind, host().has_fma if fma is None else fma)
+    emitter = Emitter(builder, kind, target or host())
     arguments = [
         a if a.type == emitter.real else builder.fpext(a, emitter.real) for a in function.args
     ]
@@ -77,9 +80,9 @@ def write_function(
     return function
 
 
-def add_function(module: Any, name: str, type_: Any, fma: bool | None) -> Any:
+def add_function(module: Any, name: str, type_: Any, target: Host | None) -> Any:
     """The branch-free function of that name and type in the module."""
     entry, dtype = entry_of(name, type_)
     kind = "float64" if dtype == "float64" else entry.float32_kind
     types = (type_, [type_] * entry.arguments)
-    return write_function(module, f"chainrule.{name}.{dtype}", types, fma, entry.emit, kind)
+    return write_function(module, f"chainrule.{name}.{dtype}", types, target, entry.emit, kind)

@@ -21,7 +21,7 @@ def plain_log(e: Emitter, x: Pair) -> Pair:
     f = Pair(mantissa - 1.0)
     if x.lo is not None:
         f = pairs.two_sum(e, f.hi, x.lo / x.hi * mantissa)
-    return pairs.add(e, times_ln2(e, e.to_real(k)), log_of_fraction(e, f))
+    return pairs.add_smaller(e, times_ln2(e, e.to_real(k)), log_of_fraction(e, f))
 
 
 def sin_cos_pi(e: Emitter, size: Value) -> tuple[Pair, Pair, Value]:
@@ -31,7 +31,7 @@ def sin_cos_pi(e: Emitter, size: Value) -> tuple[Pair, Pair, Value]:
     r = turn - real_n * 0.5
     angle = pairs.multiply(e, Pair(r), pairs.constant(e, "pi"))
     sine, cosine = sin_of_reduced(e, angle), cos_of_reduced(e, angle)
-    sine, cosine = (pairs.renormalised(e, p.hi, p.lo) for p in (sine, cosine))
+    sine, cosine = (Pair(p.hi, p.lo, loose=True) for p in (sine, cosine))
     return sine, cosine, n
 
 
@@ -44,7 +44,7 @@ def sin_pi(e: Emitter, size: Value) -> Pair:
     sine, cosine, n = sin_cos_pi(e, size)
     value = pairs.select(e, is_odd(e, n), cosine, sine)
     sign = e.select((n & e.whole(2)).equals(e.whole(0)), 1.0, -1.0)
-    return Pair(value.hi * sign, None if value.lo is None else value.lo * sign)
+    return pairs.scaled(value, sign)
 
 
 def inverse_square(e: Emitter, z: Value) -> tuple[Value, Value]:
@@ -71,7 +71,7 @@ def gamma(e: Emitter, x: Value) -> Value:
         product = pairs.multiply(e, product, pairs.select(e, active, factor, one))
         shifted = e.select(active, shifted + 1.0, shifted)
     mantissa, k = stirling(e, z, e.call("llvm.floor", shifted - z + 0.5))
-    normal = pairs.renormalised(e, mantissa.hi, mantissa.lo)
+    normal = Pair(mantissa.hi, mantissa.lo, loose=True)
     negative = x < 0.0
     sine = pairs.multiply(e, sin_pi(e, size), Pair(z))
     above = pairs.multiply(e, pairs.negative(pairs.constant(e, "pi")), product)
@@ -217,9 +217,7 @@ def digamma(e: Emitter, x: Value) -> Value:
     odd = is_odd(e, n)
     numerator = pairs.select(e, odd, pairs.negative(sine), cosine)
     denominator = pairs.select(e, odd, cosine, sine)
-    cotangent = pairs.divide(
-        e, pairs.multiply(e, numerator, pairs.constant(e, "pi")), denominator
-    )
+    cotangent = pairs.divide(e, pairs.multiply(e, numerator, pairs.constant(e, "pi")), denominator)
     reflection = pairs.add(e, value, cotangent).sum
     result = e.select(negative, reflection, value.sum)
     result = e.select(size < 2.0**-60, -1.0 / x, result)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from . import pairs
 from .emitter import Emitter, Value
 from .exponential import is_tiny
@@ -22,7 +24,7 @@ def reduced_angle(e: Emitter, x: Value) -> tuple[Pair, Value]:
     a least |r| of about 2^-30 or 2^-62 (Muller, section 11.4): 2^-27 or 2^-58 of r.
     """
     first, second, third = e.words("half_pi")[:3]
-    real_n, n = e.nearest(x * e.words("two_over_pi")[0])
+    real_n, n = e.nearest(x, e.words("two_over_pi")[0])
     if e.fma_exists:
         partly = Pair(e.fma(-real_n, first, x))
     else:
@@ -34,7 +36,7 @@ def reduced_angle(e: Emitter, x: Value) -> tuple[Pair, Value]:
     low = pairs.plus(total.lo, partly.lo)
     if low is not None and product.lo is not None:
         low = e.fma(-real_n, third, low - product.lo)
-    return pairs.renormalised(e, total.hi, low), n
+    return Pair(total.hi, low), n
 
 
 def sin_of_reduced(e: Emitter, r: Pair) -> Pair:
@@ -60,7 +62,7 @@ def cos_of_reduced(e: Emitter, r: Pair) -> Pair:
 def quadrant_sin(e: Emitter, r: Pair, n: Value) -> Value:
     """sin(n pi/2 + r)."""
     odd = (n & e.whole(1)).equals(e.whole(1))
-    result = pairs.select(e, odd, cos_of_reduced(e, r), sin_of_reduced(e, r)).sum
+    result = e.select(odd, cos_of_reduced(e, r).sum, sin_of_reduced(e, r).sum)
     return e.from_bits(e.bits(result) ^ ((n & e.whole(2)) << (e.format.bits - 2)))
 
 
@@ -73,7 +75,7 @@ def quadrant_tan(e: Emitter, r: Pair, n: Value) -> Value:
     odd = n & e.whole(1)
     is_odd = odd.equals(e.whole(1))
     sine, cosine = sin_of_reduced(e, r), cos_of_reduced(e, r)
-    sine, cosine = (pairs.renormalised(e, p.hi, p.lo) for p in (sine, cosine))
+    sine, cosine = (Pair(p.hi, p.lo, loose=True) for p in (sine, cosine))
     above = pairs.select(e, is_odd, cosine, sine)
     below = pairs.select(e, is_odd, sine, cosine)
     result = pairs.divide(e, above, below).sum
@@ -86,21 +88,26 @@ def ordinary(e: Emitter, x: Value, result: Value) -> Value:
     return e.select(e.absolute(x) <= limit, result, float("nan"))
 
 
+def odd_function(e: Emitter, x: Value, of_quadrant: Callable[..., Value]) -> Value:
+    """A function of |x| with the sign of x: zeros keep theirs."""
+    size = e.absolute(x)
+    result = of_quadrant(e, *reduced_angle(e, size))
+    return ordinary(e, x, e.flip_sign(result, x))
+
+
 @elementary("sin")
 def sin(e: Emitter, x: Value) -> Value:
-    result = quadrant_sin(e, *reduced_angle(e, x))
-    return e.select(is_tiny(e, x), x, ordinary(e, x, result))
+    return odd_function(e, x, quadrant_sin)
 
 
 @elementary("cos")
 def cos(e: Emitter, x: Value) -> Value:
-    return ordinary(e, x, quadrant_cos(e, *reduced_angle(e, x)))
+    return ordinary(e, x, quadrant_cos(e, *reduced_angle(e, e.absolute(x))))
 
 
 @elementary("tan")
 def tan(e: Emitter, x: Value) -> Value:
-    result = quadrant_tan(e, *reduced_angle(e, x))
-    return e.select(is_tiny(e, x), x, ordinary(e, x, result))
+    return odd_function(e, x, quadrant_tan)
 
 
 def multiple_of_pi(e: Emitter, quarters: Value) -> Pair:
@@ -111,7 +118,7 @@ def multiple_of_pi(e: Emitter, quarters: Value) -> Pair:
 
 
 def atan_of_reduced(e: Emitter, t: Pair) -> Pair:
-    """atan(t) = t + t^3 A(t^2) for |t| <= tan(pi/8); to first order, t.lo has the factor 1 - t^2."""
+    """atan(t) = t + t^3 A(t^2), |t| <= tan(pi/8); to first order, t.lo has the factor 1 - t^2."""
     square = t.hi * t.hi
     low = t.hi * square * e.polynomial("atan", square)
     if t.lo is not None:
@@ -157,7 +164,7 @@ def atan2(e: Emitter, y: Value, x: Value) -> Value:
     left = e.sign_bit(x).differs(e.whole(0))
     quarters = e.select(left, 4.0 - quarters, quarters)
     sign = e.select(swap, -1.0, 1.0) * e.copy_sign(e.number(1.0), x)
-    signed = Pair(angle.hi * sign, None if angle.lo is None else angle.lo * sign)
+    signed = pairs.scaled(angle, sign)
     result = pairs.add_smaller(e, multiple_of_pi(e, quarters), signed).sum
     return e.select(x.is_nan() | y.is_nan(), x + y, e.copy_sign(result, y))
 
@@ -206,7 +213,7 @@ def asin_halves(e: Emitter, x: Value) -> tuple[Value, Pair, Pair]:
 def asin(e: Emitter, x: Value) -> Value:
     """A series up to 1/2; beyond, pi/2 - 2 asin(sqrt((1 - |x|)/2))."""
     large, small_angle, half = asin_halves(e, x)
-    double = Pair(half.hi * -2.0, None if half.lo is None else half.lo * -2.0)
+    double = pairs.scaled(half, -2.0)
     beyond = pairs.add_smaller(e, multiple_of_pi(e, e.number(2.0)), double)
     result = e.copy_sign(pairs.select(e, large, beyond, small_angle).sum, x)
     result = e.select(e.absolute(x) <= 1.0, result, float("nan"))
@@ -220,7 +227,7 @@ def acos(e: Emitter, x: Value) -> Value:
     negative = x < 0.0
     factor = e.select(large, e.select(negative, -2.0, 2.0), e.select(negative, 1.0, -1.0))
     angle = pairs.select(e, large, half, small_angle)
-    angle = Pair(angle.hi * factor, None if angle.lo is None else angle.lo * factor)
+    angle = pairs.scaled(angle, factor)
     quarters = e.select(large, e.select(negative, 4.0, 0.0), 2.0)
     result = pairs.add_smaller(e, multiple_of_pi(e, quarters), angle).sum
     return e.select(e.absolute(x) <= 1.0, result, float("nan"))
