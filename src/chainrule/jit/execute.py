@@ -136,6 +136,22 @@ def _write_run(module: Any, name: str, run: list[KernelStep], slots: dict[int, i
     b.ret_void()
 
 
+def _address(x: np.ndarray) -> int:
+    found: int = x.__array_interface__["data"][0]
+    return found
+
+
+def _slots_of_outputs(steps: Steps, slots: dict[int, int]) -> list[int] | None:
+    """Where the results are, if each is a fresh array as it stands; None if one is not."""
+    found = []
+    for window in steps.outputs:
+        buffer = window.buffer
+        if buffer.kind != kinds.OUTPUT or buffer.shape != window.shape:
+            return None
+        found.append(slots[buffer.index])
+    return found if len(set(found)) == len(found) else None
+
+
 class Program:
     """A compiled graph.
 
@@ -163,9 +179,13 @@ class Program:
                 self._runs.append(run[0])
         self.allocate: Any = np.empty  # makes results and scratch memory
         self._free: list[Any] = []  # scratch memory between calls
-        self._constants = [
-            (self._slots[b.index], b.value) for b in steps.buffers if b.kind == kinds.CONSTANT
-        ]
+        self._table: list[Any] = [None] * self._size  # arrays by slot, constants filled in
+        for b in steps.buffers:
+            if b.kind == kinds.CONSTANT:
+                self._table[self._slots[b.index]] = b.value
+        self._addresses = ctypes.c_void_p * self._size
+        self._known = [None if x is None else _address(x) for x in self._table]
+        self._whole = _slots_of_outputs(steps, self._slots)
         self._fresh = [
             (self._slots[b.index], b.shape, b.dtype)
             for b in steps.buffers
@@ -190,27 +210,34 @@ class Program:
 
     def run(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
         """The results for arrays of the inputs' shapes and dtypes: fresh arrays."""
-        table: list[Any] = [None] * self._size
+        table = self._table.copy()
+        addresses = self._addresses(*self._known)
         for (slot, dtype), x in zip(self._inputs, arrays, strict=True):
-            table[slot] = np.require(x, dtype, ["C", "A"])
-        for slot, value in self._constants:
-            table[slot] = value
+            flags = x.flags
+            if not (flags.c_contiguous and flags.aligned and x.dtype == dtype):
+                x = np.require(x, dtype, ["C", "A"])
+            table[slot] = x
+            addresses[slot] = _address(x)
         for slot, shape, dtype in self._fresh:
-            table[slot] = self.allocate(shape, dtype)
-        try:
-            table[SCRATCH] = self._free.pop()
-        except IndexError:
-            table[SCRATCH] = self.allocate(self.steps.scratch, np.uint8)
-        addresses = (ctypes.c_void_p * len(table))(
-            *[None if a is None else a.__array_interface__["data"][0] for a in table]
-        )
+            table[slot] = made = self.allocate(shape, dtype)
+            addresses[slot] = _address(made)
+        if self.steps.scratch:
+            try:
+                table[SCRATCH] = self._free.pop()
+            except IndexError:
+                table[SCRATCH] = self.allocate(self.steps.scratch, np.uint8)
+            addresses[SCRATCH] = _address(table[SCRATCH])
         for step in self._runs:
             if isinstance(step, CallStep):
                 self._call(step, table, addresses)
             else:
-                step(ctypes.addressof(addresses))
-        outs = self._results(table)
-        self._free.append(table[SCRATCH])
+                step(addresses)
+        if self._whole is not None:
+            outs = [table[slot] for slot in self._whole]
+        else:
+            outs = self._results(table)
+        if self.steps.scratch:
+            self._free.append(table[SCRATCH])
         return outs
 
     def _call(self, step: CallStep, table: list[Any], addresses: Any) -> None:
@@ -224,7 +251,7 @@ class Program:
             made = np.require(np.array(made) if shared else made, buffer.dtype, ["C", "A"])
             slot = self._slots[buffer.index]
             table[slot] = made
-            addresses[slot] = made.__array_interface__["data"][0]
+            addresses[slot] = _address(made)
 
     def _array(self, window: Window, table: list[Any]) -> np.ndarray:
         """A buffer, or part of one, as an array."""

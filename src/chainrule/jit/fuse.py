@@ -198,7 +198,10 @@ class _Fusion:
         if value.kind == VIEW or value.shape == shape:
             return self.window(value)
         item = value.dtype.itemsize
-        return Window(self.buffer(value), shape, tuple(s * item for s in contiguous_strides(shape)))
+        buffer = self.buffer(value)
+        if buffer.kind == kinds.OUTPUT:
+            buffer.shape = shape  # the array is allocated as it is returned
+        return Window(buffer, shape, tuple(s * item for s in contiguous_strides(shape)))
 
     def _call(self, value: Value) -> CallStep:
         node = value.node
