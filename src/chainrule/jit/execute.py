@@ -214,7 +214,9 @@ class Program:
         addresses = self._addresses(*self._known)
         for (slot, dtype), x in zip(self._inputs, arrays, strict=True):
             flags = x.flags
-            if not (flags.c_contiguous and flags.aligned and x.dtype == dtype):
+            # A NumPy scalar has no memory that stays.
+            plain = type(x) is np.ndarray and x.dtype == dtype
+            if not (plain and flags.c_contiguous and flags.aligned):
                 x = np.require(x, dtype, ["C", "A"])
             table[slot] = x
             addresses[slot] = _address(x)

@@ -34,10 +34,6 @@ exp, log, log1p, expm1, tanh, sigmoid, absolute, erf = map(
 )
 
 
-def _log_sigmoid(x: Value) -> Value:
-    return minimum(x, 0) - log1p(exp(-absolute(x)))
-
-
 def _leaky_relu(x: Value, negative_slope: float) -> Value:
     if 0 < negative_slope <= 1:
         return maximum(x, negative_slope * x)
@@ -182,14 +178,13 @@ def _integer_division(name: str) -> Formula:
 # By primitive, on values of one dtype; parameters by name.
 FORMULAS: dict[str, Formula] = {
     "relu": lambda x: maximum(x, 0),
-    "log_sigmoid": _log_sigmoid,
     "leaky_relu": _leaky_relu,
     "prelu": lambda x, w: maximum(x, 0) + w * minimum(x, 0),
     "elu": _elu,
     "softplus": _softplus,
     "gelu_tanh": _gelu_tanh,
     "silu": lambda x: x * sigmoid(x),
-    "mish": lambda x: x * tanh(-_log_sigmoid(-x)),
+    "mish": lambda x: x * tanh(-apply("log_sigmoid", -x)),
     "softsign": lambda x: x / (1 + absolute(x)),
     "hardtanh": _bounded,
     "hardswish": _hardswish,
@@ -223,7 +218,6 @@ FORMULAS: dict[str, Formula] = {
     "isneginf": lambda x: x.same(-math.inf) if x.dtype.kind == "f" else x < x,
     "deg2rad": lambda x: x * (math.pi / 180),
     "rad2deg": lambda x: x * (180 / math.pi),
-    "ndtr": lambda x: 0.5 * apply("erfc", x * -math.sqrt(0.5)),
     "floor_divide": _integer_division("floor_divide"),
     "truncated_divide": _integer_division("truncated_divide"),
     "remainder": _integer_division("remainder"),

@@ -369,6 +369,7 @@ FUNCTIONS = (
     "exp", "exp2", "expm1", "log", "log1p", "log2", "log10", "sigmoid", "sin", "cos", "tan",
     "sinh", "cosh", "tanh", "asin", "acos", "atan", "asinh", "acosh", "atanh", "atan2", "pow",
     "cbrt", "hypot", "erf", "erfc", "erfcx", "lgamma", "gamma", "digamma", "logaddexp",
+    "log_sigmoid", "ndtr",
 )  # fmt: skip
 
 
