@@ -54,7 +54,10 @@ def compiled(graph: Graph) -> Program:
         try:
             runs = _compile(steps)
         except Exception as error:  # any failure means NumPy, with the reason
-            refused |= _culprits(steps, error)
+            found = _culprits(steps, error)
+            if not found.keys() - refused.keys():
+                raise  # LLVM fails without any of our kernels
+            refused |= found
             continue
         return Program(steps, *runs, perf_counter() - began)
 
@@ -73,8 +76,6 @@ def _culprits(steps: Steps, error: Exception) -> dict[Node, str]:
             compile_module(module)
         except Exception as own:
             found |= dict.fromkeys(step.nodes, f"the kernel could not be compiled: {own}")
-    if not everything:
-        raise error
     return found or everything
 
 
@@ -251,6 +252,7 @@ class Program:
             shared = any(isinstance(a, np.ndarray) and np.may_share_memory(made, a) for a in args)
             # The evaluation of a formula with numbers may give a wider dtype than the node's.
             made = np.require(np.array(made) if shared else made, buffer.dtype, ["C", "A"])
+            args.append(made)
             slot = self._slots[buffer.index]
             table[slot] = made
             addresses[slot] = _address(made)
