@@ -156,8 +156,19 @@ def test_a_zero_cotangent_wins(dtype):
     g = np.array([0.0, -0.0, 0.0, 1.0, 2.0, np.nan, 0.0, 0.0, np.inf], dtype)
     local = np.array([np.inf, np.nan, -np.inf, np.nan, np.inf, 0.0, -3.0, 3.0, 0.0], dtype)
     prim = REGISTRY["pull_product"]
-    _, (found,), (wanted,) = both(trace(lambda g, x: prim(g, x), g, local), g, local)
+    program, (found,), (wanted,) = both(trace(lambda g, x: prim(g, x), g, local), g, local)
+    assert not program.steps.refused
     assert ulps(found, wanted) == 0
+    guard = np.array([0, 1, 2, 0, 0, 1, 1, 0, 0], dtype)
+    arrays = g, local, guard
+    program, (found,), (wanted,) = both(trace(lambda *a: prim(*a), *arrays), *arrays)
+    assert not program.steps.refused
+    assert ulps(found, wanted) == 0
+    chosen = REGISTRY["pull_selection"]
+    for mask in (guard, guard > 0):
+        program, (found,), (wanted,) = both(trace(lambda *a: chosen(*a), local, mask), local, mask)
+        assert not program.steps.refused
+        assert ulps(found, wanted) == 0
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -109,7 +109,7 @@ def test_samples_of_the_registry(name, dtype):
 
 MOVES = [
     "reshape", "broadcast_to", "permute_dims", "expand_dims", "squeeze", "getitem", "flip",
-    "astype", "clone", "where", "pull_product", "detach",
+    "astype", "clone", "where", "pull_product", "pull_selection", "detach",
 ]  # fmt: skip
 
 

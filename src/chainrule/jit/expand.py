@@ -214,6 +214,12 @@ def _pull_product(node: Node, args: Sequence[Value], params: Any) -> Value:
     return widened(apply("pull_product", *_joint(node, args)), node.shape or ())
 
 
+def _pull_selection(node: Node, args: Sequence[Value], params: Any) -> Value:
+    g, chosen = args
+    taken = g if chosen.dtype.kind == "b" else g * chosen
+    return widened(where_(chosen, taken, number(0, g.dtype)), node.shape or ())
+
+
 def _gelu(node: Node, args: Sequence[Value], params: Any) -> Any:
     found = gelu(args[0])
     _check_functions(found[1], "gelu")
@@ -362,6 +368,7 @@ EXPANSIONS: dict[str, Rule] = {
     **{name: _reduction(name) for name in REDUCTIONS},
     "where": _where,
     "pull_product": _pull_product,
+    "pull_selection": _pull_selection,
     "gelu": _gelu,
     "astype": lambda node, args, params: cast(args[0], node.dtype),
     "reshape": _reshaped,

@@ -222,17 +222,21 @@ def _where(s: Scalars, dt: Dtype, condition: Any, x: Any, y: Any) -> Any:
     return s.builder.select(condition, x, y)
 
 
-def _pull_product(s: Scalars, dt: Dtype, g: Any, local: Any) -> Any:
-    """g·local, and 0 where g is 0 and local infinite or nan.
+def _pull_product(s: Scalars, dt: Dtype, g: Any, local: Any, *guards: Any) -> Any:
+    """g·local, and 0 where g is 0 and local infinite or nan, or a guard is 0 and g·local is either.
 
     Elsewhere a zero cotangent gives a zero by itself, with the sign of the product.
     """
     b = s.builder
     if dt.kind != "f":
         return MULTIPLY(s, dt, g, local)
+    zero = s.number(0, dt)
     product = b.fmul(g, local)
-    lost = b.and_(s.is_nan(product), s.compare("==", g, s.number(0, dt), dt))
-    return b.select(lost, s.number(0, dt), product)
+    lost = b.and_(s.is_nan(product), s.compare("==", g, zero, dt))
+    for guard in guards:
+        finite = s.compare("<", s.intrinsic("fabs", product), s.number(np.inf, dt), dt)
+        lost = b.or_(lost, b.and_(s.compare("==", guard, zero, dt), b.not_(finite)))
+    return b.select(lost, zero, product)
 
 
 def _shift(left: bool) -> Emit:
