@@ -177,7 +177,7 @@ def test_the_results_of_user_code_are_known_by_running_it():
         def forward(ctx, x):
             return 2 * x
 
-    assert seen(Double.prim.aval(aval(2))) == ((2,), F64)
+    assert seen(Double.prim.aval(aval(2))) == ((2,), F32)
 
 
 def test_a_dtype_of_any_kind_becomes_that_of_numpy():
