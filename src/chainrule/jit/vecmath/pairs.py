@@ -119,7 +119,8 @@ def less_product(e: Emitter, a: Value, b: Value, c: Value) -> Value:
         return e.fma(-b, c, a)
     product = two_product(e, b, c)
     total = fast_two_sum(e, a, -product.hi)
-    assert product.lo is not None and total.lo is not None
+    assert product.lo is not None
+    assert total.lo is not None
     return total.hi + (total.lo - product.lo)
 
 
