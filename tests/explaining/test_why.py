@@ -12,7 +12,7 @@ import chainrule as cr
 import chainrule.nn  # declares primitives of its own
 from chainrule.core.cuts import RING
 from chainrule.core.primitive import REGISTRY
-from chainrule.explaining.why import Several, Why
+from chainrule.explaining.reasons import Several, Why
 from tests.fuzz.generate import programs
 from tests.fuzz.program import Pair
 
