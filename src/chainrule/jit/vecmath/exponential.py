@@ -139,7 +139,7 @@ def expm1(e: Emitter, x: Value) -> Value:
 
 @elementary("tanh")
 def tanh(e: Emitter, x: Value) -> Value:
-    """x - x (z/4 + z T(z)) with z = x^2 up to 0.92; beyond, 1 - 2/(exp(2|x|) + 1).
+    """x - x (z/4 + z T(z)) with z = x^2 up to 0.9; beyond, 1 - 2/(exp(2|x|) + 1).
 
     T is at most 1/12: the quarter is exact, and keeps rounding errors small. In the second form
     the quotient is at most 0.29, and its rounding errors count as much. With
@@ -148,14 +148,14 @@ def tanh(e: Emitter, x: Value) -> Value:
     size = e.absolute(x)
     square = size * size
     bend = e.fma(square, e.polynomial("tanh", square), square * 0.25)
-    small = e.fma(-size, bend, size)
+    small = pairs.less_product(e, size, size, bend)
     bounded = e.smaller(size, e.at_precision(10.0, 22.0))
     k, partly, rest = exp_reduced(e, bounded + bounded)
     r = partly - rest
     power = e.power_of_two(k)
     denominator = e.fma(r + quadratic(e, r), power, power + 1.0)
     large = 1.0 - 2.0 / denominator
-    return e.copy_sign(e.select(size < 0.92, small, large), x)
+    return e.copy_sign(e.select(size < 0.9, small, large), x)
 
 
 @elementary("sigmoid")

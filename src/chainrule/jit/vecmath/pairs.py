@@ -113,6 +113,17 @@ def residual(e: Emitter, a: Value, b: Value, c: Value) -> Value:
     return (a - product.hi) - product.lo
 
 
+def less_product(e: Emitter, a: Value, b: Value, c: Value) -> Value:
+    """a - b c for |b c| < |a|, the product not rounded."""
+    if e.fma_exists or e.is_wide:
+        return e.fma(-b, c, a)
+    product = two_product(e, b, c)
+    total = fast_two_sum(e, a, -product.hi)
+    assert product.lo is not None
+    assert total.lo is not None
+    return total.hi + (total.lo - product.lo)
+
+
 def add(e: Emitter, a: Pair, b: Pair) -> Pair:
     total = two_sum(e, a.hi, b.hi)
     return Pair(total.hi, plus(total.lo, plus(a.lo, b.lo)), loose=True)
