@@ -19,6 +19,7 @@ LAYERS = [
     "optim",
     "utils",
     "graph",
+    "jit",
     "explaining",
     "cli",
 ]

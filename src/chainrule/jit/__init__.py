@@ -1,0 +1,1 @@
+"""The compiler: recorded programs become machine code (`pip install "chainrule[jit]"`)."""

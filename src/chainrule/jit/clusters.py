@@ -1,0 +1,213 @@
+"""Which values are computed in one loop: greedy, deterministic, in one pass over the values.
+
+Steps (clusters and calls of NumPy) have positions, in which order they run. A value can be computed
+in any cluster with its loops that comes after all steps whose finished results it needs; what it
+needs entry by entry may be computed in the same cluster. It joins the first such cluster, or
+begins a new one at the end. Every position chosen so keeps the order valid, whatever follows.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from chainrule.jit.lowering import cost_of
+from chainrule.jit.maps import Map, Shape, broadcast, compose, identity
+from chainrule.jit.values import (
+    CALL,
+    GIVEN,
+    MAP,
+    NUMBER,
+    PICK,
+    REDUCE,
+    RESHAPED,
+    VIEW,
+    Value,
+    viewed,
+)
+
+LARGEST = 1500  # instructions in a cluster, about; more only takes longer to compile
+DEEPEST = 3  # operations that are repeated rather than their result loaded
+
+
+class Cluster:
+    """Values that are computed in one nest of loops.
+
+    Attributes:
+        position: of the step.
+        domain: the extents of the loops.
+        members: the values, each after what it needs.
+        reduced: the loops over which all its reductions go; None if it has none.
+    """
+
+    def __init__(self, position: int, domain: Shape) -> None:
+        self.position = position
+        self.domain = domain
+        self.members: list[Value] = []
+        self.reduced: frozenset[int] | None = None
+        self.cost = 0
+
+
+class Call:
+    """An operation of NumPy as a step."""
+
+    def __init__(self, position: int, value: Value) -> None:
+        self.position = position
+        self.value = value
+
+
+def reads(value: Value) -> list[tuple[Value, Map]]:
+    """What a computed value needs: the value behind any view, and its index map by the loops."""
+    found = []
+    for a in value.args:
+        base, rows = viewed(a)
+        if base.kind == NUMBER:
+            continue
+        if value.kind == REDUCE:
+            loops = identity(a.shape)
+        else:
+            loops = compose(broadcast(a.shape, value.shape), identity(value.shape))
+        found.append((base, loops if rows is None else compose(rows, loops)))
+    return found
+
+
+def source(value: Value) -> Value:
+    """The value in whose memory another one stands, which may be a view of it, or it reshaped."""
+    while value.kind in (VIEW, RESHAPED):
+        value = value.args[0]
+    return value
+
+
+class Clusters:
+    """All steps, and what of the values is kept in memory.
+
+    Attributes:
+        steps: clusters and calls in the order in which they run.
+        home: the step that computes a value, by identity of the value.
+        stored: the computed values that are written to memory.
+    """
+
+    def __init__(self, order: Sequence[Value], kept: Iterable[Value]) -> None:
+        self.steps: list[Any] = []
+        self.home: dict[int, Any] = {}
+        self.stored: set[int] = set()
+        self._by_domain: dict[Shape, list[Cluster]] = {}
+        self._again: dict[int, tuple[int, frozenset[int]] | None] = {}
+        kept = list(kept)
+        self.live = _live(order, kept)
+        for value in self.live:
+            if value.kind in (MAP, REDUCE):
+                self._place(value)
+            elif value.kind == CALL:
+                self._append_call(value)
+            elif value.kind == PICK:
+                self.home[id(value)] = self.home[id(value.args[0])]
+        self._decide(kept)
+
+    # ------------------------------------------------ where values are computed
+
+    def _place(self, value: Value) -> None:
+        earliest = 0
+        for base, rows in reads(value):
+            step = self.home.get(id(source(base)))
+            if step is not None:
+                waits = 0 if self._in_loop(value, base, rows) else 1
+                earliest = max(earliest, step.position + waits)
+        cluster = self._open(value, earliest)
+        cluster.members.append(value)
+        if value.kind == REDUCE:
+            cluster.reduced = reduced_loops(value)
+        cluster.cost += cost_of(value.op, value.dtype)
+        self.home[id(value)] = cluster
+
+    @staticmethod
+    def _in_loop(value: Value, base: Value, rows: Map) -> bool:
+        """Whether each iteration needs the entry that the same iteration of another loop makes."""
+        return base.kind == MAP and base.domain == value.domain and rows == identity(base.shape)
+
+    def _open(self, value: Value, earliest: int) -> Cluster:
+        clusters = self._by_domain.setdefault(value.domain, [])
+        first = bisect_left(clusters, earliest, key=lambda c: c.position)
+        for cluster in clusters[first : first + 8]:
+            if cluster.cost < LARGEST and (
+                value.kind != REDUCE or cluster.reduced in (None, reduced_loops(value))
+            ):
+                return cluster
+        made = Cluster(len(self.steps), value.domain)
+        self.steps.append(made)
+        clusters.append(made)
+        return made
+
+    def _append_call(self, value: Value) -> None:
+        step = Call(len(self.steps), value)
+        self.steps.append(step)
+        self.home[id(value)] = step
+
+    # ------------------------------------------------ what is written to memory
+
+    def _decide(self, kept: list[Value]) -> None:
+        """Store what another step needs, unless it is cheaper to compute it there again."""
+        wanted = {id(source(v)) for v in kept}
+        others: set[int] = set()
+        for value in self.live:
+            if value.kind in (CALL, PICK, RESHAPED):
+                wanted.update(id(source(a)) for a in value.args)
+            elif value.kind in (MAP, REDUCE):
+                here = self.home[id(value)]
+                for base, rows in reads(value):
+                    home = self.home.get(id(base))
+                    if home is not here or not self._in_loop(value, base, rows):
+                        others.add(id(base))
+        for value in self.live:
+            if value.kind not in (MAP, REDUCE):
+                continue
+            if id(value) in wanted:
+                self.stored.add(id(value))
+            else:
+                self._again[id(value)] = self._repeated(value)
+                if id(value) in others and self._again[id(value)] is None:
+                    self.stored.add(id(value))
+
+    def _repeated(self, value: Value) -> tuple[int, frozenset[int]] | None:
+        """What repeating a value takes: operations in a row, and large arrays that are read.
+
+        None if it should be loaded. Repeated are single instructions that read at most one
+        array of the value's size: the load of the result would cost as much as that one.
+        """
+        if value.kind != MAP or cost_of(value.op, value.dtype) > 1:
+            return None
+        depth = 1
+        large: frozenset[int] = frozenset()
+        for base, _ in reads(value):
+            if base.kind in (MAP, REDUCE) and id(base) not in self.stored:
+                below = self._again.get(id(base))
+                if below is None:
+                    return None
+                depth = max(depth, 1 + below[0])
+                large |= below[1]
+            elif base.size >= value.size > 1:
+                large |= {id(base)}
+        return (depth, large) if len(large) <= 1 and depth <= DEEPEST else None
+
+    def is_readable(self, value: Value) -> bool:
+        """Whether the value stands in memory."""
+        return value.kind in (GIVEN, CALL, PICK, RESHAPED) or id(value) in self.stored
+
+
+def reduced_loops(value: Value) -> frozenset[int]:
+    """The loops that a reduction is over."""
+    loops = [i for i, d in enumerate(value.args[0].shape) if d != 1]
+    return frozenset(loops.index(a) for a in value.detail)
+
+
+def _live(order: Sequence[Value], kept: list[Value]) -> list[Value]:
+    """The values on which those that are kept depend, in order."""
+    needed: set[int] = set()
+    stack = list(kept)
+    while stack:
+        value = stack.pop()
+        if id(value) not in needed:
+            needed.add(id(value))
+            stack.extend(value.args)
+    return [v for v in order if id(v) in needed]

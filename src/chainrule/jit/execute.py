@@ -1,0 +1,287 @@
+"""Programs: a graph as machine code and calls of NumPy, ready to run."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from chainrule.core.node import Node
+from chainrule.core.tensor import Tensor, as_array, wrap
+from chainrule.graph.ir import Graph
+from chainrule.jit import buffers as kinds
+from chainrule.jit.buffers import Buffer
+from chainrule.jit.fuse import CallStep, KernelStep, Steps, Window, fuse
+from chainrule.jit.llvm import Code, compile_module, llvm_ir
+from chainrule.jit.loops import write_kernel
+from chainrule.jit.reduce import write_finish
+
+_RUN = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
+SCRATCH = 0  # the place of the scratch memory in the table of addresses
+
+
+def compiled(graph: Graph) -> Program:
+    """A graph as machine code: a function of arguments like the graph's.
+
+    What has no compiled form runs in NumPy; `report()` says what and why. Arguments that are not
+    contiguous are copied. Results are fresh arrays.
+
+    Args:
+        graph: any graph; `graph.optimize()` first where it repeats work.
+
+    Raises:
+        ImportError: if llvmlite is not installed.
+
+    >>> import chainrule as cr
+    >>> from chainrule.jit import execute
+    >>> x = cr.ones(1000, dtype=cr.float64)
+    >>> graph = cr.graph.trace(lambda x: (cr.sin(x) * x).sum(), x)
+    >>> program = execute.compiled(graph.value_and_grad())
+    >>> value, slope = program(x)
+    >>> value
+    tensor(841.4710, dtype=chainrule.float64)
+    >>> print(program.report())
+    value and grad of <lambda>: ... operations in 1 kernel, 0 calls of NumPy, ...
+    """
+    llvm_ir()
+    refused: dict[Node, str] = {}
+    while True:
+        steps = fuse(graph, refused)
+        began = perf_counter()
+        try:
+            runs = _compile(steps)
+        except Exception as error:  # any failure means NumPy, with the reason
+            found = _culprits(steps, error)
+            if not found.keys() - refused.keys():
+                raise  # LLVM fails without any of our kernels
+            refused |= found
+            continue
+        return Program(steps, *runs, perf_counter() - began)
+
+
+def _culprits(steps: Steps, error: Exception) -> dict[Node, str]:
+    """The nodes of the kernels that cannot be compiled by themselves; of all, if each can."""
+    found: dict[Node, str] = {}
+    everything: dict[Node, str] = {}
+    for step in steps.steps:
+        if not isinstance(step, KernelStep):
+            continue
+        everything |= dict.fromkeys(step.nodes, f"the kernel could not be compiled: {error}")
+        try:
+            module = llvm_ir().Module(name="chainrule")
+            write_kernel(module, step.kernel)
+            compile_module(module)
+        except Exception as own:
+            found |= dict.fromkeys(step.nodes, f"the kernel could not be compiled: {own}")
+    return found or everything
+
+
+def _compile(steps: Steps) -> tuple[Code | None, list[list[Any]]]:
+    """Machine code, and the steps with neighbouring kernels as one call."""
+    module = llvm_ir().Module(name="chainrule")
+    runs: list[list[Any]] = []
+    for step in steps.steps:
+        if isinstance(step, KernelStep):
+            if not runs or not isinstance(runs[-1][0], KernelStep):
+                runs.append([])
+            runs[-1].append(step)
+        else:
+            runs.append([step])
+    slots = _slots(steps.buffers)
+    any_kernel = False
+    for i, run in enumerate(runs):
+        if isinstance(run[0], KernelStep):
+            _write_run(module, f"run{i}", run, slots)
+            any_kernel = True
+    return compile_module(module) if any_kernel else None, runs
+
+
+def _slots(buffers: Sequence[Buffer]) -> dict[int, int]:
+    """The places in the table of addresses, by buffer: those of all that are not temporary."""
+    lasting = [b for b in buffers if b.root.kind != kinds.TEMPORARY and b.place is None]
+    slots = {b.index: i for i, b in enumerate(lasting, SCRATCH + 1)}
+    return slots | {b.index: slots[b.root.index] for b in buffers if b.root.index in slots}
+
+
+def _write_run(module: Any, name: str, run: list[KernelStep], slots: dict[int, int]) -> None:
+    """A function of the table of addresses that runs kernels, one after the other."""
+    ir = llvm_ir()
+    byte, size = ir.IntType(8).as_pointer(), ir.IntType(64)
+    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [byte.as_pointer()]), name)
+    b = ir.IRBuilder(function.append_basic_block("entry"))
+    known: dict[int, Any] = {}
+
+    def address(buffer: Buffer) -> Any:
+        buffer = buffer.root
+        slot = slots.get(buffer.index, SCRATCH)
+        if slot not in known:
+            known[slot] = b.load(b.gep(function.args[0], [size(slot)]))
+        found = known[slot]
+        if buffer.kind == kinds.TEMPORARY:
+            found = b.gep(found, [size(buffer.offset)])
+        return found
+
+    for step in run:
+        kernel = step.kernel
+        functions = [write_kernel(module, kernel), write_finish(module, kernel)]
+        pointers = [address(buffer) for buffer in step.buffers]
+        for made in functions:
+            if made is not None:
+                made.attributes.add("noinline")
+                types = [a.type for a in made.args[:-2]]
+                given = [b.bitcast(p, t) for p, t in zip(pointers, types, strict=True)]
+                b.call(made, [*given, size(0), size(kernel.trip)])
+    b.ret_void()
+
+
+def _address(x: np.ndarray) -> int:
+    found: int = x.__array_interface__["data"][0]
+    return found
+
+
+def _slots_of_outputs(steps: Steps, slots: dict[int, int]) -> list[int] | None:
+    """Where the results are, if each is a fresh array as it stands; None if one is not."""
+    found = []
+    for window in steps.outputs:
+        buffer = window.buffer
+        if buffer.kind != kinds.OUTPUT or buffer.shape != window.shape:
+            return None
+        found.append(slots[buffer.index])
+    return found if len(set(found)) == len(found) else None
+
+
+class Program:
+    """A compiled graph.
+
+    Attributes:
+        steps: the kernels and calls.
+        code: the machine code; None if there is no kernel.
+        seconds: that compiling took.
+    """
+
+    def __init__(
+        self, steps: Steps, code: Code | None, runs: list[list[Any]], seconds: float
+    ) -> None:
+        self.steps = steps
+        self.graph = steps.graph
+        self.code = code
+        self.seconds = seconds
+        self._slots = _slots(steps.buffers)
+        self._size = 1 + max(self._slots.values(), default=SCRATCH)
+        self._runs: list[Any] = []
+        for i, run in enumerate(runs):
+            if isinstance(run[0], KernelStep):
+                assert code is not None
+                self._runs.append(_RUN(code.address(f"run{i}")))
+            else:
+                self._runs.append(run[0])
+        self.allocate: Any = np.empty  # makes results and scratch memory
+        self._free: list[Any] = []  # scratch memory between calls
+        self._table: list[Any] = [None] * self._size  # arrays by slot, constants filled in
+        for b in steps.buffers:
+            if b.kind == kinds.CONSTANT:
+                self._table[self._slots[b.index]] = b.value
+        self._addresses = ctypes.c_void_p * self._size
+        self._known = [None if x is None else _address(x) for x in self._table]
+        self._whole = _slots_of_outputs(steps, self._slots)
+        self._fresh = [
+            (self._slots[b.index], b.shape, b.dtype)
+            for b in steps.buffers
+            if b.kind == kinds.OUTPUT
+        ]
+        self._inputs = [(self._slots[b.index], b.dtype) for b in steps.inputs]
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run on arguments as the graph's.
+
+        Raises:
+            TypeError: if there are too many arguments, or too few.
+            RuntimeError: if an argument has another shape or dtype than its variable.
+        """
+        from chainrule import tree
+        from chainrule.graph.binding import flat_arguments
+
+        given = flat_arguments(self.graph, args, kwargs)
+        outs = self.run([x.array for x in given])
+        tensors = any(isinstance(x, Tensor) for x in tree.leaves((args, kwargs)))
+        return self.graph.result([wrap(y) for y in outs], arrays=self.graph.arrays and not tensors)
+
+    def run(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """The results for arrays of the inputs' shapes and dtypes: fresh arrays."""
+        table = self._table.copy()
+        addresses = self._addresses(*self._known)
+        for (slot, dtype), x in zip(self._inputs, arrays, strict=True):
+            flags = x.flags
+            # A NumPy scalar has no memory that stays.
+            plain = type(x) is np.ndarray and x.dtype == dtype
+            if not (plain and flags.c_contiguous and flags.aligned):
+                x = np.require(x, dtype, ["C", "A"])
+            table[slot] = x
+            addresses[slot] = _address(x)
+        for slot, shape, dtype in self._fresh:
+            table[slot] = made = self.allocate(shape, dtype)
+            addresses[slot] = _address(made)
+        if self.steps.scratch:
+            try:
+                table[SCRATCH] = self._free.pop()
+            except IndexError:
+                table[SCRATCH] = self.allocate(self.steps.scratch, np.uint8)
+            addresses[SCRATCH] = _address(table[SCRATCH])
+        for step in self._runs:
+            if isinstance(step, CallStep):
+                self._call(step, table, addresses)
+            else:
+                step(addresses)
+        if self._whole is not None:
+            outs = [table[slot] for slot in self._whole]
+        else:
+            outs = self._results(table)
+        if self.steps.scratch:
+            self._free.append(table[SCRATCH])
+        return outs
+
+    def _call(self, step: CallStep, table: list[Any], addresses: Any) -> None:
+        """Evaluate a primitive on arrays."""
+        args = [self._array(a, table) if isinstance(a, Window) else a for a in step.args]
+        result = step.node.prim.eval(*args, **(step.node.params or {}))
+        for index, buffer in step.outs:
+            made = as_array(result if index is None else result[index])
+            shared = any(isinstance(a, np.ndarray) and np.may_share_memory(made, a) for a in args)
+            # The evaluation of a formula with numbers may give a wider dtype than the node's.
+            made = np.require(np.array(made) if shared else made, buffer.dtype, ["C", "A"])
+            args.append(made)
+            slot = self._slots[buffer.index]
+            table[slot] = made
+            addresses[slot] = _address(made)
+
+    def _array(self, window: Window, table: list[Any]) -> np.ndarray:
+        """A buffer, or part of one, as an array."""
+        buffer = window.buffer.root
+        base, offset = table[self._slots.get(buffer.index, SCRATCH)], window.offset
+        if buffer.kind == kinds.TEMPORARY:
+            offset += buffer.offset
+        elif window.shape == base.shape and not offset and window.strides == base.strides:
+            return base  # type: ignore[no-any-return]
+        return np.ndarray(window.shape, window.buffer.dtype, base, offset, window.strides)
+
+    def _results(self, table: list[Any]) -> list[np.ndarray]:
+        """The outputs; what is an input, a constant, or an output already, is copied."""
+        outs = []
+        taken: set[int] = set()
+        for window in self.steps.outputs:
+            found = self._array(window, table)
+            mine = window.buffer.kind in (kinds.OUTPUT, kinds.MADE)
+            if not mine or window.buffer.index in taken:
+                found = np.array(found)
+            taken.add(window.buffer.index)
+            outs.append(found)
+        return outs
+
+    def report(self) -> Any:
+        """What was compiled, how, and what was not and why."""
+        from chainrule.jit.report import Report
+
+        return Report(self)

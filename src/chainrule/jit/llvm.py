@@ -1,0 +1,191 @@
+"""LLVM as the back end: the machine to compile for, optimisation, and code that can be called.
+
+A module of intermediate representation (`llvmlite.ir.Module`) goes through `compile_module`: it
+is parsed, checked, optimised for the processor at hand (loops become vectors) and made
+executable. The result holds the machine code alive.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+from dataclasses import dataclass
+from typing import Any
+
+
+def llvm_ir() -> Any:
+    """The module `llvmlite.ir`.
+
+    Raises:
+        ImportError: if llvmlite is not installed; the message names the extra.
+    """
+    try:
+        from llvmlite import ir
+    except ImportError as error:
+        raise ImportError(MISSING) from error
+    return ir
+
+
+def llvm_binding() -> Any:
+    """The module `llvmlite.binding`, with the native target ready.
+
+    Raises:
+        ImportError: if llvmlite is not installed; the message names the extra.
+    """
+    try:
+        from llvmlite import binding
+    except ImportError as error:
+        raise ImportError(MISSING) from error
+    _start_target(binding)
+    return binding
+
+
+MISSING = (
+    "compiling needs llvmlite, which is not installed; "
+    'install it with: pip install "chainrule[jit]"'
+)
+_LOCK = threading.Lock()
+_STARTED: set[str] = set()
+
+
+def _start_target(binding: Any) -> None:
+    with _LOCK:
+        if not _STARTED:
+            binding.initialize_native_target()
+            binding.initialize_native_asmprinter()
+            _STARTED.add("native")
+
+
+@dataclass(frozen=True)
+class Host:
+    """A processor to compile for, in LLVM's words."""
+
+    triple: str
+    cpu: str
+    features: str
+
+    def has(self, feature: str) -> bool:
+        """Whether the processor has a feature, by LLVM's name: "fma", "avx2", "neon"."""
+        return f"+{feature}" in self.features.split(",")
+
+    @property
+    def has_fma(self) -> bool:
+        """Whether a*b + c with one rounding is an instruction, in vectors too."""
+        return self.triple.startswith(("aarch64", "arm64", "powerpc64")) or self.has("fma")
+
+    @property
+    def has_scaling(self) -> bool:
+        """Whether x * 2^k is an instruction that LLVM uses in vectors (since LLVM 22)."""
+        return self.has("avx512f") and llvm_binding().llvm_version_info[0] >= 22
+
+    @property
+    def vector_bits(self) -> int:
+        """The widest vector registers of floating-point numbers."""
+        if self.has("avx512f"):
+            return 512
+        return 256 if self.has("avx") else 128
+
+
+@functools.cache
+def host() -> Host:
+    """The processor that runs this program.
+
+    >>> from chainrule.jit import llvm
+    >>> llvm.host().vector_bits >= 128
+    True
+    """
+    binding = llvm_binding()
+    found = binding.get_host_cpu_features()
+    features = found.flatten().split(",") if found else []
+    if "+avx512f" in features:
+        # LLVM takes 256 bits on most processors with AVX-512, out of caution about programs that
+        # use few vectors; loops of nothing but vector arithmetic are faster with all 512.
+        features.append("-prefer-256-bit")
+    return Host(
+        triple=binding.get_process_triple(),
+        cpu=binding.get_host_cpu_name(),
+        features=",".join(features),
+    )
+
+
+def target_machine(target: Host | None = None) -> Any:
+    """LLVM's code generator for a processor, the one at hand unless told."""
+    binding = llvm_binding()
+    target = target or host()
+    return binding.Target.from_triple(target.triple).create_target_machine(
+        cpu=target.cpu,
+        features=target.features,
+        opt=3,
+        reloc="pic",
+        codemodel="jitdefault",
+        jit=True,
+    )
+
+
+def optimise(module: Any, machine: Any) -> None:
+    """Run LLVM's standard passes on a parsed module, in place, with loops made into vectors."""
+    binding = llvm_binding()
+    with binding.create_pipeline_tuning_options(speed_level=3) as options:
+        options.loop_vectorization = True
+        options.slp_vectorization = True
+        options.loop_interleaving = True
+        options.loop_unrolling = True
+        builder = binding.create_pass_builder(machine, options)
+        with builder, builder.getModulePassManager() as passes:
+            passes.run(module, builder)
+
+
+class Code:
+    """Machine code in memory: functions by name. It lives as long as this object.
+
+    `optimised` and `assembly` are texts, for reports and for tests.
+    """
+
+    def __init__(self, module: Any, machine: Any) -> None:
+        binding = llvm_binding()
+        self.optimised = str(module)
+        self._machine = machine
+        self._module = module
+        self._engine = binding.create_mcjit_compiler(module, machine)
+        self._engine.finalize_object()
+
+    @functools.cached_property
+    def assembly(self) -> str:
+        """The machine code as assembly language."""
+        return self._machine.emit_assembly(llvm_binding().parse_assembly(self.optimised))
+
+    def address(self, name: str) -> int:
+        """Where a function begins, to be called through `ctypes`.
+
+        Raises:
+            KeyError: if the module defines no function of that name.
+        """
+        address = self._engine.get_function_address(name)
+        if not address:
+            raise KeyError(f"the compiled module has no function {name!r}")
+        return int(address)
+
+
+def compile_module(module: Any) -> Code:
+    """Check, optimise and compile a module for the processor at hand.
+
+    Args:
+        module: an `llvmlite.ir.Module`, or the text of one.
+
+    Raises:
+        RuntimeError: if LLVM does not accept the module; the message is LLVM's.
+
+    >>> import ctypes
+    >>> from chainrule.jit import llvm
+    >>> code = llvm.compile_module("define double @twice(double %x) {\\n"
+    ...                            "  %y = fadd double %x, %x\\n  ret double %y\\n}")
+    >>> ctypes.CFUNCTYPE(ctypes.c_double, ctypes.c_double)(code.address("twice"))(3.0)
+    6.0
+    """
+    binding = llvm_binding()
+    parsed = binding.parse_assembly(str(module))
+    parsed.triple = host().triple
+    parsed.verify()
+    machine = target_machine()
+    optimise(parsed, machine)
+    return Code(parsed, machine)

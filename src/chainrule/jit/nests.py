@@ -1,0 +1,115 @@
+"""Clusters as nests: every value as code on scalars, every index map as an access to a buffer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from chainrule.jit.buffers import Buffer
+from chainrule.jit.clusters import Cluster, Clusters, reduced_loops
+from chainrule.jit.kernel import Access, Instruction, Nest, Reduction, Store
+from chainrule.jit.maps import Map, Shape, broadcast, compose, contiguous_strides, identity, strided
+from chainrule.jit.values import MAP, NUMBER, REDUCE, Value, viewed
+
+
+class KernelBuilder:
+    """The nests of one kernel.
+
+    Attributes:
+        buffers: what its parameters are.
+        written: the parameters that are written.
+    """
+
+    def __init__(self, clusters: Clusters, buffer_of: Callable[[Value], Buffer]) -> None:
+        self.clusters = clusters
+        self.buffer_of = buffer_of
+        self.buffers: list[Buffer] = []
+        self.written: set[int] = set()
+        self._parameter: dict[int, int] = {}
+
+    def parameter(self, value: Value) -> int:
+        """The parameter that is the memory of a value."""
+        buffer = self.buffer_of(value)
+        found = self._parameter.get(buffer.index)
+        if found is None:
+            found = self._parameter[buffer.index] = len(self.buffers)
+            self.buffers.append(buffer)
+        return found
+
+    def nest(self, cluster: Cluster, rows: bool) -> Nest:
+        """The loops of a cluster; `rows`: other nests share the outermost one."""
+        return _NestBuilder(self, cluster).nest(rows)
+
+
+class _NestBuilder:
+    """Code for the members of one cluster."""
+
+    def __init__(self, kernel: KernelBuilder, cluster: Cluster) -> None:
+        self.kernel = kernel
+        self.cluster = cluster
+        self.code: list[Instruction] = []
+        self.place: dict[Any, int] = {}
+
+    def nest(self, rows: bool) -> Nest:
+        clusters, domain = self.kernel.clusters, self.cluster.domain
+        stores, reductions = [], []
+        for value in self.cluster.members:
+            if value.kind == REDUCE:
+                done = self.read(value.args[0], identity(value.args[0].shape))
+                reductions.append(Reduction(value.op, done, self._result(value)))
+            else:
+                done = self.read(value, identity(value.shape))
+                if id(value) in clusters.stored:
+                    stores.append(Store(done, self._result(value)))
+        gone = self.cluster.reduced or frozenset()
+        return Nest(
+            domain, tuple(k in gone for k in range(len(domain))), tuple(self.code),
+            tuple(stores), tuple(reductions), rows,
+        )  # fmt: skip
+
+    def _result(self, value: Value) -> Access:
+        """Where a result of this cluster is written."""
+        parameter = self.kernel.parameter(value)
+        self.kernel.written.add(parameter)
+        if value.kind == REDUCE:
+            gone = reduced_loops(value)
+            kept = [k for k in range(len(self.cluster.domain)) if k not in gone]
+            strides = [0] * len(self.cluster.domain)
+            extents = tuple(self.cluster.domain[k] for k in kept)
+            for k, stride in zip(kept, contiguous_strides(extents), strict=True):
+                strides[k] = stride
+            return Access(parameter, 0, tuple(strides))
+        return self._access(parameter, value.shape, identity(value.shape))
+
+    def _access(self, parameter: int, shape: Shape, rows: Map) -> Access:
+        offset, strides = strided(rows, contiguous_strides(shape), len(self.cluster.domain))
+        return Access(parameter, offset, strides)
+
+    def read(self, value: Value, rows: Map) -> int:
+        """The place in the code of an entry of a value."""
+        base, inner = viewed(value)
+        if inner is not None:
+            rows = compose(inner, rows)
+        key = (id(base), rows if base.kind != NUMBER else None)
+        found = self.place.get(key)
+        if found is None:
+            self.code.append(self._instruction(base, rows))
+            found = self.place[key] = len(self.code) - 1
+        return found
+
+    def _instruction(self, value: Value, rows: Map) -> Instruction:
+        if value.kind == NUMBER:
+            return Instruction("number", value.dtype, number=value.detail)
+        clusters = self.kernel.clusters
+        here = clusters.home.get(id(value)) is self.cluster and rows == identity(value.shape)
+        if value.kind != MAP or (clusters.is_readable(value) and not here):
+            access = self._access(self.kernel.parameter(value), value.shape, rows)
+            return Instruction("load", value.dtype, access=access)
+        if value.op == "index":
+            offset, terms = rows[value.detail]
+            strides = [0] * len(self.cluster.domain)
+            for loop, step in terms:
+                strides[loop] += step
+            return Instruction("index", value.dtype, access=Access(-1, offset, tuple(strides)))
+        places = [self.read(a, compose(broadcast(a.shape, value.shape), rows)) for a in value.args]
+        return Instruction(value.op, value.dtype, tuple(places), value.args[-1].dtype)

@@ -1,0 +1,195 @@
+"""Every elementwise primitive that has a compiled form: compiled = evaluated."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+pytest.importorskip("llvmlite")
+
+import chainrule as cr
+from chainrule.core.primitive import REGISTRY
+from chainrule.jit.expand import EXPANSIONS
+from chainrule.jit.lowering import FUNCTIONS
+from tests.jit.inputs import DTYPES, data
+from tests.jit.programs import both, functions_in, trace, ulps
+
+NAMES = sorted(n for n in EXPANSIONS if n in REGISTRY and REGISTRY[n].kind == "elementwise")
+# Whose formula subtracts numbers that are nearly equal: close against the argument.
+CANCELLING = {"gelu_tanh", "silu", "mish", "softplus", "elu", "entr", "xlogy", "xlog1py", "logit",
+              "log_sigmoid", "lgamma", "digamma", "logaddexp", "ndtr"}  # fmt: skip
+# Evaluated by SciPy; how exact they are, `tests/jit/vecmath` says.
+SCIPYS = {"erf", "erfc", "erfcx", "lgamma", "gamma", "digamma", "ndtr"}
+WITH_FUNCTIONS = CANCELLING | {*FUNCTIONS, "sinc"}
+SHAPES = [(), (1,), (7,), (5, 13)]
+
+
+def params_of(prim):
+    return dict(next(iter(prim.samples())).params) if prim.has_params else {}
+
+
+def cases(prim, dtype):
+    """Groups of arguments: one shape, broadcasting shapes, views with odd strides."""
+    found = [[data(s, dtype, 2 * i + k) for k in range(prim.arity)] for i, s in enumerate(SHAPES)]
+    if prim.arity > 1:
+        shapes = [(5, 1), (1, 9), ()][: prim.arity]
+        found.append([data(s, dtype, k + 31) for k, s in enumerate(shapes)])
+        shapes = [(3, 1, 5), (4, 5), (1,)][: prim.arity]
+        found.append([data(s, dtype, k + 32) for k, s in enumerate(shapes)])
+    found.append([data((30,), dtype, k + 41)[::-2] for k in range(prim.arity)])
+    found.append([data((9, 4), dtype, k + 42).T for k in range(prim.arity)])
+    return found
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", NAMES)
+def test_compiled_is_evaluated(name, dtype):
+    if name in WITH_FUNCTIONS and dtype not in ("float32", "float64", "int32", "bool"):
+        pytest.skip("as int32: converted to float32 first")
+    prim = REGISTRY[name]
+    params = params_of(prim)
+    groups = cases(prim, dtype)
+    flat = [x for group in groups for x in group]
+
+    def f(*args):
+        return [prim.apply(args[i : i + prim.arity], params)
+                for i in range(0, len(args), prim.arity)]  # fmt: skip
+
+    try:
+        with np.errstate(all="ignore"):
+            for group in groups:
+                prim.apply([cr.tensor(x) for x in group], params)
+    except (TypeError, RuntimeError, NotImplementedError, ValueError) as error:
+        pytest.skip(f"NumPy has no {name} of {dtype}: {error}")
+    graph = trace(f, *flat)
+    program, found, wanted = both(graph, *flat)
+    if program.steps.refused:
+        assert not any("could not be compiled" in r for r in program.steps.refused.values())
+        pytest.skip(next(iter(program.steps.refused.values())))
+    exact = not functions_in(program.steps)
+    for group, a, b in zip(groups, found, wanted, strict=True):
+        b = b.astype(a.dtype)
+        if exact:
+            assert ulps(a, b) <= (2 if name == "rad2deg" else 0), (name, group)
+        else:
+            assert_close(name, group, a, b, graph, program)
+
+
+def assert_close(name, group, a, b, graph, program):
+    """Within 2 ulp of ours and 2 of NumPy's; results that NumPy loses to underflow are exempt."""
+    eps, tiny = np.finfo(a.dtype).eps, np.finfo(a.dtype).tiny
+    if name in SCIPYS:  # less exact itself, and without results for denormal numbers
+        small = np.broadcast_to(np.abs(group[0]) < tiny, a.shape)
+        a, b, eps = np.where(small, 0, a), np.where(small, 0, b), 16 * eps
+    x = np.abs(np.nan_to_num(np.broadcast_to(group[0], a.shape).astype(a.dtype)))
+    scale = 8 * eps * np.maximum(x, 1) if name in CANCELLING else 0
+    bad = np.isfinite(a) & np.isfinite(b)
+    with np.errstate(all="ignore"):
+        bad &= ~(np.abs(a - b) <= 4 * eps * np.abs(b) + tiny + scale)
+    bad |= np.isnan(a) != np.isnan(b)
+    bad |= ~np.isnan(a) & (np.isinf(a) | np.isinf(b)) & (a != b)
+    assert not bad.any(), [(np.broadcast_to(g, a.shape)[bad], a[bad], b[bad]) for g in group]
+
+
+CASTS = ["float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32",
+         "uint64", "bool"]  # fmt: skip
+
+
+@pytest.mark.parametrize("source", CASTS)
+def test_casts(source):
+    x = data((67,), source, 3)
+    if np.dtype(source).kind == "f":
+        x = np.nan_to_num(np.clip(x, -100, 100), nan=1.0)
+        x = np.concatenate([x, np.linspace(0, 120, 61, dtype=source)])
+    astype = REGISTRY["astype"]
+
+    def f(x):
+        return [astype(x, dtype=np.dtype(t)) for t in CASTS]
+
+    if np.dtype(source).kind == "f":  # a negative number as an unsigned one is undefined in C
+        x = np.abs(x)
+    program, found, wanted = both(trace(f, x), x)
+    assert not program.steps.refused
+    for a, b in zip(found, wanted, strict=True):
+        np.testing.assert_array_equal(a, b)
+        assert a.dtype == b.dtype
+
+
+@pytest.mark.parametrize("dtype", ["int8", "int32", "int64", "uint8", "uint32"])
+@pytest.mark.parametrize("divisor", [1, 2, 3, 7, 10, 127, -1, -2, -3, -10])
+def test_integer_division_by_a_constant(dtype, divisor):
+    if divisor < 0 and dtype.startswith("u"):
+        pytest.skip("unsigned")
+    x = np.concatenate([data((65,), dtype, 2), data((10,), dtype, 1)])
+    y = np.dtype(dtype).type(divisor)
+    names = ["floor_divide", "remainder", "fmod", "truncated_divide"]
+    if divisor == -1:
+        x = x[x != np.iinfo(dtype).min]  # where NumPy warns of an overflow
+
+    def f(x):
+        return [REGISTRY[n].apply((x, np.asarray(y)), {}) for n in names]
+
+    program, found, wanted = both(trace(f, x), x)
+    assert not program.steps.refused
+    for a, b in zip(found, wanted, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("dtype", ["int8", "int64", "uint8", "uint32"])
+def test_shifts_by_any_count(dtype):
+    x = np.tile(data((9,), dtype, 2), 12)
+    count = np.repeat(np.array([0, 1, 3, 7, 8, 9, 31, 32, 63, 64, 100, 127]), 9).astype(dtype)
+
+    def f(x, n):
+        return [
+            REGISTRY[p].apply((x, n), {}) for p in ("bitwise_left_shift", "bitwise_right_shift")
+        ]
+
+    program, found, wanted = both(trace(f, x, count), x, count)
+    assert not program.steps.refused
+    for a, b in zip(found, wanted, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_zero_cotangent_wins(dtype):
+    g = np.array([0.0, -0.0, 0.0, 1.0, 2.0, np.nan, 0.0, 0.0, np.inf], dtype)
+    local = np.array([np.inf, np.nan, -np.inf, np.nan, np.inf, 0.0, -3.0, 3.0, 0.0], dtype)
+    prim = REGISTRY["pull_product"]
+    program, (found,), (wanted,) = both(trace(lambda g, x: prim(g, x), g, local), g, local)
+    assert not program.steps.refused
+    assert ulps(found, wanted) == 0
+    guard = np.array([0, 1, 2, 0, 0, 1, 1, 0, 0], dtype)
+    arrays = g, local, guard
+    program, (found,), (wanted,) = both(trace(lambda *a: prim(*a), *arrays), *arrays)
+    assert not program.steps.refused
+    assert ulps(found, wanted) == 0
+    chosen = REGISTRY["pull_selection"]
+    for mask in (guard, guard > 0):
+        program, (found,), (wanted,) = both(trace(lambda *a: chosen(*a), local, mask), local, mask)
+        assert not program.steps.refused
+        assert ulps(found, wanted) == 0
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", ["sin", "cos", "tan"])
+def test_large_angles_anywhere(name, dtype):
+    """Blocks with arguments that vectors do not reduce are computed again."""
+    x = np.linspace(-3, 3, 2000).astype(dtype)
+    x[[0, 511, 700, 1999]] = [1e22, -3e15, 2.0**50, 1e30]
+    y = np.random.default_rng(0).normal(size=(40, 50)).astype(dtype)
+    y[3, 49] = 1e20
+    prim = REGISTRY[name]
+
+    def f(x, y):
+        total = prim(x).sum()
+        return prim(x), total, prim(y).sum(0), prim(y).sum(1), prim(y.T)
+
+    graph = trace(f, x, y)
+    program, found, wanted = both(graph, x, y)
+    assert not program.steps.refused
+    if name == "tan":  # sums are as large as their largest terms
+        found, wanted = [found[0], found[4]], [wanted[0], wanted[4]]
+    eps = np.finfo(dtype).eps
+    for a, b in zip(found, wanted, strict=True):
+        np.testing.assert_allclose(a, b, rtol=4 * eps, atol=2000 * eps)
