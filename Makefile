@@ -21,6 +21,7 @@ test-all: $(STAMP)
 bench: $(VENV)/.bench
 	$(BIN)/python benchmarks/eager.py
 	$(BIN)/python benchmarks/transforms.py
+	$(BIN)/python benchmarks/graphs.py
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -20,7 +20,6 @@ from chainrule.explaining.traces import (
     Trace,
     Values,
     forward_trace,
-    needed,
     numbered,
     reverse_trace,
     tangent_trace,
@@ -31,6 +30,7 @@ from chainrule.graph.numerals import numeral
 from chainrule.graph.pieces import Writer, total
 from chainrule.graph.tables import Table
 from chainrule.graph.tape import RESULT
+from chainrule.graph.walk import needed
 from chainrule.transforms.tracing import INPUT
 
 SHORT = 12  # operations of a function whose formula is its title

@@ -26,6 +26,7 @@ from chainrule.graph.walk import (
     between,
     by_rules,
     is_live,
+    needed,
     node_of,
     on_trace,
     pushforward,
@@ -96,22 +97,6 @@ class Values:
                 else:
                     out = node.prim.eval(*args, **(node.params or {}))
                     known[node] = out if type(out) is tuple else as_array(out)
-
-
-def needed(targets: Iterable[Node], known: Mapping[Node, Any]) -> list[Node]:
-    """The nodes to compute for some targets, in order, when others are known already."""
-    stack = [n for n in targets if n not in known]
-    seen = set(stack)
-    found = []
-    while stack:
-        node = stack.pop()
-        found.append(node)
-        for p in node.parents:
-            if p is not None and p not in known and p not in seen:
-                seen.add(p)
-                stack.append(p)
-    found.sort(key=lambda n: n.seq)
-    return found
 
 
 def forward_trace(graph: Graph, index: Mapping[Node, int]) -> Trace:

@@ -17,7 +17,7 @@ from chainrule.core.namespaces import recorded
 from chainrule.core.node import Node
 from chainrule.core.primitive import PICK, make_node
 from chainrule.core.sweep import boxed
-from chainrule.graph.walk import by_rules, fitted, node_of, on_trace
+from chainrule.graph.walk import by_rules, fitted, needed, node_of, on_trace
 from chainrule.transforms.tracing import Traced, TracedArray, input_node, traced
 
 SMALL = 64  # bytes of constants that are compared by value
@@ -130,20 +130,8 @@ def _made(node: Node, adjoint: Any, live: set[Node]) -> Template:
 
 def _equations(roots: Sequence[Node], place: dict[Node, int]) -> list[Equation]:
     """The equations that lead to some nodes from those that have a place, which all get one."""
-    found: list[Node] = []
-    stack = [n for n in roots if n not in place]
-    seen = set(stack)
-    while stack:
-        node = stack.pop()
-        found.append(node)
-        for p in node.parents:
-            if p is not None and p not in place and p not in seen:
-                seen.add(p)
-                stack.append(p)
-    found.sort(key=lambda n: n.seq)
     equations = []
-    first = 1 + max(place.values())
-    for i, node in enumerate(found, first):
+    for i, node in enumerate(needed(roots, place), 1 + max(place.values())):
         place[node] = i
         parents = tuple([None if p is None else place[p] for p in node.parents])
         equations.append(

@@ -9,7 +9,7 @@ forward graph: numbers flow back and nothing new is recorded.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -155,6 +155,22 @@ def between(graph: Graph, wrt: Sequence[Node]) -> tuple[list[Node], set[Node]]:
                     live.add(node)
                     break
     return [n for n in graph.nodes if n in live], live
+
+
+def needed(targets: Iterable[Node], known: Container[Node]) -> list[Node]:
+    """The nodes to compute for some targets, in order, when others are known already."""
+    stack = [n for n in targets if n not in known]
+    seen = set(stack)
+    found = []
+    while stack:
+        node = stack.pop()
+        found.append(node)
+        for p in node.parents:
+            if p is not None and p not in known and p not in seen:
+                seen.add(p)
+                stack.append(p)
+    found.sort(key=lambda n: n.seq)
+    return found
 
 
 def pushforward(

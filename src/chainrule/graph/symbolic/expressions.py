@@ -185,6 +185,21 @@ def postorder(roots: Iterable[Expr], ends: Container[Node] = ()) -> list[Node]:
     return list(done)
 
 
+def use_counts(roots: Sequence[Expr]) -> dict[Node, int]:
+    """How often each operation of some expressions is used, in the order of `postorder`."""
+    order = postorder(roots)
+    uses = dict.fromkeys(order, 0)
+    for node in order:
+        if not is_leaf(node):
+            for p in node.parents:
+                if p is not None:
+                    uses[p] += 1
+    for r in roots:
+        if type(r) is Node:
+            uses[r] += 1
+    return uses
+
+
 def substituted(builder: Builder, root: Expr, known: dict[Node, Expr]) -> Expr:
     """An expression with other expressions in place of some of its nodes."""
     if type(root) is not Node:

@@ -18,7 +18,13 @@ from chainrule.graph.numerals import numeral, subscript
 from chainrule.graph.symbolic.counts import Operations, shared_operations, tree_operations
 from chainrule.graph.symbolic.derivative import adjoints, naive
 from chainrule.graph.symbolic.entries import Entries
-from chainrule.graph.symbolic.expressions import Builder, Expr, TooLarge, is_leaf, postorder
+from chainrule.graph.symbolic.expressions import (
+    Builder,
+    Expr,
+    TooLarge,
+    is_leaf,
+    use_counts,
+)
 from chainrule.graph.trace import trace
 from chainrule.transforms.tracing import constant_node, equation
 
@@ -317,17 +323,8 @@ class SymbolicGradient:
 
 def repeated(roots: Sequence[Expr]) -> list[Node]:
     """The operations that expressions use more than once, in order."""
-    order = postorder(roots)
-    uses = dict.fromkeys(order, 0)
-    for node in order:
-        if not is_leaf(node):
-            for p in node.parents:
-                if p is not None:
-                    uses[p] += 1
-    for r in roots:
-        if type(r) is Node:
-            uses[r] += 1
-    return [n for n in order if uses[n] > 1 and not is_leaf(n)]
+    uses = use_counts(roots)
+    return [n for n in uses if uses[n] > 1 and not is_leaf(n)]
 
 
 def unshared(root: Expr) -> Expr:

@@ -12,7 +12,7 @@ from chainrule.core.node import Node
 from chainrule.graph.formula import equation
 from chainrule.graph.ir import Graph
 from chainrule.graph.pieces import ATOM, Piece, Writer
-from chainrule.graph.symbolic.expressions import Expr, is_leaf, postorder
+from chainrule.graph.symbolic.expressions import Expr, is_leaf, postorder, use_counts
 
 DEPTH = 30  # operations inside each other in one statement; Python refuses 200 parentheses
 
@@ -213,19 +213,10 @@ def _renamed(node: Node, names: dict[str, str]) -> tuple[str, str]:
 
 def _statements(roots: Sequence[Expr], shared: bool) -> list[Node]:
     """The nodes that get a statement of their own: those used again, and where it gets deep."""
-    order = postorder(roots)
-    uses = dict.fromkeys(order, 0)
-    for node in order:
-        if not is_leaf(node):
-            for p in node.parents:
-                if p is not None:
-                    uses[p] += 1
-    for r in roots:
-        if type(r) is Node:
-            uses[r] += 1
+    uses = use_counts(roots)
     found = []
     depth: dict[Node, int] = {}
-    for node in order:
+    for node in uses:
         if is_leaf(node):
             depth[node] = 0
             continue
