@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -33,7 +33,7 @@ def replacing(path: Any, mode: int = 0o666, durable: bool = True) -> Iterator[IO
             file.flush()
             if durable:
                 os.fsync(file.fileno())
-        if os.path.exists(target):
+        with suppress(FileNotFoundError):
             os.chmod(part, os.stat(target).st_mode & 0o777)
         os.replace(part, target)
     except OSError as error:

@@ -73,7 +73,7 @@ class Cache:
         except OSError as error:
             self._fail(error)
             return None
-        code = _checked(content, key)
+        code = None if content is None else _checked(content, key)
         if code is None:
             self.discard(key)
         else:
@@ -112,7 +112,7 @@ class Cache:
 
     def clear(self) -> int:
         """Remove all entries; returns how many there were."""
-        return sum(_remove(path) and path.name.endswith(SUFFIX) for path, _, _ in self._files())
+        return sum(_remove(path) for path, _, _ in self.entries())
 
     def warn(self) -> None:
         """Say once what is wrong."""
@@ -174,22 +174,21 @@ class Cache:
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
-def _read(path: Path) -> bytes:
-    """A file of the user's own; the time of its use is noted in it.
+def _read(path: Path) -> bytes | None:
+    """A file of the user's own, None if others may have written it; notes that it was used.
 
     Raises:
-        OSError: if there is none, or somebody else may write to it.
+        OSError: if it cannot be read.
     """
+    if path.is_symlink():
+        return None
     flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
     with open(path, "rb", opener=lambda name, _: os.open(name, flags)) as file:
         about = os.fstat(file.fileno())
         if not stat.S_ISREG(about.st_mode) or not _is_private(about):
-            raise PermissionError(errno.EPERM, f"others may write to {path.name}")
+            return None
         content = file.read()
-        if os.utime in os.supports_fd:
-            os.utime(file.fileno())
-    if os.utime not in os.supports_fd:
-        os.utime(path)
+    os.utime(path)
     return content
 
 

@@ -1,7 +1,7 @@
 """What determines machine code, as a short text: the key under which it is kept.
 
-It is a digest of the kernels as data, of the compiler's own source, of the versions of the library
-and of LLVM, and of the processor. Nothing of it depends on the process.
+It is a digest of the kernels as data, of the compiler's own source, of the versions of the library,
+of LLVM, Python and NumPy, and of the processor. Nothing of it depends on the process.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import marshal
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass
@@ -97,6 +98,7 @@ def environment() -> bytes:
     described = (
         chainrule.__version__, llvmlite.__version__, binding.llvm_version_info,
         target.triple, target.cpu, target.features,
+        sys.version, np.__version__,  # whose objects a native entry knows
     )  # fmt: skip
     found.update(repr(described).encode())
     for name, content in _sources():
