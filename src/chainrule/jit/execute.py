@@ -13,9 +13,10 @@ from chainrule.core.node import Node
 from chainrule.core.tensor import Tensor, as_array, wrap
 from chainrule.graph.ir import Graph
 from chainrule.jit import buffers as kinds
-from chainrule.jit import cache
+from chainrule.jit import cache, library
 from chainrule.jit.buffers import Buffer
-from chainrule.jit.fuse import CallStep, KernelStep, Steps, Window, fuse
+from chainrule.jit.fuse import CallStep, KernelStep, LibraryStep, Steps, Window, fuse
+from chainrule.jit.gemm import routine, write_gemm
 from chainrule.jit.llvm import Code, compile_module, llvm_ir
 from chainrule.jit.loops import write_kernel
 from chainrule.jit.reduce import write_finish
@@ -87,31 +88,34 @@ def _compile(steps: Steps, keep: bool) -> tuple[Code | None, list[list[Any]]]:
     """Machine code, and the steps with neighbouring kernels as one call."""
     runs: list[list[Any]] = []
     for step in steps.steps:
-        if isinstance(step, KernelStep):
-            if not runs or not isinstance(runs[-1][0], KernelStep):
+        if not isinstance(step, CallStep):
+            if not runs or isinstance(runs[-1][0], CallStep):
                 runs.append([])
             runs[-1].append(step)
         else:
             runs.append([step])
     slots = _slots(steps.buffers)
-    native = {f"run{i}": run for i, run in enumerate(runs) if isinstance(run[0], KernelStep)}
+    routines = _routines(steps, slots)
+    native = {f"run{i}": run for i, run in enumerate(runs) if not isinstance(run[0], CallStep)}
 
     def write() -> Any:
         module = llvm_ir().Module(name="chainrule")
         for name, run in native.items():
-            _write_run(module, name, run, slots)
+            _write_run(module, name, run, slots, routines)
         return module
 
-    made = cache.code_of(_identity(native, slots), write, keep) if native else None
+    made = cache.code_of([_identity(native, slots), routines], write, keep) if native else None
     return made, runs
 
 
-def _identity(native: dict[str, list[KernelStep]], slots: dict[int, int]) -> list[Any]:
-    """All that the functions of a program depend on."""
-    return [
-        (name, [(step.kernel, [_place(b, slots) for b in step.buffers]) for step in run])
-        for name, run in native.items()
-    ]
+def _identity(native: dict[str, list[Any]], slots: dict[int, int]) -> list[Any]:
+    """All that the functions of a program depend on, for the key of their code."""
+
+    def of(step: KernelStep | LibraryStep) -> Any:
+        what = step.kernel if isinstance(step, KernelStep) else (step.gemm, step.buffers[-1].dtype)
+        return what, [_place(b, slots) for b in step.buffers]
+
+    return [(name, [of(step) for step in run]) for name, run in native.items()]
 
 
 def _place(buffer: Buffer, slots: dict[int, int]) -> tuple[int, int]:
@@ -127,21 +131,38 @@ def _slots(buffers: Sequence[Buffer]) -> dict[int, int]:
     return slots | {b.index: slots[b.root.index] for b in buffers if b.root.index in slots}
 
 
-def _write_run(module: Any, name: str, run: list[KernelStep], slots: dict[int, int]) -> None:
-    """A function of the table of addresses that runs kernels, one after the other."""
+def _routines(steps: Steps, slots: dict[int, int]) -> dict[str, int]:
+    """The places in the table of addresses of the functions of BLAS that are called."""
+    first = 1 + max(slots.values(), default=SCRATCH)
+    names = [routine(s.buffers[-1].dtype) for s in steps.steps if isinstance(s, LibraryStep)]
+    return {name: first + i for i, name in enumerate(dict.fromkeys(names))}
+
+
+def _write_run(
+    module: Any, name: str, run: list[Any], slots: dict[int, int], routines: dict[str, int]
+) -> None:
+    """A function of the table of addresses: kernels and calls of BLAS, one after the other."""
     ir = llvm_ir()
     byte, size = ir.IntType(8).as_pointer(), ir.IntType(64)
     function = ir.Function(module, ir.FunctionType(ir.VoidType(), [byte.as_pointer()]), name)
     b = ir.IRBuilder(function.append_basic_block("entry"))
     known: dict[int, Any] = {}
 
-    def address(buffer: Buffer) -> Any:
-        slot, offset = _place(buffer, slots)
+    def entry(slot: int) -> Any:
         if slot not in known:
             known[slot] = b.load(b.gep(function.args[0], [size(slot)]))
-        return b.gep(known[slot], [size(offset)]) if offset else known[slot]
+        return known[slot]
+
+    def address(buffer: Buffer) -> Any:
+        slot, offset = _place(buffer, slots)
+        return b.gep(entry(slot), [size(offset)]) if offset else entry(slot)
 
     for step in run:
+        if isinstance(step, LibraryStep):
+            dtype = step.buffers[-1].dtype
+            called = entry(routines[routine(dtype)])
+            write_gemm(b, step.gemm, dtype, called, [address(x) for x in step.buffers])
+            continue
         kernel = step.kernel
         functions = [write_kernel(module, kernel), write_finish(module, kernel)]
         pointers = [address(buffer) for buffer in step.buffers]
@@ -174,7 +195,7 @@ class Program:
     """A compiled graph.
 
     Attributes:
-        steps: the kernels and calls.
+        steps: the kernels, calls of BLAS, calls of NumPy.
         code: the machine code; None if there is no kernel.
         seconds: that compiling took.
     """
@@ -187,10 +208,11 @@ class Program:
         self.code = code
         self.seconds = seconds
         self._slots = _slots(steps.buffers)
-        self._size = 1 + max(self._slots.values(), default=SCRATCH)
+        routines = _routines(steps, self._slots)
+        self._size = 1 + max(*self._slots.values(), *routines.values(), SCRATCH)
         self._runs: list[Any] = []
         for i, run in enumerate(runs):
-            if isinstance(run[0], KernelStep):
+            if not isinstance(run[0], CallStep):
                 assert code is not None
                 self._runs.append(_RUN(code.address(f"run{i}")))
             else:
@@ -203,6 +225,8 @@ class Program:
                 self._table[self._slots[b.index]] = b.value
         self._addresses = ctypes.c_void_p * self._size
         self._known = [None if x is None else _address(x) for x in self._table]
+        for name, slot in routines.items():
+            self._known[slot] = library.address(name)
         self._whole = _slots_of_outputs(steps, self._slots)
         self._fresh = [
             (self._slots[b.index], b.shape, b.dtype)
