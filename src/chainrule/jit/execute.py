@@ -138,7 +138,7 @@ def _signature(steps: Steps, slots: dict[int, int]) -> Signature | None:
     kernels = [s.kernel for s in steps.steps if isinstance(s, KernelStep)]
     routines = _routines(steps, slots).values()
     return Signature(
-        slots=1 + max(*slots.values(), *routines, SCRATCH),
+        slots=1 + max([*slots.values(), *routines, SCRATCH]),
         inputs=tuple([(slots[b.index], b.shape, b.dtype) for b in steps.inputs]),
         outputs=tuple([(slot, made[slot].shape, made[slot].dtype) for slot in whole]),
         known=(*[slots[b.index] for b in _constants(steps)], *routines),
@@ -237,7 +237,7 @@ class Program:
         self.seconds = seconds
         self._slots = _slots(steps.buffers)
         routines = _routines(steps, self._slots)
-        self._size = 1 + max(*self._slots.values(), *routines.values(), SCRATCH)
+        self._size = 1 + max([*self._slots.values(), *routines.values(), SCRATCH])
         self._runs: list[Any] = []
         for i, run in enumerate(runs):
             if not isinstance(run[0], CallStep):
