@@ -80,6 +80,7 @@ class Recording:
     """What one run of a function was.
 
     Attributes:
+        described: the arguments, in words.
         graph: inputs are the arguments, then `captured`, then the draws; outputs are the parts of
             the result that are tensors, then the guards, then what is written in place.
         captured: tensors and arrays that were met without being given.
@@ -95,6 +96,7 @@ class Recording:
 
     def __init__(self, title: str) -> None:
         self.title = title
+        self.described = ""
         self.graph: Graph
         self.captured: list[Any] = []
         self.draws: list[Draw] = []
@@ -150,6 +152,9 @@ class LiveRecorder(Recorder):
         return found[1]
 
     def constant(self, x: Any) -> Any:
+        array = x if isinstance(x, np.ndarray) else x.array
+        if not array.flags.writeable and array.base is None:
+            return x  # nobody can change it
         return self.capture(x)
 
     def look(self, array: LiveArray) -> np.ndarray:
@@ -248,6 +253,7 @@ def record(
     record = LiveRecorder()
     place = caller(1)
     made = Recording(title)
+    made.described = ", ".join(f"{a.name} {a.dtype}{list(a.shape)}" for a in arguments)
     with recording(record), paused():
         inputs, given = [], []
         for a in arguments:

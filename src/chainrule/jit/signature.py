@@ -110,7 +110,7 @@ def _kind(x: Any, spec: Any, i: int) -> Any:
     if isinstance(x, Tensor):
         return (Tensor, tuple(x.array.shape), x.array.dtype)
     if is_array(x):
-        return (np.ndarray, x.shape, x.dtype)
+        return (Tensor, x.shape, x.dtype)
     if type(x) in (float, complex, int):
         return type(x)
     if isinstance(x, Held):
@@ -139,7 +139,7 @@ def _name(spec: Any, i: int) -> str:
 def _input(x: Any, kind: Any, number: np.dtype[Any]) -> Any:
     """A leaf as the tensor that is an input; None if it is none."""
     if type(kind) is tuple:
-        return as_tensor(x) if kind[0] in (Tensor, np.ndarray) else None
+        return as_tensor(x) if kind[0] is Tensor else None
     if kind is int:
         return wrap(np.asarray(x, np.int64))
     return wrap(np.asarray(x, np.result_type(number, np.complex64) if kind is complex else number))

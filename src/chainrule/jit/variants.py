@@ -37,6 +37,15 @@ class Variant:
         sources = {id(d.source): d.source for d in recording.draws}
         self._sources = list(sources.values()) if recording.guards else []
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether a call takes its arguments and nothing else, and does nothing but compute."""
+        made = self.recording
+        around = made.captured or made.draws or made.guards
+        return not (around or made.written or made.written_arguments) and all(
+            type(r) is int for r in made.results
+        )
+
     def run(self, tensors: Sequence[Any], arrays: bool) -> Any:
         """The result for inputs; `MISSED` if it takes another path for them.
 
