@@ -130,16 +130,19 @@ class JitFunction:
             return self.function(*args, **kwargs)
         signature = self._signature(call)
         try:
-            found = signature.run(call.tensors, call.arrays, lambda: self._record(call))
+            found = signature.run(
+                call.tensors, call.arrays, lambda: self._recorded(call, signature)
+            )
             if key is not None and signature.variants[0].is_plain:
                 self._quicken(key, signature.variants[0], call.arrays)
             return found
-        except NotRecorded as refused:
-            self._say(
-                refused.reason,
-                f"jit: {self._title} runs eagerly: {refused.reason}",
-            )
-            return self._eager(args, kwargs)
+        except NotRecorded as error:
+            refused = error
+        found = self._eager(args, kwargs)  # raises what is the function's own error
+        if refused.lasting:
+            signature.reason = refused.reason
+        self._say(refused.reason, f"jit: {self._title} runs eagerly: {refused.reason}")
+        return found
 
     def _quicken(self, key: Any, variant: Variant, arrays: bool) -> None:
         if len(self._quick) >= self._options[2]:
@@ -177,6 +180,13 @@ class JitFunction:
                 )
             return found
 
+    def _recorded(self, call: Call, signature: Signature) -> Recording:
+        """A recording; the signature is known by what the function has left unchanged, too."""
+        made = self._record(call)
+        with self._lock:
+            self._signatures[(call.key, self._surroundings.state())] = signature
+        return made
+
     def _record(self, call: Call) -> Recording:
         """Run the function and keep what it does.
 
@@ -190,14 +200,18 @@ class JitFunction:
             return self.function(*map(_given, args), **{k: _given(x) for k, x in kwargs.items()})
 
         token = running.set(())
+        before = self._surroundings.state()
         try:
             return record(call.arguments(names), run, self._title)
+        except NotRecorded:
+            raise
         except DataDependence as error:
-            if isinstance(error, NotRecorded):
-                raise
             raise NotRecorded(str(error)) from error
+        except Exception as error:  # the function's own, or something that only eager code can do
+            raise NotRecorded(f"recording it failed: {type(error).__name__}: {error}") from error
         finally:
             running.reset(token)
+            self._surroundings.forget_changed(before)
 
     def _eager(self, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         """The function itself, which sees tensors and gives arrays for arrays, as when compiled."""

@@ -25,7 +25,7 @@ class Overview:
     >>> print(f.report())
     <lambda>: 1 signature
     signature 1: x float32[100]; 1 call
-      recorded 3 operations, 2 after optimising: 199 flops
+      recorded 3 operations, 2 after optimising: 99 flops
       <lambda>: 2 operations in 1 kernel, ...
     """
 

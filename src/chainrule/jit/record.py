@@ -35,6 +35,7 @@ from chainrule.transforms.tracing import (
     TracedArray,
     constant_node,
     input_node,
+    leaked,
     own,
     recording,
     traced,
@@ -142,7 +143,7 @@ class LiveRecorder(Recorder):
     def capture(self, x: Any) -> Traced:
         """The input that stands for a tensor or array that was met without being given."""
         if isinstance(x, Traced):
-            return super().capture(x)
+            raise leaked(x)
         found = self.captured.get(id(x))
         if found is None:
             array = x if isinstance(x, np.ndarray) else x.array

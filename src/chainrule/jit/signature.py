@@ -15,6 +15,7 @@ import numpy as np
 from chainrule import tree
 from chainrule.core.tensor import Tensor, wrap
 from chainrule.jit.record import Argument
+from chainrule.jit.surroundings import state_of
 from chainrule.nn.module import Module
 from chainrule.transforms.inputs import as_tensor, gives_arrays, is_array, number_dtype
 
@@ -116,7 +117,7 @@ def _kind(x: Any, spec: Any, i: int) -> Any:
     if isinstance(x, Held):
         x = x.value
     if isinstance(x, Module):
-        return (id(x), tuple([m.training for m in x.modules()]))
+        return state_of(x)
     try:
         hash(x)
     except TypeError:
@@ -126,7 +127,7 @@ def _kind(x: Any, spec: Any, i: int) -> Any:
             "else is compared between calls and must be hashable (define __hash__ and __eq__, or "
             "use a frozen dataclass)"
         ) from None
-    return (type(x), x)
+    return (type(x), x, state_of(x))
 
 
 def _name(spec: Any, i: int) -> str:
