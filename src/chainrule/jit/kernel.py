@@ -177,10 +177,8 @@ def arranged(nest: Nest) -> Nest:
 
 
 def _reach(nest: Nest, k: int) -> int:
-    """How far apart in memory neighbours along a loop are, at least."""
-    strides = [abs(c.access.strides[k]) for c in nest.code if c.op == "load" and c.access]
-    moving = [s for s in strides if s]
-    return min(moving) if moving else 0
+    """How far apart neighbours along a loop are in the arrays that are read."""
+    return sum(abs(c.access.strides[k]) for c in nest.code if c.op == "load" and c.access)
 
 
 def _stored_reach(nest: Nest, k: int) -> int:
