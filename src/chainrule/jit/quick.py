@@ -37,12 +37,13 @@ class Quick:
         state: of the surroundings of the function, for which it holds.
     """
 
-    __slots__ = ("_arrays", "_results", "_run", "_unflatten", "state")
+    __slots__ = ("_arrays", "_fast", "_results", "_run", "_unflatten", "state")
 
     def __init__(self, variant: Variant, arrays: bool, state: tuple[Any, ...]) -> None:
         self.state = state
         made = variant.recording
-        self._run = variant.compiled.program.run
+        program = variant.compiled.program
+        self._fast, self._run = program.fast, program.run
         self._arrays = arrays
         places = [r for r in made.results if type(r) is int]
         self._results = None if places == list(range(len(places))) else places
@@ -52,7 +53,10 @@ class Quick:
             self._unflatten = tuple
 
     def __call__(self, args: Sequence[Any]) -> Any:
-        outs: list[Any] = self._run([x if type(x) is ndarray else x.array for x in args])
+        arrays = [x if type(x) is ndarray else x.array for x in args]
+        outs: Any = self._fast(*arrays)
+        if outs is None:  # a layout that the machine code does not take
+            outs = self._run(arrays)
         if self._results is not None:
             outs = [outs[i] for i in self._results]
         if not self._arrays:
