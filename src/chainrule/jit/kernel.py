@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.jit.lowering import cost_of
+
 BLOCK = 512  # entries of a sum that may be added in any order; see docs/compiler.md
 ROWS = 32  # rows that are added in order before they are folded into compensated sums
 TILE = 128  # columns whose sums are kept at once
@@ -151,6 +153,13 @@ class Kernel:
         if nest.by_lanes and sum(not r for r in nest.reduced) == 1:
             return -(-nest.extents[-1] // TILE)
         return nest.extents[0]
+
+
+def work_of(kernel: Kernel) -> int:
+    """About how many scalar operations a kernel takes."""
+    return sum(
+        prod(nest.extents) * sum(cost_of(c.op, c.dtype) for c in nest.code) for nest in kernel.nests
+    )
 
 
 def arranged(nest: Nest) -> Nest:
