@@ -198,8 +198,11 @@ class _Fusion:
             if isinstance(group, Call):
                 call = self._library if group.value.kind == CONTRACT else self._call
                 self.made.append(call(group.value))
-            else:
-                self.made.append(self._kernel(group))
+                continue
+            # What is computed again wherever it is needed has no kernel of its own.
+            used = [c for c in group if not self.clusters.stored.isdisjoint(map(id, c.members))]
+            if used:
+                self.made.append(self._kernel(used))
         outputs = [self._output(v, shape) for v, shape in self.results]
         self._lifetimes(outputs)
         for i, step in enumerate(self.made):
