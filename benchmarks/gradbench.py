@@ -8,7 +8,7 @@ Where a library has several ways to write an eval, its fastest counts. Ratios ar
 
 from __future__ import annotations
 
-# ruff: noqa: E402, I001 - threads are limited before NumPy is imported
+# ruff: noqa: E402 - threads are limited before NumPy is imported
 import threads
 
 threads.limit(1)

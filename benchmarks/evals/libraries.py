@@ -19,19 +19,27 @@ class Library:
     Attributes:
         name: for the table.
         np: its namespace with NumPy's names.
+        F: its functions of neural networks, under PyTorch's names.
         transforms: whether it has vmap, jvp, jacfwd and jacrev.
+        ahead: whether `program` compiles at once, without running anything.
     """
 
     name: str
     np: Any
+    F: Any = None
     transforms = True
+    ahead = False
 
     def array(self, x: Any) -> Any:
         """An array of the library, made before anything is timed."""
         return x
 
-    def program(self, f: Function, *args: Any) -> Function:
-        """What is called: f compiled, where the library compiles. Nothing runs yet."""
+    def program(self, f: Function, *args: Any, given_up: tuple[int, ...] = ()) -> Function:
+        """What is called: f compiled for such arguments, where the library compiles.
+
+        Args:
+            given_up: arguments whose memory the results may take.
+        """
         return f
 
     def ready(self, result: Any) -> Any:
@@ -45,6 +53,9 @@ class Library:
         raise NotImplementedError
 
     def grad(self, f: Function, argnums: Any = 0) -> Function:
+        raise NotImplementedError
+
+    def value_and_grad(self, f: Function, argnums: Any = 0) -> Function:
         raise NotImplementedError
 
     def vmap(self, f: Function, axes: Any = 0) -> Function:
@@ -72,15 +83,20 @@ class Chainrule(Library):
 
         self.np = cr
         self.func = cr.func
+        self.F = cr.nn.functional
 
-    def program(self, f: Function, *args: Any) -> Function:
-        return compiled_call(f, *args)
+    def program(self, f: Function, *args: Any, given_up: tuple[int, ...] = ()) -> Function:
+        return compiled_call(f, *args, ahead=self.ahead)
 
     def logsumexp(self, x: Any, axis: int) -> Any:
         return self.np.logsumexp(x, axis)
 
     def grad(self, f: Function, argnums: Any = 0) -> Function:
         return self.func.grad(f, argnums=argnums)
+
+    def value_and_grad(self, f: Function, argnums: Any = 0) -> Function:
+        both = self.func.grad_and_value(f, argnums=argnums)
+        return lambda *args: both(*args)[::-1]
 
     def vmap(self, f: Function, axes: Any = 0) -> Function:
         return self.func.vmap(f, axes)
@@ -110,12 +126,14 @@ class Jax(Library):
         jax.config.update("jax_enable_x64", True)
         self.jax = jax
         self.np = jnp
+        self.F = JaxFunctional(jax)
 
     def array(self, x: Any) -> Any:
         return self.np.asarray(x)
 
-    def program(self, f: Function, *args: Any) -> Function:
-        return self.jax.jit(f)
+    def program(self, f: Function, *args: Any, given_up: tuple[int, ...] = ()) -> Function:
+        made = self.jax.jit(f, donate_argnums=given_up)
+        return made.lower(*args).compile() if self.ahead else made
 
     def ready(self, result: Any) -> Any:
         return self.jax.block_until_ready(result)
@@ -125,6 +143,9 @@ class Jax(Library):
 
     def grad(self, f: Function, argnums: Any = 0) -> Function:
         return self.jax.grad(f, argnums)
+
+    def value_and_grad(self, f: Function, argnums: Any = 0) -> Function:
+        return self.jax.value_and_grad(f, argnums)
 
     def vmap(self, f: Function, axes: Any = 0) -> Function:
         return self.jax.vmap(f, axes)
@@ -151,18 +172,23 @@ class Torch(Library):
 
         self.np = self.torch = torch
         self.func = torch.func
+        self.F = torch.nn.functional
 
     def array(self, x: Any) -> Any:
         return self.torch.tensor(np.asarray(x)) if isinstance(x, np.ndarray) else x
 
     def numpy(self, x: Any) -> np.ndarray:
-        return x.detach().numpy()  # type: ignore[no-any-return]
+        return x if isinstance(x, np.ndarray) else x.detach().numpy()
 
     def logsumexp(self, x: Any, axis: int) -> Any:
         return self.torch.logsumexp(x, axis)
 
     def grad(self, f: Function, argnums: Any = 0) -> Function:
         return self.func.grad(f, argnums)
+
+    def value_and_grad(self, f: Function, argnums: Any = 0) -> Function:
+        both = self.func.grad_and_value(f, argnums)
+        return lambda *args: both(*args)[::-1]
 
     def vmap(self, f: Function, axes: Any = 0) -> Function:
         return self.func.vmap(f, axes)
@@ -183,7 +209,7 @@ class Torch(Library):
 class TorchCompile(Torch):
     name = "torch.compile"
 
-    def program(self, f: Function, *args: Any) -> Function:
+    def program(self, f: Function, *args: Any, given_up: tuple[int, ...] = ()) -> Function:
         return self.torch.compile(f, dynamic=False)  # type: ignore[no-any-return]
 
 
@@ -192,9 +218,10 @@ class Hips(Library):
     transforms = False
 
     def __init__(self) -> None:
-        import autograd
         import autograd.numpy as anp
         from autograd.scipy.special import logsumexp
+
+        import autograd
 
         self.autograd = autograd
         self.np = anp
@@ -206,6 +233,9 @@ class Hips(Library):
     def grad(self, f: Function, argnums: Any = 0) -> Function:
         return self.autograd.grad(f, argnums)  # type: ignore[no-any-return]
 
+    def value_and_grad(self, f: Function, argnums: Any = 0) -> Function:
+        return self.autograd.value_and_grad(f, argnums)  # type: ignore[no-any-return]
+
 
 class NumPy(Library):
     """Derivatives written by hand."""
@@ -215,16 +245,41 @@ class NumPy(Library):
     np = np
 
 
-def compiled_call(f: Function, *args: Any) -> Function:
-    """f traced, optimised and compiled at the first call, called with arrays as f is."""
+class JaxFunctional:
+    """Functions of neural networks as a JAX user writes them, under PyTorch's names."""
+
+    def __init__(self, jax: Any) -> None:
+        self.jax = jax
+        self.relu = jax.nn.relu
+
+    def gelu(self, x: Any) -> Any:
+        return self.jax.nn.gelu(x, approximate=False)
+
+    def layer_norm(self, x: Any, shape: Any, weight: Any, bias: Any) -> Any:
+        y = x - x.mean(-1, keepdims=True)
+        scale = self.jax.lax.rsqrt((y * y).mean(-1, keepdims=True) + 1e-5)
+        return y * scale * weight + bias
+
+    def cross_entropy(self, x: Any, labels: Any) -> Any:
+        hot = self.jax.nn.one_hot(labels, x.shape[1], dtype=x.dtype)
+        return -(self.jax.nn.log_softmax(x, 1) * hot).sum() / x.shape[0]
+
+
+def compiled_call(f: Function, *args: Any, ahead: bool) -> Function:
+    """f traced, optimised and compiled, at once or at the first call."""
     import chainrule as cr
     from chainrule.jit.execute import compiled
 
+    def make() -> Any:
+        return compiled(cr.graph.trace(f, *args).optimize())
+
+    if ahead:
+        return make()  # type: ignore[no-any-return]
     made: list[Function] = []
 
     def call(*given: Any) -> Any:
         if not made:
-            made.append(compiled(cr.graph.trace(f, *args).optimize()))
+            made.append(make())
         return made[0](*given)
 
     return call
