@@ -1,7 +1,7 @@
 """The cases of an eval with reference results, and the rule by which a result is right.
 
-They come from the folder `shared/bench` beside the repository where it exists. Otherwise inputs of
-the same shapes and distributions are generated, and PyTorch's float64 derivatives are the reference.
+They come from the folder `shared/bench` beside the repository where it exists. Otherwise inputs
+of the same shapes and distributions are generated, and PyTorch's derivatives are the reference.
 """
 
 from __future__ import annotations
