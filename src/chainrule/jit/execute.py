@@ -13,8 +13,10 @@ from chainrule.core.node import Node
 from chainrule.core.tensor import Tensor, as_array, wrap
 from chainrule.graph.ir import Graph
 from chainrule.jit import buffers as kinds
+from chainrule.jit import library
 from chainrule.jit.buffers import Buffer
-from chainrule.jit.fuse import CallStep, KernelStep, Steps, Window, fuse
+from chainrule.jit.fuse import CallStep, KernelStep, LibraryStep, Steps, Window, fuse
+from chainrule.jit.gemm import routine, write_gemm
 from chainrule.jit.llvm import Code, compile_module, llvm_ir
 from chainrule.jit.loops import write_kernel
 from chainrule.jit.reduce import write_finish
@@ -84,19 +86,20 @@ def _compile(steps: Steps) -> tuple[Code | None, list[list[Any]]]:
     module = llvm_ir().Module(name="chainrule")
     runs: list[list[Any]] = []
     for step in steps.steps:
-        if isinstance(step, KernelStep):
-            if not runs or not isinstance(runs[-1][0], KernelStep):
+        if not isinstance(step, CallStep):
+            if not runs or isinstance(runs[-1][0], CallStep):
                 runs.append([])
             runs[-1].append(step)
         else:
             runs.append([step])
     slots = _slots(steps.buffers)
-    any_kernel = False
+    routines = _routines(steps, slots)
+    any_code = False
     for i, run in enumerate(runs):
-        if isinstance(run[0], KernelStep):
-            _write_run(module, f"run{i}", run, slots)
-            any_kernel = True
-    return compile_module(module) if any_kernel else None, runs
+        if not isinstance(run[0], CallStep):
+            _write_run(module, f"run{i}", run, slots, routines)
+            any_code = True
+    return compile_module(module) if any_code else None, runs
 
 
 def _slots(buffers: Sequence[Buffer]) -> dict[int, int]:
@@ -106,25 +109,41 @@ def _slots(buffers: Sequence[Buffer]) -> dict[int, int]:
     return slots | {b.index: slots[b.root.index] for b in buffers if b.root.index in slots}
 
 
-def _write_run(module: Any, name: str, run: list[KernelStep], slots: dict[int, int]) -> None:
-    """A function of the table of addresses that runs kernels, one after the other."""
+def _routines(steps: Steps, slots: dict[int, int]) -> dict[str, int]:
+    """The places in the table of addresses of the functions of BLAS that are called."""
+    first = 1 + max(slots.values(), default=SCRATCH)
+    names = [routine(s.buffers[-1].dtype) for s in steps.steps if isinstance(s, LibraryStep)]
+    return {name: first + i for i, name in enumerate(dict.fromkeys(names))}
+
+
+def _write_run(
+    module: Any, name: str, run: list[Any], slots: dict[int, int], routines: dict[str, int]
+) -> None:
+    """A function of the table of addresses: kernels and calls of BLAS, one after the other."""
     ir = llvm_ir()
     byte, size = ir.IntType(8).as_pointer(), ir.IntType(64)
     function = ir.Function(module, ir.FunctionType(ir.VoidType(), [byte.as_pointer()]), name)
     b = ir.IRBuilder(function.append_basic_block("entry"))
     known: dict[int, Any] = {}
 
-    def address(buffer: Buffer) -> Any:
-        buffer = buffer.root
-        slot = slots.get(buffer.index, SCRATCH)
+    def entry(slot: int) -> Any:
         if slot not in known:
             known[slot] = b.load(b.gep(function.args[0], [size(slot)]))
-        found = known[slot]
+        return known[slot]
+
+    def address(buffer: Buffer) -> Any:
+        buffer = buffer.root
+        found = entry(slots.get(buffer.index, SCRATCH))
         if buffer.kind == kinds.TEMPORARY:
             found = b.gep(found, [size(buffer.offset)])
         return found
 
     for step in run:
+        if isinstance(step, LibraryStep):
+            dtype = step.buffers[-1].dtype
+            called = entry(routines[routine(dtype)])
+            write_gemm(b, step.gemm, dtype, called, [address(x) for x in step.buffers])
+            continue
         kernel = step.kernel
         functions = [write_kernel(module, kernel), write_finish(module, kernel)]
         pointers = [address(buffer) for buffer in step.buffers]
@@ -157,7 +176,7 @@ class Program:
     """A compiled graph.
 
     Attributes:
-        steps: the kernels and calls.
+        steps: the kernels, calls of BLAS, calls of NumPy.
         code: the machine code; None if there is no kernel.
         seconds: that compiling took.
     """
@@ -170,10 +189,11 @@ class Program:
         self.code = code
         self.seconds = seconds
         self._slots = _slots(steps.buffers)
-        self._size = 1 + max(self._slots.values(), default=SCRATCH)
+        routines = _routines(steps, self._slots)
+        self._size = 1 + max(*self._slots.values(), *routines.values(), SCRATCH)
         self._runs: list[Any] = []
         for i, run in enumerate(runs):
-            if isinstance(run[0], KernelStep):
+            if not isinstance(run[0], CallStep):
                 assert code is not None
                 self._runs.append(_RUN(code.address(f"run{i}")))
             else:
@@ -186,6 +206,8 @@ class Program:
                 self._table[self._slots[b.index]] = b.value
         self._addresses = ctypes.c_void_p * self._size
         self._known = [None if x is None else _address(x) for x in self._table]
+        for name, slot in routines.items():
+            self._known[slot] = library.address(name)
         self._whole = _slots_of_outputs(steps, self._slots)
         self._fresh = [
             (self._slots[b.index], b.shape, b.dtype)
