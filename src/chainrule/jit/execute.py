@@ -13,7 +13,7 @@ from chainrule.core.node import Node
 from chainrule.core.tensor import Tensor, as_array, wrap
 from chainrule.graph.ir import Graph
 from chainrule.jit import buffers as kinds
-from chainrule.jit import library
+from chainrule.jit import cache, library
 from chainrule.jit.buffers import Buffer
 from chainrule.jit.fuse import CallStep, KernelStep, LibraryStep, Steps, Window, fuse
 from chainrule.jit.gemm import routine, write_gemm
@@ -25,7 +25,7 @@ _RUN = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 SCRATCH = 0  # the place of the scratch memory in the table of addresses
 
 
-def compiled(graph: Graph) -> Program:
+def compiled(graph: Graph, keep: bool = True) -> Program:
     """A graph as machine code: a function of arguments like the graph's.
 
     What has no compiled form runs in NumPy; `report()` says what and why. Arguments that are not
@@ -33,6 +33,7 @@ def compiled(graph: Graph) -> Program:
 
     Args:
         graph: any graph; `graph.optimize()` first where it repeats work.
+        keep: whether the machine code is kept on disk, and looked for there (`jit.cache`).
 
     Raises:
         ImportError: if llvmlite is not installed.
@@ -54,13 +55,15 @@ def compiled(graph: Graph) -> Program:
         steps = fuse(graph, refused)
         began = perf_counter()
         try:
-            runs = _compile(steps)
+            runs = _compile(steps, keep)
         except Exception as error:  # any failure means NumPy, with the reason
             found = _culprits(steps, error)
             if not found.keys() - refused.keys():
                 raise  # LLVM fails without any of our kernels
             refused |= found
             continue
+        if keep:
+            cache.warn()
         return Program(steps, *runs, perf_counter() - began)
 
 
@@ -81,9 +84,8 @@ def _culprits(steps: Steps, error: Exception) -> dict[Node, str]:
     return found or everything
 
 
-def _compile(steps: Steps) -> tuple[Code | None, list[list[Any]]]:
+def _compile(steps: Steps, keep: bool) -> tuple[Code | None, list[list[Any]]]:
     """Machine code, and the steps with neighbouring kernels as one call."""
-    module = llvm_ir().Module(name="chainrule")
     runs: list[list[Any]] = []
     for step in steps.steps:
         if not isinstance(step, CallStep):
@@ -94,12 +96,41 @@ def _compile(steps: Steps) -> tuple[Code | None, list[list[Any]]]:
             runs.append([step])
     slots = _slots(steps.buffers)
     routines = _routines(steps, slots)
-    any_code = False
-    for i, run in enumerate(runs):
-        if not isinstance(run[0], CallStep):
-            _write_run(module, f"run{i}", run, slots, routines)
-            any_code = True
-    return compile_module(module) if any_code else None, runs
+    native = {f"run{i}": run for i, run in enumerate(runs) if not isinstance(run[0], CallStep)}
+
+    def write() -> Any:
+        module = llvm_ir().Module(name="chainrule")
+        for name, run in native.items():
+            _write_run(module, name, run, slots, routines)
+        return module
+
+    made = cache.code_of(_identity(native, slots, routines), write, keep) if native else None
+    return made, runs
+
+
+def _identity(
+    native: dict[str, list[Any]], slots: dict[int, int], routines: dict[str, int]
+) -> list[Any]:
+    """All that the functions of a program depend on."""
+    return [
+        routines,
+        *[
+            (name, [(_code(step), [_place(b, slots) for b in step.buffers]) for step in run])
+            for name, run in native.items()
+        ],
+    ]
+
+
+def _code(step: KernelStep | LibraryStep) -> Any:
+    if isinstance(step, LibraryStep):
+        return step.gemm, step.buffers[-1].dtype
+    return step.kernel
+
+
+def _place(buffer: Buffer, slots: dict[int, int]) -> tuple[int, int]:
+    """Where the address of a buffer is found: the slot in the table, and the bytes from there."""
+    root = buffer.root
+    return slots.get(root.index, SCRATCH), root.offset if root.kind == kinds.TEMPORARY else 0
 
 
 def _slots(buffers: Sequence[Buffer]) -> dict[int, int]:
@@ -132,11 +163,8 @@ def _write_run(
         return known[slot]
 
     def address(buffer: Buffer) -> Any:
-        buffer = buffer.root
-        found = entry(slots.get(buffer.index, SCRATCH))
-        if buffer.kind == kinds.TEMPORARY:
-            found = b.gep(found, [size(buffer.offset)])
-        return found
+        slot, offset = _place(buffer, slots)
+        return b.gep(entry(slot), [size(offset)]) if offset else entry(slot)
 
     for step in run:
         if isinstance(step, LibraryStep):
