@@ -80,13 +80,19 @@ class Chainrule(Library):
 
     def __init__(self) -> None:
         import chainrule as cr
+        from chainrule.jit.function import jit
 
+        self.jit = jit
         self.np = cr
         self.func = cr.func
         self.F = cr.nn.functional
 
     def program(self, f: Function, *args: Any, given_up: tuple[int, ...] = ()) -> Function:
-        return compiled_call(f, *args, ahead=self.ahead)
+        if not self.ahead:
+            return self.jit(f)  # type: ignore[no-any-return]
+        from chainrule.jit.execute import compiled
+
+        return compiled(self.np.graph.trace(f, *args).optimize())
 
     def logsumexp(self, x: Any, axis: int) -> Any:
         return self.np.logsumexp(x, axis)
@@ -263,26 +269,6 @@ class JaxFunctional:
     def cross_entropy(self, x: Any, labels: Any) -> Any:
         hot = self.jax.nn.one_hot(labels, x.shape[1], dtype=x.dtype)
         return -(self.jax.nn.log_softmax(x, 1) * hot).sum() / x.shape[0]
-
-
-def compiled_call(f: Function, *args: Any, ahead: bool) -> Function:
-    """f traced, optimised and compiled, at once or at the first call."""
-    import chainrule as cr
-    from chainrule.jit.execute import compiled
-
-    def make() -> Any:
-        return compiled(cr.graph.trace(f, *args).optimize())
-
-    if ahead:
-        return make()  # type: ignore[no-any-return]
-    made: list[Function] = []
-
-    def call(*given: Any) -> Any:
-        if not made:
-            made.append(make())
-        return made[0](*given)
-
-    return call
 
 
 def available() -> list[Library]:

@@ -196,8 +196,8 @@ class _Fusion:
             if isinstance(group, Call):
                 call = self._library if group.value.kind == CONTRACT else self._call
                 self.made.append(call(group.value))
-            else:
-                self.made.append(self._kernel(group))
+            elif writing := [c for c in group if self._writes(c)]:
+                self.made.append(self._kernel(writing))
         outputs = [self._output(v, shape) for v, shape in self.results]
         self._lifetimes(outputs)
         for i, step in enumerate(self.made):
@@ -208,6 +208,11 @@ class _Fusion:
             [self.of[id(self.expansion.of[n])] for n in self.graph.inputs],
             outputs, arrange(self.buffers), self.expansion.calls,
         )  # fmt: skip
+
+    def _writes(self, cluster: Cluster) -> bool:
+        """Whether anything of a cluster is kept, rather than computed again by its users."""
+        stored = self.clusters.stored
+        return any(id(value) in stored for value in cluster.members)
 
     def _output(self, value: Value, shape: tuple[int, ...]) -> Window:
         if value.kind == VIEW or value.shape == shape:
