@@ -7,7 +7,7 @@ exp(y) have been computed for the sum, so
 
 takes no second exponential, and does not lose what rounding y - log s loses of a large |y|.
 
-Special values: terms are exp(x - top) with the largest entry `top` made finite, so s >= 1 unless all
+Special values: terms are exp(x - top), the largest entry `top` made finite, so s >= 1 unless all
 entries are -inf, or one is inf. In the first case logsumexp is -inf, gradients take 0 for it, and
 all terms are 0: the factor is 1 there. In the second, s = inf: terms of finite entries are 0, and
 0 · (1/inf) = 0; that of inf itself gives inf · 0, nan as inf - inf does.
