@@ -17,7 +17,9 @@ def main() -> None:
         print(f"{name:{width}}  {shown:6}  {notes}".rstrip())
     whole = sum(not s.reasons for _, s in rows)
     part = sum(s.compiled and bool(s.reasons) for _, s in rows)
-    print(f"\n{len(rows)} primitives: {whole} compiled, {part} partly, {len(rows) - whole - part} not")
+    print(
+        f"\n{len(rows)} primitives: {whole} compiled, {part} partly, {len(rows) - whole - part} not"
+    )
 
 
 if __name__ == "__main__":

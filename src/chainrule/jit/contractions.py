@@ -17,13 +17,14 @@ with the loops of kernels; the rest are calls of BLAS.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from math import prod
 from typing import Any
 
 from chainrule.jit import library
 from chainrule.jit.gemm import Gemm
-from chainrule.jit.maps import Row, contiguous_strides, strided
+from chainrule.jit.maps import Row, Shape, contiguous_strides, strided
 from chainrule.jit.values import (
     CONTRACT,
     MAP,
@@ -49,17 +50,19 @@ class Operand:
         offset: of the first entry.
     """
 
-    def __init__(self, value: Value, letters: str) -> None:
+    def __init__(
+        self, value: Value, letters: str, memory: Callable[[Value], Shape] | None = None
+    ) -> None:
         self.value = value
         self.letters = letters
         self.sizes = dict(zip(letters, value.shape, strict=True))
         base, rows = viewed(value)
-        strides: Sequence[int] = contiguous_strides(value.shape)
+        strides: Sequence[int] = memory(base) if memory else contiguous_strides(base.shape)
         self.offset = 0
         if value.kind == NUMBER:
             strides = [0] * value.ndim
         elif rows is not None:
-            self.offset, strides = strided(rows, contiguous_strides(base.shape), value.ndim)
+            self.offset, strides = strided(rows, strides, value.ndim)
         found = zip(letters, strides, strict=True)
         self.strides = {c: s if self.sizes[c] != 1 else 0 for c, s in found}
 
@@ -195,16 +198,8 @@ class Product:
         if not _is_matrix(b, n, summed):
             b = b.packed("".join([*batch, *n, *summed]))
         order = self._layout(batch, m, n)
-        out = dict(zip(order, contiguous_strides(tuple(self.sizes[c] for c in order)), strict=True))
-        made = Gemm(
-            loops=tuple((self.sizes[c], a.strides[c], b.strides[c], out[c]) for c in batch),
-            extents=(self.extent(m), self.extent(n), self.extent(summed)),
-            offsets=(a.offset, b.offset),
-            left=(_step(a, m), _step(a, summed)),
-            right=(_step(b, summed), _step(b, n)),
-            out=(out[m[-1]], out[n[-1]]),
-        )
         shape = tuple(self.sizes[c] for c in order)
+        made = Matrices((a.letters, b.letters, "".join(order)), batch, m, n, summed)
         value = Value(CONTRACT, "gemm", (a.value, b.value), shape, a.value.dtype, made)
         rows = tuple((0, ((self.order.index(c), 1),)) for c in order)
         return view(value, rows, tuple(self.sizes[c] for c in self.order))
@@ -228,8 +223,47 @@ def _ordered(letters: list[str], a: Operand, b: Operand, order: list[str]) -> li
     return letters
 
 
-def _step(x: Operand, letters: Sequence[str]) -> int:
-    return x.strides[letters[-1]]
+@dataclass(frozen=True)
+class Matrices:
+    """What a product of matrices multiplies.
+
+    Attributes:
+        letters: of the axes of both operands and of the result.
+        batch, m, n, k: letters by kind, such that those of m, n and k are one each.
+    """
+
+    letters: tuple[str, str, str]
+    batch: list[str]
+    m: list[str]
+    n: list[str]
+    k: list[str]
+
+    def gemm(self, value: Value, memory: Callable[[Value], Shape]) -> Gemm:
+        """The calls of BLAS.
+
+        Args:
+            value: the result.
+            memory: gives the strides of a value that stands in memory.
+        """
+        values = (*value.args, value)
+        a, b, out = (Operand(v, t, memory) for v, t in zip(values, self.letters, strict=True))
+
+        def extent(letters: list[str]) -> int:
+            return prod(out.sizes.get(c) or a.sizes[c] for c in letters)
+
+        def step(x: Operand, letters: list[str]) -> int:
+            return x.strides[letters[-1]]
+
+        return Gemm(
+            loops=tuple(
+                (out.sizes[c], a.strides[c], b.strides[c], out.strides[c]) for c in self.batch
+            ),
+            extents=(extent(self.m), extent(self.n), extent(self.k)),
+            offsets=(a.offset, b.offset),
+            left=(step(a, self.m), step(a, self.k)),
+            right=(step(b, self.k), step(b, self.n)),
+            out=(step(out, self.m), step(out, self.n)),
+        )
 
 
 def _is_matrix(x: Operand, rows: Sequence[str], columns: Sequence[str]) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from time import perf_counter
 from typing import Any
 
@@ -15,13 +15,16 @@ from chainrule.graph.ir import Graph
 from chainrule.jit import buffers as kinds
 from chainrule.jit import cache, library
 from chainrule.jit.buffers import Buffer
+from chainrule.jit.entry import Signature, entry_of, is_known, write_entry
 from chainrule.jit.fuse import CallStep, KernelStep, LibraryStep, Steps, Window, fuse
 from chainrule.jit.gemm import routine, write_gemm
+from chainrule.jit.kernel import work_of
 from chainrule.jit.llvm import Code, compile_module, llvm_ir
 from chainrule.jit.loops import write_kernel
 from chainrule.jit.reduce import write_finish
 
 _RUN = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
+HELD = 100_000  # scalar operations, up to which a program keeps other Python threads waiting
 SCRATCH = 0  # the place of the scratch memory in the table of addresses
 
 
@@ -97,40 +100,55 @@ def _compile(steps: Steps, keep: bool) -> tuple[Code | None, list[list[Any]]]:
     slots = _slots(steps.buffers)
     routines = _routines(steps, slots)
     native = {f"run{i}": run for i, run in enumerate(runs) if not isinstance(run[0], CallStep)}
+    signature = _signature(steps, slots) if len(runs) == 1 and native else None
 
     def write() -> Any:
         module = llvm_ir().Module(name="chainrule")
-        for name, run in native.items():
-            _write_run(module, name, run, slots, routines)
+        written = [_write_run(module, n, run, slots, routines) for n, run in native.items()]
+        if signature is not None:
+            write_entry(module, written[0], signature)
         return module
 
-    made = cache.code_of(_identity(native, slots, routines), write, keep) if native else None
-    return made, runs
+    parts = [_identity(native, slots), routines, signature]
+    return cache.code_of(parts, write, keep) if native else None, runs
 
 
-def _identity(
-    native: dict[str, list[Any]], slots: dict[int, int], routines: dict[str, int]
-) -> list[Any]:
-    """All that the functions of a program depend on."""
-    return [
-        routines,
-        *[
-            (name, [(_code(step), [_place(b, slots) for b in step.buffers]) for step in run])
-            for name, run in native.items()
-        ],
-    ]
+def _identity(native: dict[str, list[Any]], slots: dict[int, int]) -> list[Any]:
+    """What the functions of a program do, for the key of their code."""
 
+    def of(step: KernelStep | LibraryStep) -> Any:
+        what = step.kernel if isinstance(step, KernelStep) else (step.gemm, step.buffers[-1].dtype)
+        return what, [_place(b, slots) for b in step.buffers]
 
-def _code(step: KernelStep | LibraryStep) -> Any:
-    if isinstance(step, LibraryStep):
-        return step.gemm, step.buffers[-1].dtype
-    return step.kernel
+    return [(name, [of(step) for step in run]) for name, run in native.items()]
 
 
 def _place(buffer: Buffer, slots: dict[int, int]) -> tuple[int, int]:
     """Where the address of a buffer is found: the slot in the table, and the bytes from there."""
     root = buffer.root
     return slots.get(root.index, SCRATCH), root.offset if root.kind == kinds.TEMPORARY else 0
+
+
+def _signature(steps: Steps, slots: dict[int, int]) -> Signature | None:
+    """What the native entry of a program without calls takes and makes; None if it has none."""
+    whole = _slots_of_outputs(steps, slots)
+    if whole is None or not is_known():
+        return None
+    made = {slots[b.index]: b for b in steps.buffers if b.kind == kinds.OUTPUT}
+    kernels = [s.kernel for s in steps.steps if isinstance(s, KernelStep)]
+    routines = _routines(steps, slots).values()
+    return Signature(
+        slots=1 + max([*slots.values(), *routines, SCRATCH]),
+        inputs=tuple([(slots[b.index], b.shape, b.dtype) for b in steps.inputs]),
+        outputs=tuple([(slot, made[slot].shape, made[slot].dtype) for slot in whole]),
+        known=(*[slots[b.index] for b in _constants(steps)], *routines),
+        scratch=steps.scratch,
+        releases=bool(routines) or sum(work_of(kernel) for kernel in kernels) > HELD,
+    )
+
+
+def _constants(steps: Steps) -> list[Buffer]:
+    return [b for b in steps.buffers if b.kind == kinds.CONSTANT]
 
 
 def _slots(buffers: Sequence[Buffer]) -> dict[int, int]:
@@ -149,7 +167,7 @@ def _routines(steps: Steps, slots: dict[int, int]) -> dict[str, int]:
 
 def _write_run(
     module: Any, name: str, run: list[Any], slots: dict[int, int], routines: dict[str, int]
-) -> None:
+) -> Any:
     """A function of the table of addresses: kernels and calls of BLAS, one after the other."""
     ir = llvm_ir()
     byte, size = ir.IntType(8).as_pointer(), ir.IntType(64)
@@ -182,6 +200,7 @@ def _write_run(
                 given = [b.bitcast(p, t) for p, t in zip(pointers, types, strict=True)]
                 b.call(made, [*given, size(0), size(kernel.trip)])
     b.ret_void()
+    return function
 
 
 def _address(x: np.ndarray) -> int:
@@ -218,7 +237,7 @@ class Program:
         self.seconds = seconds
         self._slots = _slots(steps.buffers)
         routines = _routines(steps, self._slots)
-        self._size = 1 + max(*self._slots.values(), *routines.values(), SCRATCH)
+        self._size = 1 + max([*self._slots.values(), *routines.values(), SCRATCH])
         self._runs: list[Any] = []
         for i, run in enumerate(runs):
             if not isinstance(run[0], CallStep):
@@ -243,6 +262,11 @@ class Program:
             if b.kind == kinds.OUTPUT
         ]
         self._inputs = [(self._slots[b.index], b.dtype) for b in steps.inputs]
+        self._entry: Any = None
+        if code is not None and len(runs) == 1 and _signature(steps, self._slots) is not None:
+            constants = [b.value for b in _constants(steps)]
+            known = [*map(_address, constants), *map(library.address, routines)]
+            self._entry = entry_of(code, known, constants)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run on arguments as the graph's.
@@ -259,8 +283,36 @@ class Program:
         tensors = any(isinstance(x, Tensor) for x in tree.leaves((args, kwargs)))
         return self.graph.result([wrap(y) for y in outs], arrays=self.graph.arrays and not tensors)
 
+    @property
+    def fast(self) -> Callable[..., list[np.ndarray] | None]:
+        """The quickest way to call the program: `fast(x, y, ...)` with NumPy arrays.
+
+        It returns a list of fresh arrays. None means that an argument is no plain array of its
+        variable's shape and dtype in C order, and nothing was run.
+        """
+        return self._entry or self._checked
+
+    def _checked(self, *arrays: np.ndarray) -> list[np.ndarray] | None:
+        """As `fast`, where there is no native entry."""
+        if len(arrays) != len(self._inputs):
+            return None
+        for x, b in zip(arrays, self.steps.inputs, strict=True):
+            if type(x) is not np.ndarray or x.shape != b.shape or x.dtype != b.dtype:
+                return None
+            if not (x.flags.c_contiguous and x.flags.aligned):
+                return None
+        return self._run(arrays)
+
     def run(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
         """The results for arrays of the inputs' shapes and dtypes: fresh arrays."""
+        if self._entry is not None and self.allocate is np.empty:
+            found: list[np.ndarray] | None = self._entry(*arrays)
+            if found is not None:
+                return found
+        return self._run(arrays)
+
+    def _run(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """As `run`, step by step."""
         table = self._table.copy()
         addresses = self._addresses(*self._known)
         for (slot, dtype), x in zip(self._inputs, arrays, strict=True):

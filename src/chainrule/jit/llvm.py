@@ -178,6 +178,10 @@ class Code:
             raise KeyError(f"the compiled module has no function {name!r}")
         return int(address)
 
+    def variable(self, name: str) -> int:
+        """Where a global variable of the module stands."""
+        return int(self._engine.get_global_value_address(name))
+
 
 def object_code(module: Any) -> bytes:
     """Check, optimise and compile a module for the processor at hand: an object file.
