@@ -22,6 +22,7 @@ from chainrule.jit.layouts import Layouts
 from chainrule.jit.maps import contiguous_strides, identity, strided
 from chainrule.jit.nests import KernelBuilder
 from chainrule.jit.reduce import state_dtype
+from chainrule.jit.rows import keep_rows
 from chainrule.jit.values import (
     CALL,
     CONTRACT,
@@ -208,6 +209,7 @@ class _Fusion:
         for i, step in enumerate(self.made):
             if isinstance(step, KernelStep):
                 overwrite(step.kernel, step.buffers, i)
+                keep_rows(step.kernel, step.buffers, i)
         return Steps(
             self.graph, self.made, self.buffers,
             [self.of[id(self.expansion.of[n])] for n in self.graph.inputs],
