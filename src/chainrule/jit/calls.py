@@ -51,10 +51,14 @@ class Lazy:
                     found = self._made[key] = make()
         return found
 
+    def all(self) -> list[Any]:
+        """What has been made."""
+        return list(self._made.values())
+
     def renew(self) -> list[Any]:
         """Forget who held the lock, after a fork; what has been made."""
         self._lock = threading.RLock()
-        return list(self._made.values())
+        return self.all()
 
 
 class Compiled(UserPrimitive):
@@ -79,6 +83,18 @@ class Compiled(UserPrimitive):
                 x.backward.renew_locks()
             elif isinstance(x, Compiled):
                 x.renew_locks()
+
+    def programs(self) -> list[Program]:
+        """All machine code that has been made, that of derivatives included."""
+        found = []
+        for x in self.made.all():
+            if isinstance(x, Recorded):
+                found += [*x.forward.programs(), *x.backward.programs()]
+            elif isinstance(x, Compiled):
+                found += x.programs()
+            else:
+                found.append(x)
+        return found
 
     @property
     def program(self) -> Program:

@@ -17,13 +17,14 @@ with the loops of kernels; the rest are calls of BLAS.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from math import prod
 from typing import Any
 
 from chainrule.jit import library
 from chainrule.jit.gemm import Gemm
-from chainrule.jit.maps import Row, contiguous_strides, strided
+from chainrule.jit.maps import Row, Shape, contiguous_strides, strided
 from chainrule.jit.values import (
     CONTRACT,
     MAP,
@@ -37,8 +38,13 @@ from chainrule.jit.values import (
     widened,
 )
 
+# Limits, by measurement: where scalar code and loops become slower than BLAS.
 UNROLLED = 8  # terms of a sum that scalar code adds up
-SMALLEST = 4  # rows or columns from which on BLAS is faster than loops
+UNROLLED_NARROW = 16  # the same, where the result has few rows or columns
+NARROW = 64
+SMALLEST = 2  # rows or columns of a product for BLAS
+SMALLEST_ALONG = 8  # the same, where loops read the larger operand in the order of memory
+READ_AGAIN = 16  # times that an operand is read, from which on a copy of it pays
 
 
 class Operand:
@@ -49,17 +55,19 @@ class Operand:
         offset: of the first entry.
     """
 
-    def __init__(self, value: Value, letters: str) -> None:
+    def __init__(
+        self, value: Value, letters: str, memory: Callable[[Value], Shape] | None = None
+    ) -> None:
         self.value = value
         self.letters = letters
         self.sizes = dict(zip(letters, value.shape, strict=True))
         base, rows = viewed(value)
-        strides: Sequence[int] = contiguous_strides(value.shape)
+        strides: Sequence[int] = memory(base) if memory else contiguous_strides(base.shape)
         self.offset = 0
         if value.kind == NUMBER:
             strides = [0] * value.ndim
         elif rows is not None:
-            self.offset, strides = strided(rows, contiguous_strides(base.shape), value.ndim)
+            self.offset, strides = strided(rows, strides, value.ndim)
         found = zip(letters, strides, strict=True)
         self.strides = {c: s if self.sizes[c] != 1 else 0 for c, s in found}
 
@@ -84,7 +92,7 @@ class Operand:
     def packed(self, order: str) -> Operand:
         """A copy that moves along the letters of the order, the last one fastest."""
         found = self.taken(order)
-        return Operand(Value(MAP, "copy", (found,), found.shape, found.dtype), order)
+        return Operand(Value(MAP, "pack", (found,), found.shape, found.dtype), order)
 
     def span(self, letters: Sequence[str]) -> tuple[int, int] | None:
         """Extent and stride of letters as one; None if they are not one."""
@@ -130,7 +138,8 @@ class Product:
     def value(self) -> Value:
         """The result."""
         terms = self.extent(self.k) * self.extent(self.one_sided)
-        if terms <= UNROLLED:
+        narrow = min(self.extent(self.m), self.extent(self.n)) <= NARROW
+        if terms <= (UNROLLED_NARROW if narrow else UNROLLED):
             found = self._unrolled()
         elif self._is_large():
             reason = library.missing()
@@ -144,13 +153,14 @@ class Product:
         return view(found, rows, tuple(self.sizes[c] for c in self.out))
 
     def _is_large(self) -> bool:
+        """Whether it is for BLAS."""
+        if self.a.value.dtype.kind != "f" or self.one_sided:
+            return False
         m, n, k = (self.extent(x) for x in (self.m, self.n, self.k))
-        return (
-            self.a.value.dtype.kind == "f"
-            and not self.one_sided
-            and min(m, n) >= SMALLEST
-            and max(m, n, k, self.extent(self.batch)) < 2**31
-        )
+        larger = self.a if m >= n else self.b
+        along = any(larger.strides[c] == 1 for c in self.k)
+        least = SMALLEST_ALONG if along else SMALLEST
+        return min(m, n) >= least and max(m, n, k) < 2**31
 
     # ------------------------------------------------ in kernels
 
@@ -162,8 +172,9 @@ class Product:
             places = [{**at, c: i} for at in places for i in range(self.sizes[c])]
         floating = self.a.value.dtype.kind == "f"
         found: Value | None = None
+        left, right = self._lined_up(self.a), self._lined_up(self.b)
         for at in places:
-            x, y = self.a.taken(kept, at), self.b.taken(kept, at)
+            x, y = left.taken(kept, at), right.taken(kept, at)
             if found is None:
                 found = _times(x, y)
             elif floating:
@@ -172,6 +183,16 @@ class Product:
                 found = _plus(found, _times(x, y))
         assert found is not None
         return widened(found, tuple(self.sizes[c] for c in self.order))
+
+    def _lined_up(self, x: Operand) -> Operand:
+        """An operand whose neighbours along the innermost loop are neighbours in memory, if it is
+        read so often that a copy pays."""
+        if not self.order or not x.moves(self.order[-1]) or x.strides[self.order[-1]] == 1:
+            return x
+        moving = [c for c in (*self.k, *self.one_sided, *self.order) if x.moves(c)]
+        if READ_AGAIN * self.extent(moving) > self.extent(self.order):
+            return x
+        return x.packed("".join(moving))
 
     def _reduced(self) -> Value:
         """A reduction of products."""
@@ -195,16 +216,8 @@ class Product:
         if not _is_matrix(b, n, summed):
             b = b.packed("".join([*batch, *n, *summed]))
         order = self._layout(batch, m, n)
-        out = dict(zip(order, contiguous_strides(tuple(self.sizes[c] for c in order)), strict=True))
-        made = Gemm(
-            loops=tuple((self.sizes[c], a.strides[c], b.strides[c], out[c]) for c in batch),
-            extents=(self.extent(m), self.extent(n), self.extent(summed)),
-            offsets=(a.offset, b.offset),
-            left=(_step(a, m), _step(a, summed)),
-            right=(_step(b, summed), _step(b, n)),
-            out=(out[m[-1]], out[n[-1]]),
-        )
         shape = tuple(self.sizes[c] for c in order)
+        made = Matrices((a.letters, b.letters, "".join(order)), batch, m, n, summed)
         value = Value(CONTRACT, "gemm", (a.value, b.value), shape, a.value.dtype, made)
         rows = tuple((0, ((self.order.index(c), 1),)) for c in order)
         return view(value, rows, tuple(self.sizes[c] for c in self.order))
@@ -228,8 +241,47 @@ def _ordered(letters: list[str], a: Operand, b: Operand, order: list[str]) -> li
     return letters
 
 
-def _step(x: Operand, letters: Sequence[str]) -> int:
-    return x.strides[letters[-1]]
+@dataclass(frozen=True)
+class Matrices:
+    """What a product of matrices multiplies.
+
+    Attributes:
+        letters: of the axes of both operands and of the result.
+        batch, m, n, k: letters by kind, such that those of m, n and k are one each.
+    """
+
+    letters: tuple[str, str, str]
+    batch: list[str]
+    m: list[str]
+    n: list[str]
+    k: list[str]
+
+    def gemm(self, value: Value, memory: Callable[[Value], Shape]) -> Gemm:
+        """The calls of BLAS.
+
+        Args:
+            value: the result.
+            memory: gives the strides of a value that stands in memory.
+        """
+        values = (*value.args, value)
+        a, b, out = (Operand(v, t, memory) for v, t in zip(values, self.letters, strict=True))
+
+        def extent(letters: list[str]) -> int:
+            return prod(out.sizes.get(c) or a.sizes[c] for c in letters)
+
+        def step(x: Operand, letters: list[str]) -> int:
+            return x.strides[letters[-1]]
+
+        return Gemm(
+            loops=tuple(
+                (out.sizes[c], a.strides[c], b.strides[c], out.strides[c]) for c in self.batch
+            ),
+            extents=(extent(self.m), extent(self.n), extent(self.k)),
+            offsets=(a.offset, b.offset),
+            left=(step(a, self.m), step(a, self.k)),
+            right=(step(b, self.k), step(b, self.n)),
+            out=(step(out, self.m), step(out, self.n)),
+        )
 
 
 def _is_matrix(x: Operand, rows: Sequence[str], columns: Sequence[str]) -> bool:

@@ -14,7 +14,10 @@ from typing import Any
 from chainrule import tree
 from chainrule.core.boxes import running
 from chainrule.graph.trace import argument_names
+from chainrule.jit.ahead import Lowered
 from chainrule.jit.live import NotRecorded
+from chainrule.jit.overview import Overview
+from chainrule.jit.quick import Quick, quick_key
 from chainrule.jit.record import Recording, record
 from chainrule.jit.signature import Call, Held, Reader
 from chainrule.jit.surroundings import Surroundings
@@ -109,6 +112,7 @@ class JitFunction:
         self._signatures: OrderedDict[Any, Signature] = OrderedDict()
         self._lock = threading.RLock()
         self._said: set[str] = set()
+        self._quick: dict[Any, Quick] = {}
 
     # ------------------------------------------------ calling
 
@@ -116,18 +120,34 @@ class JitFunction:
         """Call the machine code for these arguments, which is made when it is first needed."""
         if recorder.get() is not None:
             return self.function(*args, **kwargs)  # part of another recording
+        short = None if kwargs else quick_key(args)
+        if short is not None:
+            quick = self._quick.get(short[0])
+            if quick is not None and quick.state == self._surroundings.state():
+                return quick(short[1])
         call = self._read(args, kwargs)
         if any(isinstance(x, Traced) for x in call.tensors):
             return self.function(*args, **kwargs)
         signature = self._signature(call)
         try:
-            return signature.run(call.tensors, call.arrays, lambda: self._record(call))
-        except NotRecorded as refused:
-            self._say(
-                refused.reason,
-                f"jit: {self._title} runs eagerly: {refused.reason}",
+            found = signature.run(
+                call.tensors, call.arrays, lambda: self._recorded(call, signature)
             )
-            return self._eager(args, kwargs)
+            if short is not None and signature.variants[0].is_plain:
+                self._quicken(short[0], signature.variants[0], call.arrays)
+            return found
+        except NotRecorded as error:
+            refused = error
+        found = self._eager(args, kwargs)  # raises what is the function's own error
+        if refused.lasting:
+            signature.reason = refused.reason
+        self._say(refused.reason, f"jit: {self._title} runs eagerly: {refused.reason}")
+        return found
+
+    def _quicken(self, key: Any, variant: Variant, arrays: bool) -> None:
+        if len(self._quick) >= self._options[2]:
+            self._quick.clear()
+        self._quick[key] = Quick(variant, arrays, self._surroundings.state())
 
     def _read(self, args: Sequence[Any], kwargs: dict[str, Any]) -> Call:
         if self._nums or self._names:
@@ -160,6 +180,13 @@ class JitFunction:
                 )
             return found
 
+    def _recorded(self, call: Call, signature: Signature) -> Recording:
+        """A recording; the signature is known by what the function has left unchanged, too."""
+        made = self._record(call)
+        with self._lock:
+            self._signatures[(call.key, self._surroundings.state())] = signature
+        return made
+
     def _record(self, call: Call) -> Recording:
         """Run the function and keep what it does.
 
@@ -173,14 +200,18 @@ class JitFunction:
             return self.function(*map(_given, args), **{k: _given(x) for k, x in kwargs.items()})
 
         token = running.set(())
+        before = self._surroundings.state()
         try:
             return record(call.arguments(names), run, self._title)
+        except NotRecorded:
+            raise
         except DataDependence as error:
-            if isinstance(error, NotRecorded):
-                raise
             raise NotRecorded(str(error)) from error
+        except Exception as error:  # the function's own, or something that only eager code can do
+            raise NotRecorded(f"recording it failed: {type(error).__name__}: {error}") from error
         finally:
             running.reset(token)
+            self._surroundings.forget_changed(before)
 
     def _eager(self, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         """The function itself, which sees tensors and gives arrays for arrays, as when compiled."""
@@ -209,6 +240,22 @@ class JitFunction:
         """What is known of each signature, the most recently used last."""
         with self._lock:
             return list(self._signatures.values())
+
+    def lower(self, *args: Any, **kwargs: Any) -> Lowered:
+        """Record the function for arguments like these, without compiling or keeping anything.
+
+        Raises:
+            RuntimeError: if it cannot be recorded for them.
+        """
+        call = self._read(args, kwargs)
+        return Lowered(self._title, call, self._record(call), self._read)
+
+    def report(self) -> Overview:
+        """What has been compiled, how, and what runs eagerly and why; print it.
+
+        Its `ir` and `assembly` are the machine code as text.
+        """
+        return Overview(self._title, self.signatures)
 
     def variants(self) -> list[Variant]:
         """The machine code of all signatures and paths."""

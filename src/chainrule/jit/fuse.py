@@ -18,9 +18,11 @@ from chainrule.jit.expand import Expansion
 from chainrule.jit.gemm import Gemm
 from chainrule.jit.inplace import overwrite
 from chainrule.jit.kernel import Kernel, Nest, arranged
+from chainrule.jit.layouts import Layouts
 from chainrule.jit.maps import contiguous_strides, identity, strided
 from chainrule.jit.nests import KernelBuilder
 from chainrule.jit.reduce import state_dtype
+from chainrule.jit.rows import keep_rows
 from chainrule.jit.values import (
     CALL,
     CONTRACT,
@@ -127,6 +129,7 @@ class _Fusion:
         self.results = self._results()
         order = self.expansion.order
         self.clusters = Clusters(order, [v for v, _ in self.results])
+        self.layouts = Layouts(self.clusters.live, [id(v) for v, _ in self.results])
 
     # ------------------------------------------------ results
 
@@ -176,7 +179,7 @@ class _Fusion:
         base, rows = viewed(value)
         buffer = self.buffer(base)
         item = value.dtype.itemsize
-        strides = contiguous_strides(base.shape)
+        strides = self.layouts.strides(base)
         if rows is None:
             return Window(buffer, value.shape, tuple(s * item for s in strides))
         offset, steps = strided(rows, strides, value.ndim)
@@ -196,13 +199,17 @@ class _Fusion:
             if isinstance(group, Call):
                 call = self._library if group.value.kind == CONTRACT else self._call
                 self.made.append(call(group.value))
-            else:
-                self.made.append(self._kernel(group))
+                continue
+            # What is computed again wherever it is needed has no kernel of its own.
+            used = [c for c in group if not self.clusters.stored.isdisjoint(map(id, c.members))]
+            if used:
+                self.made.append(self._kernel(used))
         outputs = [self._output(v, shape) for v, shape in self.results]
         self._lifetimes(outputs)
         for i, step in enumerate(self.made):
             if isinstance(step, KernelStep):
                 overwrite(step.kernel, step.buffers, i)
+                keep_rows(step.kernel, step.buffers, i)
         return Steps(
             self.graph, self.made, self.buffers,
             [self.of[id(self.expansion.of[n])] for n in self.graph.inputs],
@@ -221,7 +228,8 @@ class _Fusion:
     def _library(self, value: Value) -> Step:
         assert value.node is not None
         buffers = [self.buffer(viewed(a)[0]) for a in value.args]
-        return LibraryStep(value.detail, [*buffers, self.of[id(value)]], value.node)
+        gemm = value.detail.gemm(value, self.layouts.strides)
+        return LibraryStep(gemm, [*buffers, self.of[id(value)]], value.node)
 
     def _call(self, value: Value) -> Step:
         node = value.node
@@ -248,7 +256,7 @@ class _Fusion:
 
     def _kernel(self, group: list[Cluster]) -> KernelStep:
         shared = len(group) > 1
-        builder = KernelBuilder(self.clusters, self.buffer)
+        builder = KernelBuilder(self.clusters, self.buffer, self.layouts)
         nests = [arranged(builder.nest(cluster, shared)) for cluster in group]
         used = builder.buffers
         dtypes = [b.dtype for b in used]

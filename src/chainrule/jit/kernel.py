@@ -134,6 +134,8 @@ class Kernel:
         dtypes: of the buffers, which are the parameters.
         written: the parameters that are written.
         title: what reports call it.
+        rows: the parameters of which one row is needed at a time, and its entries: the function
+            has memory of its own for it.
     """
 
     name: str
@@ -141,6 +143,7 @@ class Kernel:
     nests: list[Nest]
     written: set[int] = field(default_factory=set)
     title: str = ""
+    rows: dict[int, int] = field(default_factory=dict)
 
     @property
     def trip(self) -> int:
@@ -169,8 +172,8 @@ def arranged(nest: Nest) -> Nest:
     entry, stores counting first: so kept loops are innermost where rows are summed into a row.
     """
     order = list(range(len(nest.extents)))
-    if not nest.stores:
-        order.sort(key=lambda k: (not (nest.rows and k == 0), -_reach(nest, k)))
+    far = _reach if not nest.stores else _stored_reach
+    order.sort(key=lambda k: (not (nest.rows and k == 0), -far(nest, k)))
     if order and nest.reductions:
         innermost = order[-1]
         kept = [k for k in order if not nest.reduced[k]]
@@ -186,10 +189,13 @@ def arranged(nest: Nest) -> Nest:
 
 
 def _reach(nest: Nest, k: int) -> int:
-    """How far apart in memory neighbours along a loop are, at least."""
-    strides = [abs(c.access.strides[k]) for c in nest.code if c.op == "load" and c.access]
-    moving = [s for s in strides if s]
-    return min(moving) if moving else 0
+    """How far apart neighbours along a loop are in the arrays that are read."""
+    return sum(abs(c.access.strides[k]) for c in nest.code if c.op == "load" and c.access)
+
+
+def _stored_reach(nest: Nest, k: int) -> int:
+    """How far apart neighbours along a loop are in the arrays that are written."""
+    return sum(abs(s.access.strides[k]) for s in nest.stores)
 
 
 def _permuted(nest: Nest, order: Sequence[int]) -> Nest:

@@ -24,14 +24,17 @@ LARGEST_GUARD = 64  # entries of a tensor that is compared in every call
 
 
 class NotRecorded(DataDependence):
-    """A function cannot be recorded for some arguments; it runs eagerly, and the report says why.
+    """A call has to run eagerly.
 
-    The attribute `reason` is the message.
+    Attributes:
+        reason: why.
+        lasting: whether it holds for all calls with this signature.
     """
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: str, lasting: bool = True) -> None:
         super().__init__(reason)
         self.reason = reason
+        self.lasting = lasting
 
 
 class LiveArray(TracedArray):

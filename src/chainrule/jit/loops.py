@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
+from chainrule.jit.buffers import ALIGNMENT
 from chainrule.jit.kernel import BLOCK, Access, Kernel, Nest
 from chainrule.jit.lowering import Scalars, emit, has_rare
 
@@ -36,7 +37,7 @@ class Body:
 
     Attributes:
         scalars: the instructions.
-        buffers: the parameters.
+        buffers: the parameters, and memory of the function's own for those that are rows.
         start: where variables are declared, at the beginning of the function.
     """
 
@@ -54,7 +55,11 @@ class Body:
         entry = self.function.append_basic_block("entry")
         scalars.builder = self.builder = ir.IRBuilder(entry)
         self.scalars = scalars
-        self.buffers = self.function.args[:-2]
+        self.buffers = list(self.function.args[:-2])
+        for parameter, count in kernel.rows.items():
+            kind = scalars.memory_type(kernel.dtypes[parameter])
+            self.buffers[parameter] = self.variable(kind, count)
+            self.buffers[parameter].align = ALIGNMENT
         self.begin, self.end = self.function.args[-2:]
         self.flag: Any = None  # where rare arguments are noted
 

@@ -35,6 +35,7 @@ from chainrule.transforms.tracing import (
     TracedArray,
     constant_node,
     input_node,
+    leaked,
     own,
     recording,
     traced,
@@ -80,6 +81,7 @@ class Recording:
     """What one run of a function was.
 
     Attributes:
+        described: the arguments, in words.
         graph: inputs are the arguments, then `captured`, then the draws; outputs are the parts of
             the result that are tensors, then the guards, then what is written in place.
         captured: tensors and arrays that were met without being given.
@@ -95,6 +97,7 @@ class Recording:
 
     def __init__(self, title: str) -> None:
         self.title = title
+        self.described = ""
         self.graph: Graph
         self.captured: list[Any] = []
         self.draws: list[Draw] = []
@@ -140,7 +143,7 @@ class LiveRecorder(Recorder):
     def capture(self, x: Any) -> Traced:
         """The input that stands for a tensor or array that was met without being given."""
         if isinstance(x, Traced):
-            return super().capture(x)
+            raise leaked(x)
         found = self.captured.get(id(x))
         if found is None:
             array = x if isinstance(x, np.ndarray) else x.array
@@ -150,6 +153,9 @@ class LiveRecorder(Recorder):
         return found[1]
 
     def constant(self, x: Any) -> Any:
+        array = x if isinstance(x, np.ndarray) else x.array
+        if not array.flags.writeable and array.base is None:
+            return x  # nobody can change it
         return self.capture(x)
 
     def look(self, array: LiveArray) -> np.ndarray:
@@ -248,6 +254,7 @@ def record(
     record = LiveRecorder()
     place = caller(1)
     made = Recording(title)
+    made.described = ", ".join(f"{a.name} {a.dtype}{list(a.shape)}" for a in arguments)
     with recording(record), paused():
         inputs, given = [], []
         for a in arguments:

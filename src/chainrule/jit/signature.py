@@ -15,6 +15,7 @@ import numpy as np
 from chainrule import tree
 from chainrule.core.tensor import Tensor, wrap
 from chainrule.jit.record import Argument
+from chainrule.jit.surroundings import state_of
 from chainrule.nn.module import Module
 from chainrule.transforms.inputs import as_tensor, gives_arrays, is_array, number_dtype
 
@@ -52,6 +53,9 @@ class Call(NamedTuple):
             leaves[place] = x
         args, kwargs = self.spec.unflatten(leaves)
         return args, kwargs
+
+
+_F64 = np.dtype(np.float64)
 
 
 class Held:
@@ -93,7 +97,8 @@ class Reader:
                 moving = self.changing[fixed] = moving | new
         still = tuple([v for i, v in zip(integers, values, strict=True) if i not in moving])
         places, tensors = [], []
-        number = number_dtype(leaves)
+        numbers = any(k is float or k is complex for k in kinds)
+        number = number_dtype(leaves) if numbers else _F64
         for i, (x, kind) in enumerate(zip(leaves, kinds, strict=True)):
             if kind is int and i not in moving:
                 continue
@@ -107,16 +112,18 @@ class Reader:
 
 def _kind(x: Any, spec: Any, i: int) -> Any:
     """What of a leaf is part of the signature."""
+    if type(x) is np.ndarray:
+        return (Tensor, x.shape, x.dtype)
     if isinstance(x, Tensor):
         return (Tensor, tuple(x.array.shape), x.array.dtype)
     if is_array(x):
-        return (np.ndarray, x.shape, x.dtype)
+        return (Tensor, x.shape, x.dtype)
     if type(x) in (float, complex, int):
         return type(x)
     if isinstance(x, Held):
         x = x.value
     if isinstance(x, Module):
-        return (id(x), tuple([m.training for m in x.modules()]))
+        return state_of(x)
     try:
         hash(x)
     except TypeError:
@@ -126,7 +133,7 @@ def _kind(x: Any, spec: Any, i: int) -> Any:
             "else is compared between calls and must be hashable (define __hash__ and __eq__, or "
             "use a frozen dataclass)"
         ) from None
-    return (type(x), x)
+    return (type(x), x, state_of(x))
 
 
 def _name(spec: Any, i: int) -> str:
@@ -139,7 +146,7 @@ def _name(spec: Any, i: int) -> str:
 def _input(x: Any, kind: Any, number: np.dtype[Any]) -> Any:
     """A leaf as the tensor that is an input; None if it is none."""
     if type(kind) is tuple:
-        return as_tensor(x) if kind[0] in (Tensor, np.ndarray) else None
+        return as_tensor(x) if kind[0] is Tensor else None
     if kind is int:
         return wrap(np.asarray(x, np.int64))
     return wrap(np.asarray(x, np.result_type(number, np.complex64) if kind is complex else number))

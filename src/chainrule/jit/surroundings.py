@@ -3,22 +3,36 @@
 A recording holds the numbers it met as constants, and took the branches that flags of modules
 (`net.training`) chose. So they are part of the signature: change one, and the function is recorded
 anew. Looked at are variables of enclosing functions and of the module that the code names, also in
-functions that it calls, and modules (`nn.Module`) among them. Attributes of other objects are not.
+functions that it calls: numbers, which tensors and arrays they are (their values are read in every
+call anyway), what is in lists and dicts, flags and parameters of modules (`nn.Module`), and the
+attributes of other objects, but not what is deeper inside.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from types import CellType, CodeType, FunctionType, MethodType
-from typing import Any
+from types import CellType, CodeType, FunctionType, MethodType, ModuleType
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from chainrule.core.source import INTERNAL
+from chainrule.core.tensor import Tensor
 from chainrule.nn.module import Module
 
 NUMBERS = (bool, int, float, complex, str, type(None))
 MOST = 500  # functions that are looked into
+WIDEST = 200  # entries of a list or dict that are looked at
 
-Getter = Callable[[], Any]
+
+class Getter(NamedTuple):
+    """A variable, or a module: what tells it from others, and how its state is found out."""
+
+    key: Any
+    get: Callable[[], Any]
+
+    def __call__(self) -> Any:
+        return self.get()
 
 
 class Surroundings:
@@ -27,15 +41,23 @@ class Surroundings:
     def __init__(self, f: Any) -> None:
         self._f = f
         self._getters: list[Getter] = []
+        self._changed: set[Any] = set()  # what the function itself changes: it is not looked at
         self.look()
 
     def look(self) -> None:
         """Find out anew what there is: variables may have been defined, or functions replaced."""
-        self._getters = list(_getters(self._f))
+        self._getters = [g for g in _getters(self._f) if g.key not in self._changed]
 
     def state(self) -> tuple[Any, ...]:
         """What has to be the same for a recording to hold."""
-        return tuple([get() for get in self._getters]) if self._getters else ()
+        return tuple([g.get() for g in self._getters]) if self._getters else ()
+
+    def forget_changed(self, before: tuple[Any, ...]) -> None:
+        """No longer look at what has changed since a state: the function did that."""
+        if len(before) == len(self._getters):
+            pairs = zip(self._getters, before, self.state(), strict=True)
+            self._changed.update(g.key for g, a, b in pairs if a != b)
+            self._getters = [g for g in self._getters if g.key not in self._changed]
 
 
 def _getters(f: Any) -> Iterator[Getter]:
@@ -64,7 +86,7 @@ def _getters(f: Any) -> Iterator[Getter]:
         if INTERNAL[f.__code__.co_filename]:
             continue
         for name in _names(f.__code__):
-            if name in f.__globals__:
+            if name in f.__globals__ and not isinstance(f.__globals__[name], (ModuleType, type)):
                 yield _of_global(f.__globals__, name)
                 pending += _worth(f.__globals__[name])
 
@@ -91,25 +113,39 @@ def _content(cell: CellType) -> Any:
         return None
 
 
-def _state(value: Any) -> Any:
-    if type(value) in NUMBERS:
-        return type(value), value
+def state_of(value: Any, depth: int = 2) -> Any:
+    """What of a value has to be the same for a recording to hold; hashable."""
+    kind = type(value)
+    if kind in NUMBERS:
+        return kind, value
     if isinstance(value, Module):
         return _flags(value)
-    return id(value) if isinstance(value, (FunctionType, MethodType)) else None
+    if isinstance(value, (Tensor, np.ndarray, FunctionType, MethodType)):
+        return id(value)
+    if depth and kind in (list, tuple, dict) and len(value) <= WIDEST:
+        items = value.items() if kind is dict else enumerate(value)
+        return (kind, *[(k, state_of(v, depth - 1)) for k, v in items])
+    inside = getattr(value, "__dict__", None)
+    if depth and type(inside) is dict and len(inside) <= WIDEST and not isinstance(value, type):
+        return (id(value), *[(k, state_of(v, 0)) for k, v in inside.items()])
+    return None
 
 
 def _flags(module: Module) -> tuple[Any, ...]:
-    return (id(module), *[m.training for m in module.modules()])
+    found: list[Any] = [id(module)]
+    for m in module.modules():
+        found.append(m.training)
+        found += map(id, m._parameters.values())
+    return tuple(found)
 
 
 def _of_cell(cell: CellType) -> Getter:
-    return lambda: _state(_content(cell))
+    return Getter(id(cell), lambda: state_of(_content(cell)))
 
 
 def _of_global(names: dict[str, Any], name: str) -> Getter:
-    return lambda: _state(names.get(name))
+    return Getter((id(names), name), lambda: state_of(names.get(name)))
 
 
 def _of_module(module: Module) -> Getter:
-    return lambda: _flags(module)
+    return Getter(id(module), lambda: _flags(module))

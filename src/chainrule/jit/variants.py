@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 from chainrule.core import inplace
 from chainrule.core.boxes import Box, bottom, tags_in
 from chainrule.core.modes import is_recording
+from chainrule.core.mutation import owner_of
 from chainrule.core.tensor import Tensor, wrap
 from chainrule.jit.calls import Compiled
 from chainrule.jit.live import NotRecorded
@@ -37,6 +39,15 @@ class Variant:
         sources = {id(d.source): d.source for d in recording.draws}
         self._sources = list(sources.values()) if recording.guards else []
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether a call takes its arguments and nothing else, and does nothing but compute."""
+        made = self.recording
+        around = made.captured or made.draws or made.guards
+        return not (around or made.written or made.written_arguments) and all(
+            type(r) is int for r in made.results
+        )
+
     def run(self, tensors: Sequence[Any], arrays: bool) -> Any:
         """The result for inputs; `MISSED` if it takes another path for them.
 
@@ -49,7 +60,8 @@ class Variant:
                 return MISSED
         boxed = any(x._box is not None for x in tensors)
         if boxed and made.draws and any(isinstance(t, BatchTag) for t in tags_in(tensors)):
-            raise NotRecorded("random numbers under vmap are drawn as it says")
+            raise NotRecorded("random numbers under vmap are drawn as it says", False)
+        self._refuse_shared(tensors)
         states = [s.get_state() for s in self._sources]
         drawn = [wrap(np.asarray(d.draw())) for d in made.draws]
         captured = [x if isinstance(x, Tensor) else wrap(x) for x in made.captured]
@@ -62,9 +74,23 @@ class Variant:
         self._write(tensors, outs)
         return self._result(outs, arrays)
 
+    def _refuse_shared(self, tensors: Sequence[Any]) -> None:
+        """Refuse to write to memory that another tensor looks at, which would have to follow.
+
+        Raises:
+            NotRecorded: if an argument, or a tensor from outside, does.
+        """
+        made = self.recording
+        written = [*[tensors[i] for i in made.written_arguments], *made.written]
+        if not written:
+            return
+        owners = Counter([id(owner_of(getattr(x, "array", x))) for x in (*tensors, *made.captured)])
+        if any(owners[id(owner_of(x.array))] > 1 for x in written):
+            raise NotRecorded("a tensor is written in place whose memory another one shares", False)
+
     def _recorded(self, args: list[Any]) -> Sequence[Any]:
         if self.recording.converted:
-            raise NotRecorded("it makes numbers of tensors, where a gradient could be lost")
+            raise NotRecorded("it makes numbers of tensors, where a gradient could be lost", False)
         return self.compiled.call(args)
 
     def _outputs(self, args: list[Any], boxed: bool) -> Sequence[Any]:
@@ -113,7 +139,7 @@ def _guarded(found: Any) -> np.ndarray:
     """
     if isinstance(found, Box):
         if any(isinstance(t, BatchTag) for t in tags_in([found])):
-            raise NotRecorded("the path depends on what is mapped over")
+            raise NotRecorded("the path depends on what is mapped over", False)
         found = bottom(found)
     return getattr(found, "array", found)
 
