@@ -24,7 +24,8 @@ def lanes_for(nest: Nest, loop: int) -> int:
     The widest entries fill a register. Short code takes several of them, which hides how long each
     instruction takes, and a short loop no more than it has.
     """
-    widest = max([c.dtype.itemsize for c in nest.code if c.op != "number"], default=8)
+    loads = [c.dtype.itemsize for c in nest.code if c.op == "load"]
+    widest = max(loads or [c.dtype.itemsize for c in nest.code if c.op != "number"], default=8)
     cost = sum(cost_of(c.op, c.dtype) for c in nest.code)
     several = 4 if cost <= SHORT else 2 if cost <= MEDIUM else 1
     lanes = min(MOST, several * host().vector_bits // (8 * widest))
@@ -33,7 +34,7 @@ def lanes_for(nest: Nest, loop: int) -> int:
     return lanes
 
 
-SHORT, MEDIUM = 40, 120  # instructions of code that is computed for several registers at once
+SHORT, MEDIUM = 64, 240  # instructions of code that is computed for several registers at once
 
 
 class Lanes:

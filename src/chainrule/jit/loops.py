@@ -16,7 +16,7 @@ from chainrule.jit.kernel import BLOCK, Access, Instruction, Kernel, Nest
 from chainrule.jit.lanes import Lanes, lanes_for
 from chainrule.jit.lowering import Scalars, cost_of, emit, has_rare
 
-LONG = 60  # instructions of a body that is written once, its masks costing little in comparison
+LONG = 30  # instructions of a body that is written once, its masks costing little in comparison
 
 
 class Body:
@@ -300,7 +300,9 @@ def _innermost(body: Body, nest: Nest, indices: list[Any], begin: Any, end: Any)
         if not nest.extents:
             body.run(nest, [])
             return
-        body.across(nest, len(indices), start, stop, lambda i: [*indices, i], lambda i, values: None)
+        body.across(
+            nest, len(indices), start, stop, lambda i: [*indices, i], lambda i, values: None
+        )
 
     if not any(has_rare(c.op, c.dtype) for c in nest.code):
         work(begin, end)

@@ -416,4 +416,4 @@ def cost_of(name: str, dt: Dtype) -> int:
     """About how many instructions an operation takes: loads count as one."""
     if name in ("divide", "sqrt"):
         return 4
-    return 1 if name in OPERATIONS or name in INNER or name in _BY_LOOPS else 24
+    return 24 if name in FUNCTIONS else 1

@@ -263,9 +263,7 @@ class Reducing:
 
     def _joined(self, r: Reduction, x: Any) -> Any:
         """The lanes of a partial result as one."""
-        return self.body.lanes.folded(
-            x, lambda a, b: combine(self.s, r.op, self.dtype(r), a, b)
-        )
+        return self.body.lanes.folded(x, lambda a, b: combine(self.s, r.op, self.dtype(r), a, b))
 
     def _start(self, parts: Sequence[Any], j: Any = None) -> None:
         """Let partial results be those of nothing."""
@@ -284,7 +282,12 @@ class Reducing:
         width = self._least(rest, TILE)
         totals = [Total(body, r.op, self.dtype(r), TILE) for r in self.nest.reductions]
         parts = [body.variable(self.s.type_of(self.dtype(r)), TILE) for r in self.nest.reductions]
-        self._each(width, lambda j: [t.reset(j) for t in totals])
+
+        def clear(j: Any) -> None:
+            for t in totals:
+                t.reset(j)
+
+        self._each(width, clear)
         self._rows({**at}, 0, lane, start, width, totals, parts)
 
         def finish(j: Any) -> None:

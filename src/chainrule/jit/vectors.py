@@ -14,7 +14,7 @@ def _lane_type() -> Any:
     ir = llvm_ir()
     has_splat = llvm_binding().llvm_version_info[0] >= 19
 
-    class LaneType(ir.VectorType):  # type: ignore[misc]
+    class LaneType(ir.VectorType):  # type: ignore[misc, name-defined]
         def wrap_constant_value(self, value: Any) -> Any:
             return value[0] if isinstance(value, tuple) else value
 
