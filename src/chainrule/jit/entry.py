@@ -36,7 +36,7 @@ class Signature:
     Attributes:
         slots: how many places the table of addresses has.
         inputs, outputs: per array its place in the table, shape and dtype.
-        constants: the places of constants, in the order of the array `constants`.
+        known: the places of addresses that do not change, in the order of the variable `known`.
         scratch: bytes of scratch memory, whose place is 0.
         releases: whether other Python threads may run meanwhile.
     """
@@ -44,7 +44,7 @@ class Signature:
     slots: int
     inputs: tuple[tuple[int, tuple[int, ...], np.dtype[Any]], ...]
     outputs: tuple[tuple[int, tuple[int, ...], np.dtype[Any]], ...]
-    constants: tuple[int, ...]
+    known: tuple[int, ...]
     scratch: int
     releases: bool
 
@@ -133,18 +133,20 @@ def write_entry(module: Any, run: Any, signature: Signature) -> None:
     _Writer(module, signature).write(run)
 
 
-def entry_of(code: Code, constants: Sequence[np.ndarray]) -> Callable[..., Any]:
-    """The entry of a compiled module as a Python function, which keeps the code alive."""
-    if constants:
-        addresses = (ctypes.c_void_p * len(constants)).from_address(code.variable("constants"))
-        addresses[:] = [x.__array_interface__["data"][0] for x in constants]
+def entry_of(code: Code, known: Sequence[int], held: Sequence[Any]) -> Callable[..., Any]:
+    """The entry of a compiled module as a Python function, which keeps the code alive.
+
+    Args:
+        known: the addresses of constants and of BLAS's functions, as in the signature.
+        held: what must live as long.
+    """
+    if known:
+        (ctypes.c_void_p * len(known)).from_address(code.variable("known"))[:] = [*known]
     method = _Method(b"entry", code.address("entry"), FASTCALL, None)
     make = ctypes.PYFUNCTYPE(
         ctypes.py_object, ctypes.POINTER(_Method), ctypes.py_object, ctypes.c_void_p
     )(("PyCFunction_NewEx", ctypes.pythonapi))
-    made: Callable[..., Any] = make(
-        ctypes.pointer(method), _Holder(code, method, tuple(constants)), None
-    )
+    made: Callable[..., Any] = make(ctypes.pointer(method), _Holder(code, method, *held), None)
     return made
 
 
@@ -175,7 +177,7 @@ class _Writer:
             x = b.load(b.gep(self.function.args[1], [self.size(i)]))
             self._check(x, shape, dtype)
             self._put(table, slot, self._field(x, DATA, self.byte))
-        self._constants(table)
+        self._known(table)
         made = self._results(table)
         large = self._scratch(table, made) if signature.scratch > ON_STACK else None
         if signature.releases:
@@ -233,12 +235,12 @@ class _Writer:
                 found = b.load(b.gep(dims, [self.size(k)]))
                 self._demand(b.icmp_signed("==", found, self.size(d)))
 
-    def _constants(self, table: Any) -> None:
-        slots = self.signature.constants
+    def _known(self, table: Any) -> None:
+        slots = self.signature.known
         if not slots:
             return
         kind = self.ir.ArrayType(self.byte, len(slots))
-        held = self.ir.GlobalVariable(self.module, kind, "constants")
+        held = self.ir.GlobalVariable(self.module, kind, "known")
         held.initializer = kind(None)
         for k, slot in enumerate(slots):
             self._put(table, slot, self.b.load(self.b.gep(held, [self.size(0), self.size(k)])))

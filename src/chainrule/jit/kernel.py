@@ -169,8 +169,8 @@ def arranged(nest: Nest) -> Nest:
     entry, stores counting first: so kept loops are innermost where rows are summed into a row.
     """
     order = list(range(len(nest.extents)))
-    if not nest.stores:
-        order.sort(key=lambda k: (not (nest.rows and k == 0), -_reach(nest, k)))
+    far = _reach if not nest.stores else _stored_reach
+    order.sort(key=lambda k: (not (nest.rows and k == 0), -far(nest, k)))
     if order and nest.reductions:
         innermost = order[-1]
         kept = [k for k in order if not nest.reduced[k]]
@@ -186,10 +186,13 @@ def arranged(nest: Nest) -> Nest:
 
 
 def _reach(nest: Nest, k: int) -> int:
-    """How far apart in memory neighbours along a loop are, at least."""
-    strides = [abs(c.access.strides[k]) for c in nest.code if c.op == "load" and c.access]
-    moving = [s for s in strides if s]
-    return min(moving) if moving else 0
+    """How far apart neighbours along a loop are in the arrays that are read."""
+    return sum(abs(c.access.strides[k]) for c in nest.code if c.op == "load" and c.access)
+
+
+def _stored_reach(nest: Nest, k: int) -> int:
+    """How far apart neighbours along a loop are in the arrays that are written."""
+    return sum(abs(s.access.strides[k]) for s in nest.stores)
 
 
 def _permuted(nest: Nest, order: Sequence[int]) -> Nest:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from chainrule.jit.kernel import BLOCK, Access, Instruction, Kernel, Nest
@@ -17,6 +17,23 @@ from chainrule.jit.lanes import Lanes, lanes_for
 from chainrule.jit.lowering import Scalars, cost_of, emit, has_rare
 
 LONG = 30  # instructions of a body that is written once, its masks costing little in comparison
+
+
+@contextmanager
+def counted(b: Any, begin: Any, end: Any, name: str, step: int = 1) -> Iterator[Any]:
+    """A loop written where a builder stands; the code inside `with` is its body."""
+    before = b.block
+    body = b.append_basic_block(f"{name}.body")
+    done = b.append_basic_block(f"{name}.done")
+    b.cbranch(b.icmp_signed("<", begin, end), body, done)
+    b.position_at_end(body)
+    i = b.phi(begin.type, name)
+    i.add_incoming(begin, before)
+    yield i
+    following = b.add(i, begin.type(step), flags=["nsw", "nuw"])
+    i.add_incoming(following, b.block)
+    b.cbranch(b.icmp_signed("<", following, end), body, done)
+    b.position_at_end(done)
 
 
 class Body:
@@ -56,22 +73,11 @@ class Body:
         with self.builder.goto_entry_block():
             return self.builder.alloca(type_, count if count > 1 else None)
 
-    @contextmanager
-    def loop(self, begin: Any, end: Any, name: str = "i", step: int = 1) -> Iterator[Any]:
+    def loop(
+        self, begin: Any, end: Any, name: str = "i", step: int = 1
+    ) -> AbstractContextManager[Any]:
         """A loop; the code inside `with` is its body."""
-        b = self.builder
-        before = b.block
-        body = b.append_basic_block(f"{name}.body")
-        done = b.append_basic_block(f"{name}.done")
-        b.cbranch(b.icmp_signed("<", begin, end), body, done)
-        b.position_at_end(body)
-        i = b.phi(self.size, name)
-        i.add_incoming(begin, before)
-        yield i
-        following = b.add(i, self.whole(step), flags=["nsw", "nuw"])
-        i.add_incoming(following, b.block)
-        b.cbranch(b.icmp_signed("<", following, end), body, done)
-        b.position_at_end(done)
+        return counted(self.builder, begin, end, name, step)
 
     def place(self, access: Access, indices: Sequence[Any]) -> Any:
         """offset + Σ stride·index, in entries."""

@@ -8,7 +8,8 @@ from typing import Any
 from chainrule.jit.buffers import Buffer
 from chainrule.jit.clusters import Cluster, Clusters, reduced_loops
 from chainrule.jit.kernel import Access, Instruction, Nest, Reduction, Store
-from chainrule.jit.maps import Map, Shape, broadcast, compose, contiguous_strides, identity, strided
+from chainrule.jit.layouts import Layouts
+from chainrule.jit.maps import Map, broadcast, compose, contiguous_strides, identity, strided
 from chainrule.jit.values import MAP, NUMBER, REDUCE, Value, viewed
 
 
@@ -20,9 +21,12 @@ class KernelBuilder:
         written: the parameters that are written.
     """
 
-    def __init__(self, clusters: Clusters, buffer_of: Callable[[Value], Buffer]) -> None:
+    def __init__(
+        self, clusters: Clusters, buffer_of: Callable[[Value], Buffer], layouts: Layouts
+    ) -> None:
         self.clusters = clusters
         self.buffer_of = buffer_of
+        self.layouts = layouts
         self.buffers: list[Buffer] = []
         self.written: set[int] = set()
         self._parameter: dict[int, int] = {}
@@ -79,10 +83,11 @@ class _NestBuilder:
             for k, stride in zip(kept, contiguous_strides(extents), strict=True):
                 strides[k] = stride
             return Access(parameter, 0, tuple(strides))
-        return self._access(parameter, value.shape, identity(value.shape))
+        return self._access(parameter, value, identity(value.shape))
 
-    def _access(self, parameter: int, shape: Shape, rows: Map) -> Access:
-        offset, strides = strided(rows, contiguous_strides(shape), len(self.cluster.domain))
+    def _access(self, parameter: int, value: Value, rows: Map) -> Access:
+        memory = self.kernel.layouts.strides(value)
+        offset, strides = strided(rows, memory, len(self.cluster.domain))
         return Access(parameter, offset, strides)
 
     def read(self, value: Value, rows: Map) -> int:
@@ -103,7 +108,7 @@ class _NestBuilder:
         clusters = self.kernel.clusters
         here = clusters.home.get(id(value)) is self.cluster and rows == identity(value.shape)
         if value.kind != MAP or (clusters.is_readable(value) and not here):
-            access = self._access(self.kernel.parameter(value), value.shape, rows)
+            access = self._access(self.kernel.parameter(value), value, rows)
             return Instruction("load", value.dtype, access=access)
         if value.op == "index":
             offset, terms = rows[value.detail]
