@@ -282,30 +282,25 @@ def write_kernel(module: Any, kernel: Kernel) -> Any:
 def _elementwise(body: Body, nest: Nest, indices: list[Any]) -> None:
     """The loops within those whose indices are given, and the code in them."""
     depth, loops = len(indices), len(nest.extents)
-    if depth == loops and depth:
-        body.twice(nest, lambda: _run(body, nest, indices))
+    if depth == loops:
+        body.scalars.whole = True  # one entry: no vector to do without rare arguments
+        body.run(nest, indices)
+        body.scalars.whole = False
         return
     first = not indices
     begin = body.begin if first else body.whole(0)
     end = body.end if first else body.whole(nest.extents[depth])
-    if depth >= loops - 1:
+    if depth == loops - 1:
         _innermost(body, nest, indices, begin, end)
         return
     with body.loop(begin, end, f"i{depth}") as i:
         _elementwise(body, nest, [*indices, i])
 
 
-def _run(body: Body, nest: Nest, indices: list[Any]) -> None:
-    body.run(nest, indices)
-
-
 def _innermost(body: Body, nest: Nest, indices: list[Any], begin: Any, end: Any) -> None:
     """The innermost loop; in blocks, if it may have to be repeated."""
 
     def work(start: Any, stop: Any) -> None:
-        if not nest.extents:
-            body.run(nest, [])
-            return
         body.across(
             nest, len(indices), start, stop, lambda i: [*indices, i], lambda i, values: None
         )
