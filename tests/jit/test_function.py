@@ -331,3 +331,18 @@ def test_pickling_takes_the_function_and_the_options():
     made = pickle.loads(pickle.dumps(jit(scaled, max_variants=2)))
     close(made(x), 2 * x)
     assert made.function is scaled
+
+
+@pytest.mark.parametrize("kind", [np.asarray, cr.tensor])
+def test_calls_again_give_the_same_structure(kind):
+    f = jit(lambda p, a: {"b": [(v * a, u) for u, v in p], "a": p[0][0]})
+    for i in range(1, 5):
+        u, v = kind(i * x), kind(x + i)
+        got = f([(u, v)], 0.5)
+        close(got["b"][0][0], v * 0.5)
+        close(got["b"][0][1], u)
+        close(got["a"], u)
+    one = jit(lambda u: [u + 1])
+    for _ in range(3):
+        (found,) = one(kind(x))
+        close(found, kind(x + 1))

@@ -178,7 +178,7 @@ class Clusters:
         None if it should be loaded. Repeated are single instructions that read at most one
         array of the value's size: the load of the result would cost as much as that one.
         """
-        if value.kind != MAP or cost_of(value.op, value.dtype) > 1:
+        if value.kind != MAP or value.op == "pack" or cost_of(value.op, value.dtype) > 1:
             return None
         depth = 1
         large: frozenset[int] = frozenset()

@@ -120,11 +120,11 @@ class JitFunction:
         """Call the machine code for these arguments, which is made when it is first needed."""
         if recorder.get() is not None:
             return self.function(*args, **kwargs)  # part of another recording
-        key = None if kwargs else quick_key(args)
-        if key is not None:
-            quick = self._quick.get(key)
+        short = None if kwargs else quick_key(args)
+        if short is not None:
+            quick = self._quick.get(short[0])
             if quick is not None and quick.state == self._surroundings.state():
-                return quick(args)
+                return quick(short[1])
         call = self._read(args, kwargs)
         if any(isinstance(x, Traced) for x in call.tensors):
             return self.function(*args, **kwargs)
@@ -133,8 +133,8 @@ class JitFunction:
             found = signature.run(
                 call.tensors, call.arrays, lambda: self._recorded(call, signature)
             )
-            if key is not None and signature.variants[0].is_plain:
-                self._quicken(key, signature.variants[0], call.arrays)
+            if short is not None and signature.variants[0].is_plain:
+                self._quicken(short[0], signature.variants[0], call.arrays)
             return found
         except NotRecorded as error:
             refused = error

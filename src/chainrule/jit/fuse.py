@@ -22,6 +22,7 @@ from chainrule.jit.layouts import Layouts
 from chainrule.jit.maps import contiguous_strides, identity, strided
 from chainrule.jit.nests import KernelBuilder
 from chainrule.jit.reduce import state_dtype
+from chainrule.jit.rows import keep_rows
 from chainrule.jit.values import (
     CALL,
     CONTRACT,
@@ -198,13 +199,17 @@ class _Fusion:
             if isinstance(group, Call):
                 call = self._library if group.value.kind == CONTRACT else self._call
                 self.made.append(call(group.value))
-            else:
-                self.made.append(self._kernel(group))
+                continue
+            # What is computed again wherever it is needed has no kernel of its own.
+            used = [c for c in group if not self.clusters.stored.isdisjoint(map(id, c.members))]
+            if used:
+                self.made.append(self._kernel(used))
         outputs = [self._output(v, shape) for v, shape in self.results]
         self._lifetimes(outputs)
         for i, step in enumerate(self.made):
             if isinstance(step, KernelStep):
                 overwrite(step.kernel, step.buffers, i)
+                keep_rows(step.kernel, step.buffers, i)
         return Steps(
             self.graph, self.made, self.buffers,
             [self.of[id(self.expansion.of[n])] for n in self.graph.inputs],

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
+from chainrule.jit.buffers import ALIGNMENT
 from chainrule.jit.kernel import BLOCK, Access, Instruction, Kernel, Nest
 from chainrule.jit.lanes import Lanes, lanes_for
 from chainrule.jit.lowering import Scalars, cost_of, emit, has_rare
@@ -41,7 +42,7 @@ class Body:
 
     Attributes:
         scalars: the instructions.
-        buffers: the parameters.
+        buffers: the parameters, and memory of the function's own for those that are rows.
         start: where variables are declared, at the beginning of the function.
     """
 
@@ -61,7 +62,11 @@ class Body:
         self.scalars = scalars
         self.lanes = Lanes(scalars)
         self.along = -1  # the loop of which several iterations are computed at once
-        self.buffers = self.function.args[:-2]
+        self.buffers = list(self.function.args[:-2])
+        for parameter, count in kernel.rows.items():
+            kind = scalars.memory_type(kernel.dtypes[parameter])
+            self.buffers[parameter] = self.variable(kind, count)
+            self.buffers[parameter].align = ALIGNMENT
         self.begin, self.end = self.function.args[-2:]
         self.flag: Any = None  # where rare arguments are noted
 

@@ -385,6 +385,7 @@ INNER: dict[str, Emit] = {
     "remainder": _remainder,
     "fmod": _truncated_remainder,
     "copy": lambda s, dt, x: x,
+    "pack": lambda s, dt, x: x,  # a copy that is worth the memory it takes
 }
 # Written by the loops around them: conversions, and the index of an entry.
 _BY_LOOPS = frozenset(("astype", "index"))

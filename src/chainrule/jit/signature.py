@@ -55,6 +55,9 @@ class Call(NamedTuple):
         return args, kwargs
 
 
+_F64 = np.dtype(np.float64)
+
+
 class Held:
     """An argument that is static although it may hold tensors: it counts as a whole."""
 
@@ -94,7 +97,8 @@ class Reader:
                 moving = self.changing[fixed] = moving | new
         still = tuple([v for i, v in zip(integers, values, strict=True) if i not in moving])
         places, tensors = [], []
-        number = number_dtype(leaves)
+        numbers = any(k is float or k is complex for k in kinds)
+        number = number_dtype(leaves) if numbers else _F64
         for i, (x, kind) in enumerate(zip(leaves, kinds, strict=True)):
             if kind is int and i not in moving:
                 continue
@@ -108,6 +112,8 @@ class Reader:
 
 def _kind(x: Any, spec: Any, i: int) -> Any:
     """What of a leaf is part of the signature."""
+    if type(x) is np.ndarray:
+        return (Tensor, x.shape, x.dtype)
     if isinstance(x, Tensor):
         return (Tensor, tuple(x.array.shape), x.array.dtype)
     if is_array(x):

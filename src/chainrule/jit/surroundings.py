@@ -11,7 +11,7 @@ attributes of other objects, but not what is deeper inside.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from types import CellType, CodeType, FunctionType, MethodType
+from types import CellType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -86,7 +86,7 @@ def _getters(f: Any) -> Iterator[Getter]:
         if INTERNAL[f.__code__.co_filename]:
             continue
         for name in _names(f.__code__):
-            if name in f.__globals__:
+            if name in f.__globals__ and not isinstance(f.__globals__[name], (ModuleType, type)):
                 yield _of_global(f.__globals__, name)
                 pending += _worth(f.__globals__[name])
 
