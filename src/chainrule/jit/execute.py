@@ -52,7 +52,7 @@ def compiled(graph: Graph, keep: bool = True) -> Program:
     >>> value
     tensor(841.4710, dtype=chainrule.float64)
     >>> print(program.report())
-    value and grad of <lambda>: ... operations in 1 kernel, 0 calls of NumPy, ...
+    value and grad of <lambda>: ... operations in 1 kernel, 0 calls of BLAS, 0 calls of NumPy, ...
     """
     llvm_ir()
     refused: dict[Node, str] = {}
@@ -282,8 +282,8 @@ class Program:
                 continue
             assert code is not None
             if _is_shared(run[0]):
-                parts = [_PART(code.address(f"run{i}{end}")) for end in ("", "_finish")]
-                self._runs.append(Shared(*parts, run[0].kernel))
+                part, finish = (_PART(code.address(f"run{i}{end}")) for end in ("", "_finish"))
+                self._runs.append(Shared(part, finish, run[0].kernel))
             else:
                 self._runs.append(_RUN(code.address(f"run{i}")))
         self.allocate: Any = np.empty  # makes results and scratch memory
