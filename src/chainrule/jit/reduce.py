@@ -375,6 +375,7 @@ def write_finish(module: Any, kernel: Kernel) -> Any:
     s, b = body.scalars, body.builder
     reducing = Reducing(body, nest)
     for r in split:
+        assert r.partial is not None
         dt = state_dtype(r.op, reducing.dtype(r))
         total = Total(body, r.op, dt)
         total.reset()
