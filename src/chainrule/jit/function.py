@@ -133,11 +133,14 @@ class JitFunction:
             found = signature.run(
                 call.tensors, call.arrays, lambda: self._recorded(call, signature)
             )
-            if short is not None and signature.variants[0].is_plain:
+            whole = len(call.places) == len(call.leaves)
+            if short is not None and whole and signature.variants[0].is_plain:
                 self._quicken(short[0], signature.variants[0], call.arrays)
             return found
         except NotRecorded as error:
             refused = error
+        if refused.failed and self._reader.freeze(call):
+            return self(*args, **kwargs)  # perhaps a number has to be one of Python's
         found = self._eager(args, kwargs)  # raises what is the function's own error
         if refused.lasting:
             signature.reason = refused.reason
@@ -208,7 +211,8 @@ class JitFunction:
         except DataDependence as error:
             raise NotRecorded(str(error)) from error
         except Exception as error:  # the function's own, or something that only eager code can do
-            raise NotRecorded(f"recording it failed: {type(error).__name__}: {error}") from error
+            reason = f"recording it failed: {type(error).__name__}: {error}"
+            raise NotRecorded(reason, failed=True) from error
         finally:
             running.reset(token)
             self._surroundings.forget_changed(before)

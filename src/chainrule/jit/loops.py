@@ -1,22 +1,27 @@
 """Kernels as LLVM functions: `void kernel(buffer0, ..., i64 begin, i64 end)`.
 
-`begin` and `end` are of the outermost loop. Extents are constants. Loops test at their end, and the
-innermost body is straight-line code: what LLVM's loop vectoriser wants.
+`begin` and `end` are of the outermost loop. Extents are constants. Loops test at their end. The
+innermost body is straight-line code on vectors: it is written once if it is long, all its loads and
+stores under a mask, else twice, with a mask for what whole vectors leave over.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from chainrule.jit.buffers import ALIGNMENT
-from chainrule.jit.kernel import BLOCK, Access, Kernel, Nest
-from chainrule.jit.lowering import Scalars, emit, has_rare
+from chainrule.jit.kernel import BLOCK, Access, Instruction, Kernel, Nest
+from chainrule.jit.lanes import Lanes, lanes_for
+from chainrule.jit.lowering import Scalars, cost_of, emit, has_rare
+
+LONG = 30  # instructions of a body that is written once, its masks costing little in comparison
 
 
 @contextmanager
-def counted(b: Any, begin: Any, end: Any, name: str) -> Iterator[Any]:
+def counted(b: Any, begin: Any, end: Any, name: str, step: int = 1) -> Iterator[Any]:
     """A loop written where a builder stands; the code inside `with` is its body."""
     before = b.block
     body = b.append_basic_block(f"{name}.body")
@@ -26,7 +31,7 @@ def counted(b: Any, begin: Any, end: Any, name: str) -> Iterator[Any]:
     i = b.phi(begin.type, name)
     i.add_incoming(begin, before)
     yield i
-    following = b.add(i, begin.type(1), flags=["nsw", "nuw"])
+    following = b.add(i, begin.type(step), flags=["nsw", "nuw"])
     i.add_incoming(following, b.block)
     b.cbranch(b.icmp_signed("<", following, end), body, done)
     b.position_at_end(done)
@@ -55,6 +60,8 @@ class Body:
         entry = self.function.append_basic_block("entry")
         scalars.builder = self.builder = ir.IRBuilder(entry)
         self.scalars = scalars
+        self.lanes = Lanes(scalars)
+        self.along = -1  # the loop of which several iterations are computed at once
         self.buffers = list(self.function.args[:-2])
         for parameter, count in kernel.rows.items():
             kind = scalars.memory_type(kernel.dtypes[parameter])
@@ -71,9 +78,11 @@ class Body:
         with self.builder.goto_entry_block():
             return self.builder.alloca(type_, count if count > 1 else None)
 
-    def loop(self, begin: Any, end: Any, name: str = "i") -> AbstractContextManager[Any]:
+    def loop(
+        self, begin: Any, end: Any, name: str = "i", step: int = 1
+    ) -> AbstractContextManager[Any]:
         """A loop; the code inside `with` is its body."""
-        return counted(self.builder, begin, end, name)
+        return counted(self.builder, begin, end, name, step)
 
     def place(self, access: Access, indices: Sequence[Any]) -> Any:
         """offset + Σ stride·index, in entries."""
@@ -103,44 +112,153 @@ class Body:
             work()
             return
         s, b = self.scalars, self.builder
-        flag = self.variable(s.ir.IntType(8))
-        b.store(s.ir.IntType(8)(0), flag)
+        byte = s.ir.IntType(8)
+        flag = self.variable(byte)
+        b.store(byte(0), flag)
         self.flag = flag
         work()
         self.flag = None
-        with b.if_then(b.icmp_unsigned("!=", b.load(flag), s.ir.IntType(8)(0)), likely=False):
+        with b.if_then(b.icmp_unsigned("!=", b.load(flag), byte(0)), likely=False):
             s.whole = True
             work()
             s.whole = False
 
-    def run(self, nest: Nest, indices: Sequence[Any]) -> list[Any]:
-        """The operations of a nest for one iteration, and its stores; the values."""
+    def across(
+        self, nest: Nest, loop: int, begin: Any, end: Any, indices: Indices, then: Then
+    ) -> None:
+        """All iterations of an innermost loop, many neighbouring ones at once.
+
+        Args:
+            indices: of all loops, by the index of this one.
+            then: what is done with the values of the nest's code, by the index of this loop.
+        """
+        lanes = 1 if self.scalars.whole else lanes_for(nest, loop)
+        if lanes == 1:
+            with self.loop(begin, end) as i:
+                then(i, self.run(nest, indices(i)))
+            return
+        known = self._known(nest, loop, lanes, indices(begin))
+
+        def some(i: Any, masked: bool) -> None:
+            b = self.builder
+            self.lanes.mask = self.lanes.mask_of(b.sub(end, i)) if masked else None
+            then(i, self.run(nest, indices(i), known))
+            self.lanes.mask = None
+
+        with self.vectors_along(loop, lanes):
+            self.in_vectors(lanes, begin, end, _cost(nest) > LONG, some)
+
+    @contextmanager
+    def vectors_along(self, loop: int, lanes: int) -> Iterator[None]:
+        """Code inside `with` is for several neighbouring iterations of a loop."""
+        self.along = loop
+        with self.scalars.in_lanes(lanes):
+            yield
+        self.along = -1
+
+    def in_vectors(
+        self, lanes: int, begin: Any, end: Any, once: bool, some: Callable[[Any, bool], None]
+    ) -> None:
+        """`some(index, whether it needs a mask)` for vectors of iterations of a loop."""
+        b = self.builder
+        constants = [getattr(x, "constant", None) for x in (begin, end)]
+        if None not in constants and (constants[1] - constants[0]) % lanes == 0:  # type: ignore[operator]
+            with self.loop(begin, end, "vector", lanes) as i:
+                some(i, False)
+        elif once:
+            with self.loop(begin, end, "vector", lanes) as i:
+                some(i, True)
+        else:
+            length = b.and_(b.sub(end, begin), self.whole(-lanes))
+            middle = b.add(begin, length, flags=["nsw"])
+            with self.loop(begin, middle, "vector", lanes) as i:
+                some(i, False)
+            with b.if_then(b.icmp_signed("<", middle, end)):
+                some(middle, True)
+
+    def _known(self, nest: Nest, loop: int, lanes: int, indices: Sequence[Any]) -> list[Any]:
+        """What the loop does not change, computed before it, in all lanes; None for the rest."""
+        values: list[Any] = []
+        for c in nest.code:
+            if c.access is not None:
+                moves = c.access.strides[loop] != 0
+            else:
+                moves = has_rare(c.op, c.dtype) or any(values[a] is None for a in c.args)
+            values.append(None if moves else self._value(c, values, indices))
+        with self.scalars.in_lanes(lanes):  # numbers are written where they are needed
+            return [
+                None if v is None or c.op == "number" else self.lanes.spread(v)
+                for c, v in zip(nest.code, values, strict=True)
+            ]
+
+    def _value(self, c: Instruction, values: Sequence[Any], indices: Sequence[Any]) -> Any:
+        """One operation."""
+        s = self.scalars
+        if c.op == "number":
+            return s.number(c.number, c.dtype)
+        if c.access is not None:
+            return self._read(c, c.access, indices)
+        assert c.operand is not None
+        if c.op == "astype":
+            return s.cast(values[c.args[0]], c.operand, c.dtype)
+        return emit(s, c.op, c.operand, [values[a] for a in c.args])
+
+    def _read(self, c: Instruction, access: Access, indices: Sequence[Any]) -> Any:
+        """An entry of a buffer, or an index."""
+        s = self.scalars
+        stride = access.strides[self.along] if s.lanes > 1 else 0
+        if c.op == "index":
+            found = self.place(access, indices)
+            if s.lanes == 1:
+                return found
+            return self.builder.add(self.lanes.spread(found), self.lanes.steps(stride))
+        pointer = self.pointer(access, indices)
+        return self.lanes.load(pointer, stride, c.dtype) if stride else s.load(pointer, c.dtype)
+
+    def write(self, value: Any, access: Access, indices: Sequence[Any]) -> None:
+        """Store an entry, or several neighbouring ones."""
+        dtype = self.kernel.dtypes[access.buffer]
+        pointer = self.pointer(access, indices)
+        if self.scalars.lanes > 1:
+            self.lanes.store(value, pointer, access.strides[self.along], dtype)
+        else:
+            self.scalars.store(value, pointer, dtype)
+
+    def run(
+        self, nest: Nest, indices: Sequence[Any], known: Sequence[Any] | None = None
+    ) -> list[Any]:
+        """The operations of a nest for one iteration, and its stores; the values.
+
+        Args:
+            known: values that are there already, by their place; None for those that are not.
+        """
         s = self.scalars
         s.rare.clear()
         values: list[Any] = []
-        for c in nest.code:
-            if c.op == "number":
-                values.append(s.number(c.number, c.dtype))
-            elif c.op == "load":
-                assert c.access is not None
-                values.append(s.load(self.pointer(c.access, indices), c.dtype))
-            elif c.op == "index":
-                assert c.access is not None
-                values.append(self.place(c.access, indices))
-            elif c.op == "astype":
-                assert c.operand is not None
-                values.append(s.cast(values[c.args[0]], c.operand, c.dtype))
-            else:
-                assert c.operand is not None
-                values.append(emit(s, c.op, c.operand, [values[a] for a in c.args]))
+        for k, c in enumerate(nest.code):
+            found = None if known is None else known[k]
+            values.append(self._value(c, values, indices) if found is None else found)
         for store in nest.stores:
-            dtype = self.kernel.dtypes[store.access.buffer]
-            s.store(values[store.value], self.pointer(store.access, indices), dtype)
-        if self.flag is not None:
-            b, byte = self.builder, s.ir.IntType(8)
-            for found in s.rare:
-                b.store(b.or_(b.load(self.flag), b.zext(found, byte)), self.flag)
+            self.write(values[store.value], store.access, indices)
+        if self.flag is not None and s.rare:
+            self._note(s.rare)
         return values
+
+    def _note(self, rare: list[Any]) -> None:
+        """Set the flag if an argument was rare."""
+        b = self.builder
+        found = functools.reduce(b.or_, rare)
+        if self.scalars.lanes > 1:
+            found = self.lanes.any(found)
+        b.store(b.or_(b.load(self.flag), b.zext(found, self.scalars.ir.IntType(8))), self.flag)
+
+
+Indices = Callable[[Any], Sequence[Any]]
+Then = Callable[[Any, list[Any]], None]
+
+
+def _cost(nest: Nest) -> int:
+    return sum(cost_of(c.op, c.dtype) for c in nest.code)
 
 
 def write_kernel(module: Any, kernel: Kernel) -> Any:
@@ -169,29 +287,28 @@ def write_kernel(module: Any, kernel: Kernel) -> Any:
 def _elementwise(body: Body, nest: Nest, indices: list[Any]) -> None:
     """The loops within those whose indices are given, and the code in them."""
     depth, loops = len(indices), len(nest.extents)
-    if depth == loops and depth:
-        body.twice(nest, lambda: _run(body, nest, indices))
+    if depth == loops:
+        body.scalars.whole = True  # one entry: no vector to do without rare arguments
+        body.run(nest, indices)
+        body.scalars.whole = False
         return
     first = not indices
     begin = body.begin if first else body.whole(0)
     end = body.end if first else body.whole(nest.extents[depth])
-    if depth >= loops - 1:
+    if depth == loops - 1:
         _innermost(body, nest, indices, begin, end)
         return
     with body.loop(begin, end, f"i{depth}") as i:
         _elementwise(body, nest, [*indices, i])
 
 
-def _run(body: Body, nest: Nest, indices: list[Any]) -> None:
-    body.run(nest, indices)
-
-
 def _innermost(body: Body, nest: Nest, indices: list[Any], begin: Any, end: Any) -> None:
     """The innermost loop; in blocks, if it may have to be repeated."""
 
     def work(start: Any, stop: Any) -> None:
-        with body.loop(start, stop, "i") as i:
-            body.run(nest, [*indices, i][: len(nest.extents)])
+        body.across(
+            nest, len(indices), start, stop, lambda i: [*indices, i], lambda i, values: None
+        )
 
     if not any(has_rare(c.op, c.dtype) for c in nest.code):
         work(begin, end)

@@ -55,6 +55,7 @@ class Call(NamedTuple):
         return args, kwargs
 
 
+_NUMBERS = (float, complex, int)
 _F64 = np.dtype(np.float64)
 
 
@@ -77,6 +78,16 @@ class Reader:
     def __init__(self) -> None:
         self.changing: dict[Any, frozenset[int]] = {}
         self._integers: dict[Any, tuple[int, ...]] = {}
+        self._frozen: set[Any] = set()
+
+    def freeze(self, call: Call) -> bool:
+        """Let numbers be part of the signature in calls like this; False if they are, or none."""
+        fixed = call.key[0]
+        numbers = any(type(call.leaves[i]) in (float, complex, int) for i in call.places)
+        if not numbers or fixed in self._frozen:
+            return False
+        self._frozen.add(fixed)
+        return True
 
     def read(self, args: Sequence[Any], kwargs: dict[str, Any]) -> Call:
         """The signature of a call.
@@ -87,6 +98,11 @@ class Reader:
         leaves, spec = tree.flatten((tuple(args), kwargs))
         kinds = [_kind(x, spec, i) for i, x in enumerate(leaves)]
         fixed: Any = (spec, tuple(kinds))
+        if fixed in self._frozen:
+            held = [(k, leaves[i]) if k in _NUMBERS else k for i, k in enumerate(kinds)]
+            places = [i for i, k in enumerate(held) if type(k) is tuple and k[0] is Tensor]
+            tensors = [as_tensor(leaves[i]) for i in places]
+            return Call((fixed, tuple(held)), leaves, spec, places, tensors, gives_arrays(leaves))
         integers = [i for i, k in enumerate(kinds) if k is int]
         values = tuple([leaves[i] for i in integers])
         moving = self.changing.get(fixed, frozenset())
@@ -106,7 +122,7 @@ class Reader:
             if made is not None:
                 places.append(i)
                 tensors.append(made)
-        key = (fixed, moving, still)
+        key: Any = (fixed, moving, still)
         return Call(key, leaves, spec, places, tensors, gives_arrays(leaves))
 
 
@@ -118,7 +134,7 @@ def _kind(x: Any, spec: Any, i: int) -> Any:
         return (Tensor, tuple(x.array.shape), x.array.dtype)
     if is_array(x):
         return (Tensor, x.shape, x.dtype)
-    if type(x) in (float, complex, int):
+    if type(x) in _NUMBERS:
         return type(x)
     if isinstance(x, Held):
         x = x.value

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from chainrule.core.dtypes import default_dtype
 from chainrule.core.source import INTERNAL
 from chainrule.core.tensor import Tensor
 from chainrule.nn.module import Module
@@ -50,12 +51,12 @@ class Surroundings:
 
     def state(self) -> tuple[Any, ...]:
         """What has to be the same for a recording to hold."""
-        return tuple([g.get() for g in self._getters]) if self._getters else ()
+        return (default_dtype(), *[g.get() for g in self._getters])
 
     def forget_changed(self, before: tuple[Any, ...]) -> None:
         """No longer look at what has changed since a state: the function did that."""
-        if len(before) == len(self._getters):
-            pairs = zip(self._getters, before, self.state(), strict=True)
+        if len(before) == 1 + len(self._getters):
+            pairs = zip(self._getters, before[1:], self.state()[1:], strict=True)
             self._changed.update(g.key for g, a, b in pairs if a != b)
             self._getters = [g for g in self._getters if g.key not in self._changed]
 
