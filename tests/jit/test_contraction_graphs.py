@@ -24,7 +24,7 @@ STARTS = ("acd", "bcd", "dc", "ade", "d")
 
 @st.composite
 def graphs(draw):
-    """A function of arrays with lettered axes, of 3 to 14 steps; and whether it is differentiated."""
+    """A function of arrays with lettered axes, of 3 to 14 steps, to be differentiated or not."""
     steps = draw(st.lists(st.tuples(*[st.integers(0, 60)] * 5), min_size=3, max_size=14))
 
     def f(*arrays):
@@ -39,7 +39,7 @@ def graphs(draw):
     return f
 
 
-def _grown(values, kind, i, j, k, l):  # noqa: E741
+def _grown(values, kind, i, j, k, turn):
     """One more value, with its letters."""
     (x, s), (y, t) = values[i % len(values)], values[-1 - j % len(values)]
     if kind % 6 < 4:
@@ -47,8 +47,8 @@ def _grown(values, kind, i, j, k, l):  # noqa: E741
         out = [c for n, c in enumerate(both_letters) if (k >> n) & 1][:3]
         # Letters of one operand alone stay: einsum would sum them first, which is no contraction.
         out += [c for c in both_letters if (c in s) != (c in t) and c not in out]
-        rotated = "".join(out[l % len(out) :] + out[: l % len(out)]) if out else ""
-        if len(rotated) <= 3 and not {c for c in s if c in t} <= {c for c in rotated}:
+        rotated = "".join(out[turn % len(out) :] + out[: turn % len(out)]) if out else ""
+        if len(rotated) <= 3 and not {c for c in s if c in t} <= set(rotated):
             return cr.einsum(f"{s},{t}->{rotated}", x, y) / 4, rotated
         return (x * y + 1 if s == t else cr.sin(x)), s
     if kind % 6 == 4 and len(s) > 1:
