@@ -13,7 +13,7 @@ from chainrule.core.node import Node
 from chainrule.graph.ir import Graph
 from chainrule.jit import buffers as kinds
 from chainrule.jit.buffers import Buffer, arrange
-from chainrule.jit.clusters import Call, Cluster, Clusters, reads, source
+from chainrule.jit.clusters import Call, Cluster, Clusters, source
 from chainrule.jit.expand import Expansion
 from chainrule.jit.gemm import Gemm
 from chainrule.jit.inplace import overwrite
@@ -322,23 +322,20 @@ class _Fusion:
         if not isinstance(step, Cluster):
             return -1, False
         at, joins = -1, False
-        for value in step.members:
-            for base, rows in reads(value):
-                home = self.clusters.home.get(id(source(base)))
-                if home is None or home is step:
-                    continue
-                group = place[home.position]
-                fits = (
-                    isinstance(groups[group], list)
-                    and base.kind in (MAP, REDUCE)
-                    and _same_row(base, rows)
-                    and _rows_of(step) is not None
-                    and _rows_of(step) == _rows_of(home)
-                )
-                if group > at:
-                    at, joins = group, fits
-                elif group == at:
-                    joins = joins and fits
+        for base, rows in self.clusters.needed(step):
+            home = self.clusters.home[id(source(base))]
+            group = place[home.position]
+            fits = (
+                isinstance(groups[group], list)
+                and base.kind in (MAP, REDUCE)
+                and _same_row(base, rows)
+                and _rows_of(step) is not None
+                and _rows_of(step) == _rows_of(home)
+            )
+            if group > at:
+                at, joins = group, fits
+            elif group == at:
+                joins = joins and fits
         if joins:
             long = any(_row_length(c) >= SHORTEST_ROW for c in groups[at])
             joins = long and all(_rows_of(c) == _rows_of(step) for c in groups[at])
