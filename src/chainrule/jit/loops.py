@@ -17,7 +17,7 @@ from chainrule.jit.kernel import BLOCK, Access, Instruction, Kernel, Nest
 from chainrule.jit.lanes import Lanes, lanes_for
 from chainrule.jit.lowering import Scalars, cost_of, emit, has_rare
 
-LONG = 30  # instructions of a body that is written once, its masks costing little in comparison
+LONG = 20  # instructions of a body that is written once, its masks costing little in comparison
 
 
 @contextmanager
