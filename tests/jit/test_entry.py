@@ -10,7 +10,7 @@ import pytest
 
 import chainrule as cr
 from chainrule.graph.run import evaluate, plan_of
-from chainrule.jit import entry, execute
+from chainrule.jit import entry, execute, threads
 from chainrule.jit.execute import compiled
 from chainrule.jit.lowering import COMPILED_DTYPES
 from tests.jit.inputs import ordinary
@@ -112,8 +112,10 @@ def test_nothing_is_left_behind():
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
-def test_no_memory_is_an_error_of_python():
+def test_no_memory_is_an_error_of_python(monkeypatch):
     import resource
+
+    monkeypatch.setattr(threads, "LARGE", 1 << 40)
 
     x = np.ones((1, 1))
     run = program_of(lambda x: (x * 2, x.expand(1, 1 << 25) + 1), x).fast
@@ -128,7 +130,8 @@ def test_no_memory_is_an_error_of_python():
     assert run(x)[1].shape == (1, 1 << 25)
 
 
-def test_long_programs_let_other_threads_run():
+def test_long_programs_let_other_threads_run(monkeypatch):
+    monkeypatch.setattr(threads, "LARGE", 1 << 40)
     x = ordinary((1 << 20,), "float64", 0)
     program = program_of(lambda x: cr.sin(cr.exp(cr.sin(cr.exp(cr.sin(x))))), x)
     ticks = []

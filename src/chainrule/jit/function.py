@@ -20,7 +20,7 @@ from chainrule.jit.overview import Overview
 from chainrule.jit.quick import Quick, quick_key
 from chainrule.jit.record import Recording, record
 from chainrule.jit.signature import Call, Held, Reader
-from chainrule.jit.surroundings import Surroundings
+from chainrule.jit.surroundings import Surroundings, Watch
 from chainrule.jit.variants import Signature, Variant
 from chainrule.transforms.inputs import all_given, as_tensor, gives_arrays
 from chainrule.transforms.tracing import DataDependence, Traced, recorder
@@ -123,7 +123,7 @@ class JitFunction:
         short = None if kwargs else quick_key(args)
         if short is not None:
             quick = self._quick.get(short[0])
-            if quick is not None and quick.state == self._surroundings.state():
+            if quick is not None and quick.watch.holds():
                 return quick(short[1])
         call = self._read(args, kwargs)
         if any(isinstance(x, Traced) for x in call.tensors):
@@ -150,7 +150,7 @@ class JitFunction:
     def _quicken(self, key: Any, variant: Variant, arrays: bool) -> None:
         if len(self._quick) >= self._options[2]:
             self._quick.clear()
-        self._quick[key] = Quick(variant, arrays, self._surroundings.state())
+        self._quick[key] = Quick(variant, arrays, Watch(self._surroundings))
 
     def _read(self, args: Sequence[Any], kwargs: dict[str, Any]) -> Call:
         if self._nums or self._names:

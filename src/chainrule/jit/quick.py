@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.core.tensor import Tensor, ndarray, wrap
+from chainrule.jit.surroundings import Watch
 from chainrule.jit.variants import Variant
 from chainrule.tree.spec import flat_tuple, flatten
 
@@ -48,13 +49,13 @@ class Quick:
     """A call of one variant with tensors, arrays and floats that are not recorded.
 
     Attributes:
-        state: of the surroundings of the function, for which it holds.
+        watch: tells whether the surroundings of the function are those for which it holds.
     """
 
-    __slots__ = ("_arrays", "_dtypes", "_fast", "_results", "_run", "_unflatten", "state")
+    __slots__ = ("_arrays", "_dtypes", "_fast", "_results", "_run", "_unflatten", "watch")
 
-    def __init__(self, variant: Variant, arrays: bool, state: tuple[Any, ...]) -> None:
-        self.state = state
+    def __init__(self, variant: Variant, arrays: bool, watch: Watch) -> None:
+        self.watch = watch
         made, program = variant.recording, variant.compiled.program
         self._fast, self._run = program.fast, program.run
         self._dtypes = [n.dtype for n in variant.compiled.graph.inputs]  # for floats

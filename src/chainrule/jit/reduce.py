@@ -375,10 +375,12 @@ def write_finish(module: Any, kernel: Kernel) -> Any:
     s, b = body.scalars, body.builder
     reducing = Reducing(body, nest)
     for r in split:
+        assert r.partial is not None
         dt = state_dtype(r.op, reducing.dtype(r))
         total = Total(body, r.op, dt)
         total.reset()
         with body.loop(body.whole(0), body.whole(count), "part") as part:
+            assert r.partial is not None
             place = b.gep(body.buffers[r.partial], [part], inbounds=True)
             total.fold(s.load(place, dt), dt)
         reducing.store(r, total.result(), total.wide, {})
