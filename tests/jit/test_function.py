@@ -234,6 +234,10 @@ def test_batch_norm_keeps_its_statistics():
         np.testing.assert_allclose(a.detach().numpy(), b.detach().numpy(), rtol=1e-5, atol=1e-6)
     for p, q in zip(nets[0].buffers(), nets[1].buffers(), strict=True):
         np.testing.assert_allclose(p.numpy(), q.numpy(), rtol=1e-5)
+    f(data).square().sum().backward()
+    nets[1](data).square().sum().backward()
+    for p, q in zip(nets[0].parameters(), nets[1].parameters(), strict=True):
+        np.testing.assert_allclose(p.grad.numpy(), q.grad.numpy(), rtol=1e-4, atol=1e-5)
     for net in nets:
         net.eval()
     np.testing.assert_allclose(
@@ -346,3 +350,17 @@ def test_calls_again_give_the_same_structure(kind):
     for _ in range(3):
         (found,) = one(kind(x))
         close(found, kind(x + 1))
+
+
+def test_what_the_backward_half_does_not_take_may_be_written():
+    a = cr.tensor(x, requires_grad=True)
+    scale = cr.tensor(w)
+    y = jit(lambda a, scale: (a + scale) * 2)(a, scale)
+    scale.add_(1)
+    y.mul_(3)
+    y.sum().backward()
+    close(a.grad, cr.full_like(a, 6.0).detach())
+    y = jit(lambda a, scale: a * scale)(a, scale)
+    scale.add_(1)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        y.sum().backward()
