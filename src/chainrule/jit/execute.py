@@ -21,6 +21,7 @@ from chainrule.jit.gemm import routine, write_gemm
 from chainrule.jit.kernel import work_of
 from chainrule.jit.llvm import Code, compile_module, llvm_ir
 from chainrule.jit.loops import write_kernel
+from chainrule.jit.progress import waiting
 from chainrule.jit.reduce import write_finish
 from chainrule.jit.threads import Shared, is_large
 
@@ -55,6 +56,15 @@ def compiled(graph: Graph, keep: bool = True) -> Program:
     value and grad of <lambda>: ... operations in 1 kernel, 0 calls of BLAS, 0 calls of NumPy, ...
     """
     llvm_ir()
+    with waiting(f"compiling {graph.title}, {len(graph.nodes):,} operations"):
+        made = _made(graph, keep)
+    if keep:
+        cache.warn()
+    return made
+
+
+def _made(graph: Graph, keep: bool) -> Program:
+    """A program, with calls of NumPy for what LLVM does not accept."""
     refused: dict[Node, str] = {}
     while True:
         steps = fuse(graph, refused)
@@ -67,8 +77,6 @@ def compiled(graph: Graph, keep: bool = True) -> Program:
                 raise  # LLVM fails without any of our kernels
             refused |= found
             continue
-        if keep:
-            cache.warn()
         return Program(steps, *runs, perf_counter() - began)
 
 

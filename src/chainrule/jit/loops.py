@@ -17,7 +17,7 @@ from chainrule.jit.kernel import BLOCK, Access, Instruction, Kernel, Nest
 from chainrule.jit.lanes import Lanes, lanes_for
 from chainrule.jit.lowering import Scalars, cost_of, emit, has_rare
 
-LONG = 30  # instructions of a body that is written once, its masks costing little in comparison
+LONG = 20  # instructions of a body that is written once, its masks costing little in comparison
 
 
 @contextmanager
@@ -62,7 +62,7 @@ class Body:
         self.scalars = scalars
         self.lanes = Lanes(scalars)
         self.along = -1  # the loop of which several iterations are computed at once
-        self.buffers = list(self.function.args[:-2])
+        self.buffers: list[Any] = list(self.function.args[:-2])
         for parameter, count in kernel.rows.items():
             kind = scalars.memory_type(kernel.dtypes[parameter])
             self.buffers[parameter] = self.variable(kind, count)
