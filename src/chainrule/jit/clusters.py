@@ -16,6 +16,7 @@ from chainrule.jit.lowering import cost_of
 from chainrule.jit.maps import Map, Shape, broadcast, compose, identity
 from chainrule.jit.values import (
     CALL,
+    FILLED,
     GIVEN,
     MAP,
     NUMBER,
@@ -57,12 +58,18 @@ class Call:
         self.value = value
 
 
-def reads(value: Value) -> list[tuple[Value, Map]]:
-    """What a computed value needs: the value behind any view, and its index map by the loops."""
-    found = []
-    for a in value.args:
+def reads(value: Value) -> list[tuple[Value, Map | None]]:
+    """What a computed value needs: the value behind any view, and its index map by the loops.
+
+    No map: all of it must be there before.
+    """
+    found: list[tuple[Value, Map | None]] = []
+    for i, a in enumerate(value.args):
         base, rows = viewed(a)
         if base.kind == NUMBER:
+            continue
+        if (value.op, i) in WHOLE:
+            found.append((base, None))
             continue
         if value.kind == REDUCE:
             loops = identity(a.shape)
@@ -70,6 +77,10 @@ def reads(value: Value) -> list[tuple[Value, Map]]:
             loops = compose(broadcast(a.shape, value.shape), identity(value.shape))
         found.append((base, loops if rows is None else compose(rows, loops)))
     return found
+
+
+# The arguments that are read at an index which is a value, or are there to be written.
+WHOLE = frozenset((("gather", 0), ("place", 1)))
 
 
 def source(value: Value) -> Value:
@@ -103,6 +114,10 @@ class Clusters:
                 self._append_call(value)
             elif value.kind == PICK:
                 self.home[id(value)] = self.home[id(value.args[0])]
+            elif value.kind == FILLED:
+                self.home[id(value)] = max(
+                    [self.home[id(a)] for a in value.args], key=lambda step: step.position
+                )
         self._decide(kept)
 
     # ------------------------------------------------ where values are computed
@@ -122,7 +137,7 @@ class Clusters:
         self.home[id(value)] = cluster
 
     @staticmethod
-    def _in_loop(value: Value, base: Value, rows: Map) -> bool:
+    def _in_loop(value: Value, base: Value, rows: Map | None) -> bool:
         """Whether each iteration needs the entry that the same iteration of another loop makes."""
         return base.kind == MAP and base.domain == value.domain and rows == identity(base.shape)
 
@@ -151,6 +166,8 @@ class Clusters:
         wanted = {id(source(v)) for v in kept}
         others: set[int] = set()
         for value in self.live:
+            if value.op == "gather":
+                wanted.add(id(source(value.args[0])))
             if value.kind in (CALL, PICK, RESHAPED):
                 wanted.update(id(source(a)) for a in value.args)
             elif value.kind in (MAP, REDUCE):
@@ -190,9 +207,15 @@ class Clusters:
                 large |= {id(base)}
         return (depth, large) if len(large) <= 1 and depth <= DEEPEST else None
 
+    def makers(self, value: Value) -> list[Any]:
+        """The steps that make what stands in memory behind a value."""
+        base = source(value)
+        parts = base.args if base.kind == FILLED else (base,)
+        return [self.home[id(p)] for p in parts if id(p) in self.home]
+
     def is_readable(self, value: Value) -> bool:
         """Whether the value stands in memory."""
-        return value.kind in (GIVEN, CALL, PICK, RESHAPED) or id(value) in self.stored
+        return value.kind in (GIVEN, CALL, PICK, RESHAPED, FILLED) or id(value) in self.stored
 
 
 def reduced_loops(value: Value) -> frozenset[int]:

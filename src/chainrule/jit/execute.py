@@ -12,6 +12,7 @@ import numpy as np
 from chainrule.core.node import Node
 from chainrule.core.tensor import Tensor, as_array, wrap
 from chainrule.graph.ir import Graph
+from chainrule.graph.run import evaluate, plan_of
 from chainrule.jit import buffers as kinds
 from chainrule.jit.buffers import Buffer
 from chainrule.jit.fuse import CallStep, KernelStep, Steps, Window, fuse
@@ -192,6 +193,7 @@ class Program:
             for b in steps.buffers
             if b.kind == kinds.OUTPUT
         ]
+        self._flag = None if steps.flag is None else self._slots[steps.flag.index]
         self._inputs = [(self._slots[b.index], b.dtype) for b in steps.inputs]
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -230,11 +232,17 @@ class Program:
             except IndexError:
                 table[SCRATCH] = self.allocate(self.steps.scratch, np.uint8)
             addresses[SCRATCH] = _address(table[SCRATCH])
+        if self._flag is not None:
+            table[self._flag] = np.zeros(1, np.int64)
+            addresses[self._flag] = _address(table[self._flag])
         for step in self._runs:
             if isinstance(step, CallStep):
                 self._call(step, table, addresses)
             else:
                 step(addresses)
+                if self._flag is not None and table[self._flag][0]:
+                    # An index is out of bounds: evaluation raises, with its message.
+                    return evaluate(plan_of(self.graph), list(arrays))
         if self._whole is not None:
             outs = [table[slot] for slot in self._whole]
         else:

@@ -13,7 +13,8 @@ from chainrule.core.node import Node
 from chainrule.graph.ir import Graph
 from chainrule.jit import buffers as kinds
 from chainrule.jit.buffers import Buffer, arrange
-from chainrule.jit.clusters import Call, Cluster, Clusters, reads, source
+from chainrule.jit.clusters import Call, Cluster, Clusters, reads
+from chainrule.jit.columns import Columns
 from chainrule.jit.expand import Expansion
 from chainrule.jit.inplace import overwrite
 from chainrule.jit.kernel import Kernel, Nest, arranged
@@ -22,9 +23,12 @@ from chainrule.jit.nests import KernelBuilder
 from chainrule.jit.reduce import state_dtype
 from chainrule.jit.values import (
     CALL,
+    FILLED,
     GIVEN,
+    JOIN,
     MAP,
     NUMBER,
+    PATCH,
     PICK,
     REDUCE,
     RESHAPED,
@@ -78,6 +82,7 @@ class Steps:
         inputs: the buffers of the graph's inputs.
         outputs: the results, as windows; those of kind "given" or "constant" are to be copied.
         refused: why nodes are calls, by node.
+        flag: where kernels note that an index is out of bounds; None if none is checked.
     """
 
     graph: Graph
@@ -87,6 +92,7 @@ class Steps:
     outputs: list[Window]
     scratch: int
     refused: dict[Node, str] = field(default_factory=dict)
+    flag: Buffer | None = None
 
 
 def fuse(graph: Graph, refused: Mapping[Node, str] | None = None) -> Steps:
@@ -110,9 +116,11 @@ class _Fusion:
         self.made: list[KernelStep | CallStep] = []
         for node in graph.inputs:
             self._given(self.expansion.of[node])
-        self.results = self._results()
-        order = self.expansion.order
-        self.clusters = Clusters(order, [v for v, _ in self.results])
+        self.flag: Buffer | None = None
+        results = self._results()
+        columns = Columns(self.expansion.order, [v for v, _ in results])
+        self.results = [(columns.read(v), shape) for v, shape in results]
+        self.clusters = Clusters(columns.order, [v for v, _ in self.results])
 
     # ------------------------------------------------ results
 
@@ -139,6 +147,24 @@ class _Fusion:
         buffer = Buffer(len(self.buffers), kind, value.shape, value.dtype)
         self.buffers.append(buffer)
         return buffer
+
+    def _fill(self, value: Value, results: set[int]) -> None:
+        """The memory that operations write part by part; that of an older value is used on."""
+        before = value.detail
+        buffer = self._new(kinds.TEMPORARY, value) if before is None else self.of[id(before)]
+        buffer.filled = True
+        if id(value) in results:
+            buffer.kind = kinds.OUTPUT
+        for writer in (value, *value.args):
+            self.of[id(writer)] = buffer
+
+    def _flag(self) -> Buffer:
+        """Where kernels note that an index is out of bounds."""
+        if self.flag is None:
+            shape, dtype = (1,), np.dtype(np.int64)
+            self.flag = Buffer(len(self.buffers), kinds.FLAG, shape, dtype)
+            self.buffers.append(self.flag)
+        return self.flag
 
     def _given(self, value: Value) -> Buffer:
         found = self.of.get(id(value))
@@ -176,6 +202,8 @@ class _Fusion:
             if id(value) in self.clusters.stored:
                 kind = kinds.OUTPUT if id(value) in results else kinds.TEMPORARY
                 self.of[id(value)] = self._new(kind, value)
+            elif value.kind == FILLED:
+                self._fill(value, results)
             elif value.kind == PICK or (value.kind == CALL and value.node.shape is not None):  # type: ignore[union-attr]
                 self.of[id(value)] = self._new(kinds.MADE, value)
         for group in self._groups():
@@ -191,7 +219,7 @@ class _Fusion:
         return Steps(
             self.graph, self.made, self.buffers,
             [self.of[id(self.expansion.of[n])] for n in self.graph.inputs],
-            outputs, arrange(self.buffers), self.expansion.calls,
+            outputs, arrange(self.buffers), self.expansion.calls, self.flag,
         )  # fmt: skip
 
     def _output(self, value: Value, shape: tuple[int, ...]) -> Window:
@@ -228,7 +256,7 @@ class _Fusion:
 
     def _kernel(self, group: list[Cluster]) -> KernelStep:
         shared = len(group) > 1
-        builder = KernelBuilder(self.clusters, self.buffer)
+        builder = KernelBuilder(self.clusters, self.buffer, self._flag)
         nests = [arranged(builder.nest(cluster, shared)) for cluster in group]
         used = builder.buffers
         dtypes = [b.dtype for b in used]
@@ -295,14 +323,15 @@ class _Fusion:
             return -1, False
         at, joins = -1, False
         for value in step.members:
-            for base, rows in reads(value):
-                home = self.clusters.home.get(id(source(base)))
-                if home is None or home is step:
+            needed = [(m, b, r) for b, r in reads(value) for m in self.clusters.makers(b)]
+            for home, base, rows in needed:
+                if home is step:
                     continue
                 group = place[home.position]
                 fits = (
                     isinstance(groups[group], list)
                     and base.kind in (MAP, REDUCE)
+                    and rows is not None
                     and _same_row(base, rows)
                     and _rows_of(step) is not None
                     and _rows_of(step) == _rows_of(home)
@@ -322,7 +351,11 @@ def _whole(value: Value) -> Value | None:
     base, rows = viewed(value)
     while base.kind == RESHAPED and rows is None:
         base = base.args[0]
-    if base.kind not in (MAP, REDUCE, CALL, PICK) or base.size != value.size or value.size == 0:
+    if (
+        base.kind not in (MAP, REDUCE, CALL, PICK, JOIN, PATCH)
+        or base.size != value.size
+        or value.size == 0
+    ):
         return base if base is value and base.kind in (CALL, PICK) else None
     if rows is not None:
         offset, strides = strided(rows, contiguous_strides(base.shape), value.ndim)

@@ -38,12 +38,15 @@ class Instruction:
     """One scalar operation.
 
     Attributes:
-        op: "load", "number", "index", "astype", or an operation of the table in `lowering.py`.
+        op: "load", "gather", "number", "index", "position", "astype", or an operation of the table
+            in `lowering.py`.
         dtype: of the result.
-        args: places in the code of the operands.
+        args: places in the code of the operands; of a gather, of the indices.
         operand: the dtype of the operands.
-        access: of a load; the affine function that an "index" is.
-        number: the constant.
+        access: of a load or gather; the affine function that an "index" is; the entry that is
+            written if a "position" is out of bounds.
+        number: the constant; the length of the axis of a "position".
+        strides: of a gather, by which its indices move, in entries.
     """
 
     op: str
@@ -52,14 +55,28 @@ class Instruction:
     operand: np.dtype[Any] | None = None
     access: Access | None = None
     number: Any = None
+    strides: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
 class Store:
-    """A result that is written for every iteration."""
+    """A result that is written for every iteration.
+
+    Attributes:
+        mode: "put", or "add" to what is there.
+        args, strides: places in the code of indices, and by how many entries they move.
+    """
 
     value: int
     access: Access
+    mode: str = "put"
+    args: tuple[int, ...] = ()
+    strides: tuple[int, ...] = ()
+
+    @property
+    def scattered(self) -> bool:
+        """Whether two iterations may write one entry."""
+        return bool(self.args)
 
 
 @dataclass(frozen=True)
@@ -141,8 +158,18 @@ class Kernel:
     title: str = ""
 
     @property
+    def scattered(self) -> bool:
+        """Whether iterations may write one entry: then one thread does them all, in order."""
+        return any(s.scattered for nest in self.nests for s in nest.stores)
+
+    @property
     def trip(self) -> int:
         """The extent of the outermost loop, which threads may share."""
+        return 1 if self.scattered else self.outermost
+
+    @property
+    def outermost(self) -> int:
+        """The iterations of the outermost loop."""
         nest = self.nests[0]
         if not nest.extents:
             return 1

@@ -6,12 +6,13 @@ innermost body is straight-line code: what LLVM's loop vectoriser wants.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from chainrule.jit.kernel import BLOCK, Access, Kernel, Nest
-from chainrule.jit.lowering import Scalars, emit, has_rare
+from chainrule.jit.kernel import BLOCK, Access, Kernel, Nest, Store
+from chainrule.jit.lowering import OPERATIONS, Scalars, emit, has_rare
+from chainrule.jit.staging import Staging, held_back
 
 
 class Body:
@@ -40,6 +41,9 @@ class Body:
         self.buffers = self.function.args[:-2]
         self.begin, self.end = self.function.args[-2:]
         self.flag: Any = None  # where rare arguments are noted
+        self.outside: dict[int, Any] = {}  # where an index out of bounds is, by its parameter
+        if kernel.scattered:
+            self.begin, self.end = self.whole(0), self.whole(kernel.outermost)
 
     def whole(self, number: int) -> Any:
         return self.size(number)
@@ -79,10 +83,38 @@ class Body:
             return offset
         return b.add(found, offset, flags=["nsw"]) if access.offset else found
 
-    def pointer(self, access: Access, indices: Sequence[Any]) -> Any:
-        return self.builder.gep(
-            self.buffers[access.buffer], [self.place(access, indices)], inbounds=True
-        )
+    def pointer(
+        self, access: Access, indices: Sequence[Any], moves: Iterable[tuple[Any, int]] = ()
+    ) -> Any:
+        """The address of an entry, moved on by computed indices with their strides."""
+        b = self.builder
+        place = self.place(access, indices)
+        for index, stride in moves:
+            place = b.add(place, b.mul(index, self.whole(stride), flags=["nsw"]), flags=["nsw"])
+        return b.gep(self.buffers[access.buffer], [place], inbounds=True)
+
+    def position(self, index: Any, length: int, parameter: int) -> Any:
+        """An index of an axis, counted from its beginning; 0, with a note, if it is outside."""
+        b = self.builder
+        wrapped = b.add(index, self.whole(length))
+        found = b.select(b.icmp_signed("<", index, self.whole(0)), wrapped, index)
+        inside = b.icmp_unsigned("<", found, self.whole(length))
+        if parameter not in self.outside:
+            note = self.outside[parameter] = self.variable(self.size)
+            with b.goto_entry_block():
+                b.store(self.whole(0), note)
+        note = self.outside[parameter]
+        b.store(b.or_(b.load(note), b.zext(b.not_(inside), self.size)), note)
+        return b.select(inside, found, self.whole(0))
+
+    def finish(self) -> None:
+        """The end of the function: an index out of bounds is told."""
+        b = self.builder
+        for parameter, note in self.outside.items():
+            found = b.load(note)
+            with b.if_then(b.icmp_unsigned("!=", found, self.whole(0)), likely=False):
+                b.store(found, self.buffers[parameter])
+        b.ret_void()
 
     def twice(self, nest: Nest, work: Callable[[], None]) -> None:
         """What `work` writes, which may be run again: once more for arguments that are rare.
@@ -104,7 +136,16 @@ class Body:
             work()
             s.whole = False
 
-    def run(self, nest: Nest, indices: Sequence[Any]) -> list[Any]:
+    def write(self, store: Store, value: Any, moves: Sequence[Any], indices: Sequence[Any]) -> None:
+        """Store the value of one iteration, moved by computed indices."""
+        s = self.scalars
+        dtype = self.kernel.dtypes[store.access.buffer]
+        pointer = self.pointer(store.access, indices, zip(moves, store.strides, strict=True))
+        if store.mode == "add":
+            value = OPERATIONS["add"](s, dtype, s.load(pointer, dtype), value)
+        s.store(value, pointer, dtype)
+
+    def run(self, nest: Nest, indices: Sequence[Any], staging: Staging | None = None) -> list[Any]:
         """The operations of a nest for one iteration, and its stores; the values."""
         s = self.scalars
         s.rare.clear()
@@ -115,6 +156,13 @@ class Body:
             elif c.op == "load":
                 assert c.access is not None
                 values.append(s.load(self.pointer(c.access, indices), c.dtype))
+            elif c.op == "gather":
+                assert c.access is not None
+                moves = [(values[a], m) for a, m in zip(c.args, c.strides, strict=True)]
+                values.append(s.load(self.pointer(c.access, indices, moves), c.dtype))
+            elif c.op == "position":
+                assert c.access is not None
+                values.append(self.position(values[c.args[0]], c.number, c.access.buffer))
             elif c.op == "index":
                 assert c.access is not None
                 values.append(self.place(c.access, indices))
@@ -125,8 +173,10 @@ class Body:
                 assert c.operand is not None
                 values.append(emit(s, c.op, c.operand, [values[a] for a in c.args]))
         for store in nest.stores:
-            dtype = self.kernel.dtypes[store.access.buffer]
-            s.store(values[store.value], self.pointer(store.access, indices), dtype)
+            if staging is None or store not in staging.stores:
+                self.write(store, values[store.value], [values[a] for a in store.args], indices)
+        if staging is not None:
+            staging.hold(values, indices[-1])
         if self.flag is not None:
             b, byte = self.builder, s.ir.IntType(8)
             for found in s.rare:
@@ -153,7 +203,7 @@ def write_kernel(module: Any, kernel: Kernel) -> Any:
             Reducing(body, nest).whole()
         else:
             _elementwise(body, nest, [])
-    body.builder.ret_void()
+    body.finish()
     return body.function
 
 
@@ -161,7 +211,9 @@ def _elementwise(body: Body, nest: Nest, indices: list[Any]) -> None:
     """The loops within those whose indices are given, and the code in them."""
     depth, loops = len(indices), len(nest.extents)
     if depth == loops and depth:
-        body.twice(nest, lambda: _run(body, nest, indices))
+        # One iteration of a loop that other nests share.
+        *outer, i = indices
+        _innermost(body, nest, outer, i, body.builder.add(i, body.whole(1)))
         return
     first = not indices
     begin = body.begin if first else body.whole(0)
@@ -173,24 +225,26 @@ def _elementwise(body: Body, nest: Nest, indices: list[Any]) -> None:
         _elementwise(body, nest, [*indices, i])
 
 
-def _run(body: Body, nest: Nest, indices: list[Any]) -> None:
-    body.run(nest, indices)
-
-
 def _innermost(body: Body, nest: Nest, indices: list[Any], begin: Any, end: Any) -> None:
-    """The innermost loop; in blocks, if it may have to be repeated."""
+    """The innermost loop; in blocks, if it may have to be repeated, or results are held back."""
+    staging = Staging(body, nest) if held_back(nest) else None
 
     def work(start: Any, stop: Any) -> None:
         with body.loop(start, stop, "i") as i:
-            body.run(nest, [*indices, i][: len(nest.extents)])
+            body.run(nest, [*indices, i][: len(nest.extents)], staging)
 
-    if not any(has_rare(c.op, c.dtype) for c in nest.code):
+    if staging is None and not any(has_rare(c.op, c.dtype) for c in nest.code):
         work(begin, end)
         return
     b = body.builder
-    length = b.add(b.sub(end, begin), body.whole(BLOCK - 1))
-    with body.loop(body.whole(0), b.udiv(length, body.whole(BLOCK)), "block") as block:
-        start = b.add(begin, b.mul(block, body.whole(BLOCK), flags=["nsw"]), flags=["nsw"])
-        stop = b.add(start, body.whole(BLOCK), flags=["nsw"])
+    size = BLOCK if staging is None else staging.block
+    length = b.add(b.sub(end, begin), body.whole(size - 1))
+    with body.loop(body.whole(0), b.udiv(length, body.whole(size)), "block") as block:
+        start = b.add(begin, b.mul(block, body.whole(size), flags=["nsw"]), flags=["nsw"])
+        stop = b.add(start, body.whole(size), flags=["nsw"])
         stop = b.select(b.icmp_signed("<", stop, end), stop, end)
+        if staging is not None:
+            staging.start = start
         body.twice(nest, lambda: work(start, stop))
+        if staging is not None:
+            staging.release(indices, stop)

@@ -367,8 +367,8 @@ INNER: dict[str, Emit] = {
     "fmod": _truncated_remainder,
     "copy": lambda s, dt, x: x,
 }
-# Written by the loops around them: conversions, and the index of an entry.
-_BY_LOOPS = frozenset(("astype", "index"))
+# Written by the loops around them: conversions, indices, and what they are used for.
+_BY_LOOPS = frozenset(("astype", "index", "position", "gather", "place"))
 FUNCTIONS = (
     "exp", "exp2", "expm1", "log", "log1p", "log2", "log10", "sigmoid", "sin", "cos", "tan",
     "sinh", "cosh", "tanh", "asin", "acos", "atan", "asinh", "acosh", "atanh", "atan2", "pow",
@@ -401,6 +401,6 @@ def emit(s: Scalars, name: str, dt: Dtype, args: Any) -> Any:
 
 def cost_of(name: str, dt: Dtype) -> int:
     """About how many instructions an operation takes: loads count as one."""
-    if name in ("divide", "sqrt"):
+    if name in ("divide", "sqrt", "gather"):
         return 4
     return 1 if name in OPERATIONS or name in INNER or name in _BY_LOOPS else 24
