@@ -28,7 +28,9 @@ from chainrule.jit.values import (
     viewed,
 )
 
-LARGEST = 1500  # instructions in a cluster, about; more only takes longer to compile
+LARGEST = 1500  # instructions in a cluster, about; more only takes longer to compile,
+LARGEST_OF_FEW = 4000  # which short programs can afford:
+FEW = 6000  # those of so many values
 DEEPEST = 3  # operations that are repeated rather than their result loaded
 
 
@@ -107,6 +109,7 @@ class Clusters:
         self._again: dict[int, tuple[int, frozenset[int]] | None] = {}
         kept = list(kept)
         self.live = _live(order, kept)
+        self.largest = LARGEST_OF_FEW if len(self.live) <= FEW else LARGEST
         for value in self.live:
             if value.kind in (MAP, REDUCE):
                 self._place(value)
@@ -145,7 +148,7 @@ class Clusters:
         clusters = self._by_domain.setdefault(value.domain, [])
         first = bisect_left(clusters, earliest, key=lambda c: c.position)
         for cluster in clusters[first : first + 8]:
-            if cluster.cost < LARGEST and (
+            if cluster.cost < self.largest and (
                 value.kind != REDUCE or cluster.reduced in (None, reduced_loops(value))
             ):
                 return cluster

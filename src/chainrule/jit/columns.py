@@ -430,9 +430,9 @@ def _range(row: Row, shape: Shape) -> tuple[int, int]:
 def _inside(window: Map, extents: Shape, rows: Map, shape: Shape) -> Map | None:
     """The map of a view by the axes of a part that has a window; None unless all of it is there.
 
-    Every axis of the part is met once in its window; an axis that is not met has one entry.
+    An axis of the part that its window does not meet has one entry.
     """
-    found: list[Row] = [STILL] * len(extents)
+    found: dict[int, Row] = {}
     for (start, terms), row in zip(window, rows, strict=True):
         low, high = _range(row, shape)
         if not terms:
@@ -446,10 +446,10 @@ def _inside(window: Map, extents: Shape, rows: Map, shape: Shape) -> Map | None:
         steps = [s for _, s in row[1]]
         if (row[0] - start) % step or any(s % step for s in steps):
             return None
-        found[axis] = (
-            (row[0] - start) // step, tuple([(a, s // step) for a, s in row[1]])
-        )  # fmt: skip
-    return tuple(found)
+        inner = (row[0] - start) // step, tuple([(a, s // step) for a, s in row[1]])
+        if found.setdefault(axis, inner) != inner:
+            return None  # of a diagonal, where one axis is met twice
+    return tuple([found.get(k, STILL) for k in range(len(extents))])
 
 
 def _outside(places: Any, extents: Shape, rows: Map, shape: Shape) -> bool:
@@ -492,9 +492,9 @@ def _parts_of(value: Value, rows: Map, shape: Shape) -> list[tuple[Value, Map, S
 def _by_entries(value: Value) -> bool:
     """Whether the parts of a join are columns; of a patch, there is no telling."""
     return value.kind == PATCH or all(
-        not row[1] or row == moving(value.shape[k], k)
-        for window in value.detail
-        for k, row in enumerate(window)
+        not terms or (start == 0 and part.shape[terms[0][0]] == d)
+        for part, window in zip(value.args, value.detail, strict=True)
+        for d, (start, terms) in zip(value.shape, window, strict=True)
     )
 
 

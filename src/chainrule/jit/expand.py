@@ -18,6 +18,8 @@ from chainrule.graph.ir import Graph
 from chainrule.graph.passes.base import UNKNOWN, number_in
 from chainrule.graph.run import constant
 from chainrule.jit.formulas import FORMULAS, gelu, where_
+from chainrule.jit.gathers import GATHERS
+from chainrule.jit.indices import INDICES
 from chainrule.jit.lowering import COMPILED_DTYPES, FUNCTIONS, OPERATIONS, has_function
 from chainrule.jit.maps import Row, Shape, split_map
 from chainrule.jit.moves import MOVES, moving
@@ -301,6 +303,8 @@ EXPANSIONS: dict[str, Rule] = {
     "squeeze": lambda node, args, params: dropped(args[0], params["axis"]),
     "flip": _flipped,
     **MOVES,
+    **INDICES,
+    **GATHERS,
     **dict.fromkeys(("detach", "clone", "real", "conj"), _same),
 }
 

@@ -45,7 +45,7 @@ class Instruction:
         operand: the dtype of the operands.
         access: of a load or gather; the affine function that an "index" is; the entry that is
             written if a "position" is out of bounds.
-        number: the constant; the length of the axis of a "position".
+        number: the constant; the bounds of a "position".
         strides: of a gather, by which its indices move, in entries.
     """
 

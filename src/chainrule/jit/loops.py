@@ -93,12 +93,16 @@ class Body:
             place = b.add(place, b.mul(index, self.whole(stride), flags=["nsw"]), flags=["nsw"])
         return b.gep(self.buffers[access.buffer], [place], inbounds=True)
 
-    def position(self, index: Any, length: int, parameter: int) -> Any:
-        """An index of an axis, counted from its beginning; 0, with a note, if it is outside."""
+    def position(self, index: Any, bounds: tuple[int, int, int], parameter: int) -> Any:
+        """An index in low..high-1, with `added` if it is negative; 0, with a note, if it is not."""
         b = self.builder
-        wrapped = b.add(index, self.whole(length))
-        found = b.select(b.icmp_signed("<", index, self.whole(0)), wrapped, index)
-        inside = b.icmp_unsigned("<", found, self.whole(length))
+        low, high, added = bounds
+        found = index
+        if added:
+            wrapped = b.add(index, self.whole(added))
+            found = b.select(b.icmp_signed("<", index, self.whole(0)), wrapped, index)
+        shifted = b.sub(index, self.whole(low))
+        inside = b.icmp_unsigned("<", shifted, self.whole(high - low))
         if parameter not in self.outside:
             note = self.outside[parameter] = self.variable(self.size)
             with b.goto_entry_block():

@@ -1,8 +1,7 @@
-"""Moved entries: joins, margins, rotations, and indices of integers, slices and arrays.
+"""Moved entries: joins, margins, rotations, diagonals.
 
-What is read becomes a view or a gather (a load at an index that is a value); what is written
-becomes a join (parts that do not overlap) or a patch (a value with another one put, or added, in
-some places). `columns.py` decides where joins and patches are memory, and where they vanish.
+What is taken becomes a view, what is put together a join of parts that do not overlap. `columns.py`
+decides where joins are memory, and where they vanish.
 """
 
 from __future__ import annotations
@@ -11,29 +10,11 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import product
 from typing import Any
 
-import numpy as np
-
 from chainrule.core.node import Node
 from chainrule.jit.maps import STILL, Map, Row, Shape
-from chainrule.jit.values import (
-    GIVEN,
-    JOIN,
-    MAP,
-    NUMBER,
-    PATCH,
-    Unsupported,
-    Value,
-    apply,
-    cast,
-    number,
-    view,
-    widened,
-)
-from chainrule.ops.index_batch import ARRAY, FULL
+from chainrule.jit.values import JOIN, PATCH, Unsupported, Value, number, view, widened
 
-INT64 = np.dtype(np.int64)
 Rule = Callable[[Node, Sequence[Value], Mapping[str, Any]], Any]
-Place = Row | int  # where an axis is read: by the loops, or at the index with this number
 
 
 def moving(extent: int, axis: int, offset: int = 0, step: int = 1) -> Row:
@@ -155,238 +136,64 @@ def _roll(node: Node, args: Sequence[Value], params: Mapping[str, Any]) -> Value
     return x if all(len(a) == 1 for a in axes) else _pieces(x, axes)
 
 
-# ---------------------------------------------------------------- indices
-
-
-def items_of(x: Value, index: Sequence[Any]) -> list[Any]:
-    """An index with an item for every axis, and None for every new one."""
-    taken = sum(item is not None and item is not Ellipsis for item in index)
-    items: list[Any] = []
-    for item in index if Ellipsis in index else (*index, Ellipsis):
-        items.extend([FULL] * (x.ndim - taken) if item is Ellipsis else [item])
-    return items
-
-
-class Index:
-    """What an index takes: per axis of the array its place, by the axes of what is taken.
-
-    Attributes:
-        places: per axis of the array.
-        arrays: the checked indices, which broadcast against what is taken.
-        shape: of what is taken.
-    """
-
-    def __init__(self, x: Value, index: Sequence[Any], arrays: Sequence[Value]) -> None:
-        for a in arrays:
-            if a.dtype.kind == "b":
-                raise Unsupported("how much a mask takes depends on its values")
-        items = items_of(x, index)
-        advanced = [
-            i for i, item in enumerate(items) if item == ARRAY or (arrays and type(item) is int)
-        ]
-        if Ellipsis in index and len(items) == len(index) - 1 and arrays:
-            raise Unsupported("an ellipsis for no axis among arrays")
-        joint = np.broadcast_shapes(*[a.shape for a in arrays])
-        apart = bool(advanced) and advanced[-1] - advanced[0] >= len(advanced)
-        first = 0 if apart else (advanced[0] if advanced else -1)
-        if arrays and not apart:
-            first = sum(items[i] is None or type(items[i]) is tuple for i in range(advanced[0]))
-        shape: list[int] = []
-        slots: list[int | None] = []
-        for i, item in enumerate(items):
-            if i in advanced or type(item) is int:
-                slots.append(None)
-                continue
-            slots.append(len(shape))
-            shape.append(1 if item is None else 0)
-        at = first if arrays else 0
-        self.at, self.joint = at, joint
-        slots = [None if s is None else s + (len(joint) if s >= at else 0) for s in slots]
-        self.shape_list = [*shape[:at], *joint, *shape[at:]]
-        self.places: list[Place] = []
-        self.arrays: list[Value] = []
-        given = iter(arrays)
-        for item, slot in zip(items, slots, strict=True):
-            if item is not None:
-                self.places.append(self._place(x, item, slot, given))
-        self.shape = tuple(self.shape_list)
-
-    def _place(self, x: Value, item: Any, slot: int | None, given: Any) -> Place:
-        d = x.shape[len(self.places)]
-        if type(item) is int:
-            return (item % d, ())
-        if type(item) is tuple:
-            assert slot is not None
-            start, stop, step = slice(*item[1:]).indices(d)
-            count = len(range(start, stop, step))
-            self.shape_list[slot] = count
-            return moving(count, slot, start, step)
-        return self._array(next(given), d)
-
-    def _array(self, index: Value, d: int) -> Place:
-        """The place of an axis that is taken at an index: constant ones may be affine."""
-        shift = self.at + len(self.joint) - index.ndim
-        shape = [1] * len(self.shape_list)
-        rows: list[Row] = []
-        for m, n in enumerate(index.shape):
-            rows.append(moving(n, shift + m))
-            shape[shift + m] = n
-        known = _known(index)
-        if known is not None:
-            if known.size and (known.min() < -d or known.max() >= d):
-                raise Unsupported("an index that is out of bounds: evaluation raises")
-            wrapped = np.where(known < 0, known + d, known)
-            row = _affine(wrapped, shift)
-            if row is not None:
-                return row
-            checked = given_array(wrapped, index)
-        else:
-            checked = Value(MAP, "position", (cast(index, INT64),), index.shape, INT64, d)
-        self.arrays.append(view(checked, tuple(rows), tuple(shape)))
-        return len(self.arrays) - 1
-
-    @property
-    def plain(self) -> Map | None:
-        """The places as an index map; None if there are arrays."""
-        rows = [p for p in self.places if type(p) is tuple]
-        return tuple(rows) if len(rows) == len(self.places) else None
-
-
-def _known(index: Value) -> np.ndarray | None:
-    """The values of a constant index."""
-    if index.kind == NUMBER:
-        return np.full(index.shape, int(index.detail), np.int64)
-    if index.kind == GIVEN and index.op == "constant":
-        return np.asarray(index.detail).astype(np.int64)
-    return None
-
-
-def given_array(values: np.ndarray, like: Value | None = None) -> Value:
-    """A constant array."""
-    made = Value(GIVEN, "constant", (), values.shape, values.dtype, values)
-    made.node = like.node if like is not None else None
-    return made
-
-
-def _affine(values: np.ndarray, shift: int) -> Row | None:
-    """offset + Σ step·index as a row, if the values are so."""
-    offset = int(values.flat[0])
-    terms = []
-    wanted: Any = offset
-    for m, n in enumerate(values.shape):
+def _tiled(node: Node, args: Sequence[Value], params: Mapping[str, Any]) -> Value:
+    x, reps = args[0], params["reps"]
+    shape = (1,) * (len(reps) - x.ndim) + x.shape
+    x = view(x, tuple([moving(d, len(reps) - x.ndim + k) for k, d in enumerate(x.shape)]), shape)
+    if x.ndim == 0:
+        return x
+    axes = []
+    for k, (n, r) in enumerate(zip(shape, reps, strict=True)):
         if n == 1:
-            continue
-        step = int(values[(0,) * m + (1,) + (0,) * (values.ndim - m - 1)]) - offset
-        if step:
-            terms.append((m + shift, step))
-            ramp = np.arange(n) * step
-            wanted = wanted + ramp.reshape((n,) + (1,) * (values.ndim - m - 1))
-    same = np.array_equal(values, np.broadcast_to(wanted, values.shape))
-    return (offset, tuple(terms)) if same else None
+            axes.append([(0, r, STILL)])
+        else:
+            axes.append([(n * i, n, moving(n, k)) for i in range(r)])
+    if max(len(a) for a in axes) == 1:
+        return widened(x, tuple([n * r for n, r in zip(shape, reps, strict=True)]))
+    if sum(len(a) for a in axes) > MOST_PIECES:
+        raise Unsupported("so many repetitions are copied faster by NumPy")
+    return _pieces(x, axes)
 
 
-def gather(x: Value, places: Sequence[Place], arrays: Sequence[Value], shape: Shape) -> Value:
-    """Entries of x: places by the axes of the result, or at arrays of indices in range."""
-    if x.kind == NUMBER:
-        x = given_array(np.full(x.shape, x.detail, x.dtype), x)
-    return Value(MAP, "gather", (x, *arrays), shape, x.dtype, tuple(places))
+MOST_PIECES = 32
 
 
-def indexed(node: Node, args: Sequence[Value], params: Mapping[str, Any]) -> Value:
-    """x[index]."""
-    x, *arrays = args
-    index = Index(x, params["index"], arrays)
-    rows = index.plain
-    if rows is not None:
-        return view(x, rows, index.shape)
-    return gather(x, index.places, index.arrays, index.shape)
+def _shifted(node: Node, args: Sequence[Value], params: Mapping[str, Any]) -> Value:
+    """Neighbours take each other's places; 0 comes in at the end."""
+    x, axis, back = args[0], params["axis"], params["reverse"]
+    if x.ndim == 0:
+        return number(0, x.dtype)
+    n = x.shape[axis]
+    axes = [_segments([(d, 0, 1)], k) for k, d in enumerate(x.shape)]
+    moved = [(n - 1, 1, 1), (1, None, 0)] if back else [(1, None, 0), (n - 1, 0, 1)]
+    axes[axis] = _segments(moved, axis)
+    return _pieces(x, axes, 0)
 
 
-def _patched(mode: str) -> Rule:
-    """x with y put, or added, at an index."""
-
-    def rule(node: Node, args: Sequence[Value], params: Mapping[str, Any]) -> Value:
-        x, y, *arrays = args
-        if y.dtype != x.dtype:
-            if mode == "add":
-                raise Unsupported("adding numbers of another dtype")
-            y = cast(y, x.dtype)
-        index = Index(x, params["index"], arrays)
-        if 0 in index.shape:
-            return x
-        if y.ndim > len(index.shape):
-            extra = y.ndim - len(index.shape)
-            y = view(y, (*[STILL] * extra, *full_map(index.shape)), y.shape[extra:])
-        y = widened(y, index.shape)
-        unmoved = {k for k, d in enumerate(index.shape) if d != 1}
-        if index.plain is not None:
-            moved = {axis for row in index.plain for axis, _ in row[1]}
-            if unmoved - moved:
-                raise Unsupported("writing several numbers to one place")
-        return inverse(x, y, index, mode) or Value(
-            PATCH, mode, (x, y, *index.arrays), x.shape, x.dtype, tuple(index.places)
-        )
-
-    return rule
+def _diagonal_map(shape: Shape, offset: int, axis1: int, axis2: int, **_: Any) -> tuple[Map, Shape]:
+    """Where the entries of a diagonal, which is the last axis, stand in an array of a shape."""
+    first, second = max(-offset, 0), max(offset, 0)
+    count = min(shape[axis1] - first, shape[axis2] - second)
+    left = [k for k in range(len(shape)) if k not in (axis1, axis2)]
+    last = len(left)
+    rows = [
+        moving(count, last, first) if k == axis1
+        else moving(count, last, second) if k == axis2
+        else moving(d, left.index(k))
+        for k, d in enumerate(shape)
+    ]  # fmt: skip
+    return tuple(rows), (*[shape[k] for k in left], count)
 
 
-LARGEST_INVERSE = 1 << 20  # entries of a table of where entries come from
+def _diagonal(node: Node, args: Sequence[Value], params: Mapping[str, Any]) -> Value:
+    return view(args[0], *_diagonal_map(args[0].shape, **params))
 
 
-def inverse(x: Value, y: Value, index: Index, mode: str) -> Value | None:
-    """A patch at constant places, each of them met once, as a gather from y; None if it is not so.
-
-    A table says for each place among the indexed axes which entry of y goes there.
-    """
-    known = [_table_of(a) for a in index.arrays]
-    axes = [k for k, p in enumerate(index.places) if type(p) is int]
-    extents = tuple(x.shape[k] for k in axes)
-    if not known or any(k is None for k in known) or np.prod(extents) > LARGEST_INVERSE:
-        return None
-    joint = range(index.at, index.at + len(index.joint))
-    rows = [p for p in index.places if type(p) is tuple]
-    if any(not _covers(p, d) for p, d in zip(index.places, x.shape, strict=True)):
-        return None
-    if any(axis in joint for row in rows for axis, _ in row[1]):
-        return None
-    order = [index.places[k] for k in axes]
-    tables = [np.broadcast_to(np.asarray(known[o]), index.joint) for o in order]  # type: ignore[index]
-    flat = np.ravel_multi_index(tables, extents).ravel()
-    if len(np.unique(flat)) != len(flat):
-        return None
-    came = np.zeros(int(np.prod(extents)), np.int64)
-    came[flat] = np.arange(len(flat))
-    hit = np.zeros(len(came), bool)
-    hit[flat] = True
-    shape = tuple(d if k in axes else 1 for k, d in enumerate(x.shape))
-    back: dict[int, Place] = {}
-    arrays = []
-    for axis, place in zip(joint, np.unravel_index(came, index.joint), strict=True):
-        back[axis] = len(arrays)
-        arrays.append(given_array(np.ascontiguousarray(place.reshape(shape)), x))
-    for k, p in enumerate(index.places):
-        if type(p) is tuple:
-            for axis, step in p[1]:
-                start = 0 if step == 1 else x.shape[k] - 1
-                back[axis] = (start, ((k, step),))
-    places = [back.get(k, STILL) for k in range(y.ndim)]
-    taken = gather(y, places, arrays, x.shape)
-    added = apply("add", x, taken) if mode == "add" else taken
-    return apply("where", given_array(hit.reshape(shape), x), added, x, dtype=x.dtype)
-
-
-def _covers(place: Place, d: int) -> bool:
-    """Whether an axis is taken at indices, or whole."""
-    if type(place) is int:
-        return True
-    _, terms = place  # type: ignore[misc]
-    return d == 1 or (len(terms) == 1 and abs(terms[0][1]) == 1)
-
-
-def _table_of(a: Value) -> np.ndarray | None:
-    """The values of an index that is constant, in its own shape."""
-    base = a.args[0] if a.kind == "view" else a
-    return np.asarray(base.detail) if base.kind == GIVEN and base.op == "constant" else None
+def _diagonal_transpose(node: Node, args: Sequence[Value], params: Mapping[str, Any]) -> Value:
+    g, shape = args[0], params["shape"]
+    rows, _ = _diagonal_map(**params)
+    zeros = widened(number(0, g.dtype), shape)
+    return Value(PATCH, "put", (zeros, g), shape, g.dtype, rows)
 
 
 MOVES: dict[str, Rule] = {
@@ -394,7 +201,8 @@ MOVES: dict[str, Rule] = {
     "stack": _stack,
     "pad": _pad,
     "roll": _roll,
-    "getitem": indexed,
-    "index_add": _patched("add"),
-    "index_put": _patched("put"),
+    "tile": _tiled,
+    "shift": _shifted,
+    "diagonal": _diagonal,
+    "diagonal_transpose": _diagonal_transpose,
 }
