@@ -16,8 +16,6 @@ from itertools import product
 from math import prod
 from typing import Any
 
-import numpy as np
-
 from chainrule.jit.maps import STILL, Map, Row, Shape, broadcast, compose
 from chainrule.jit.moves import full_map, moving
 from chainrule.jit.values import (
@@ -38,27 +36,28 @@ from chainrule.jit.values import (
     viewed,
     widened,
 )
+from chainrule.jit.windows import (
+    SHORT,
+    Core,
+    all_of,
+    axes_in,
+    by_entries,
+    composed_places,
+    core_of,
+    parts_of,
+    patterned,
+    range,
+    reduced,
+    reduced_rows,
+    resolved,
+    whole_core,
+)
 
-SHORT = 16  # the longest axis whose entries may become separate values
 COLUMNS = 64  # the most values that one becomes
 REST = 16  # the fewest entries each of them has
 UNROLLED = 8  # the longest reduction that becomes operations
 
 NOTHING = "nothing"  # the number 0 where nothing depends: adding it changes nothing
-
-Core = tuple[Map, Shape]  # a view without axes that do not move
-
-
-def core_of(rows: Map, shape: Shape) -> tuple[Core, tuple[int, ...]]:
-    """A view by the axes that move only, and which of its axes those are."""
-    axes = sorted({axis for _, terms in rows for axis, _ in terms})
-    place = {axis: k for k, axis in enumerate(axes)}
-    found = tuple([(offset, tuple([(place[a], s) for a, s in terms])) for offset, terms in rows])
-    return (found, tuple([shape[a] for a in axes])), tuple(axes)
-
-
-def _whole_core(shape: Shape) -> Core:
-    return core_of(full_map(shape), shape)[0]
 
 
 class _Wanted:
@@ -88,6 +87,7 @@ class Columns:
         self.split: set[int] = set()  # values whose whole is the join of their columns
         self.columns: dict[int, dict[Core, Value]] = {}
         self.whole: dict[int, Value] = {}
+        self.results: set[int] = set()
         for value in self.live:
             self.fine[id(value)] = self._fine(value)
         for value in kept:
@@ -105,32 +105,32 @@ class Columns:
         if value.kind == JOIN:
             for part, window in zip(value.args, value.detail, strict=True):
                 found.update(k for k, row in enumerate(window) if row != moving(value.shape[k], k))
-                found |= _axes_in(self._inherited(part, full_map(part.shape)), window)
+                found |= axes_in(self._inherited(part, full_map(part.shape)), window)
         elif value.kind == PATCH:
             x, y, *_ = value.args
             rows = tuple([STILL if type(p) is int else p for p in value.detail])
             found.update(
                 k
                 for k, p in enumerate(value.detail)
-                if type(p) is tuple and not _all_of(p, value.shape[k])
+                if type(p) is tuple and not all_of(p, value.shape[k])
             )
             found |= self._inherited(x, full_map(x.shape))
-            found |= _axes_in(self._inherited(y, full_map(y.shape)), rows)
+            found |= axes_in(self._inherited(y, full_map(y.shape)), rows)
         elif value.kind == MAP and value.op not in ("gather", "index"):
             for a in value.args:
                 found |= self._inherited(a, broadcast(a.shape, value.shape))
         elif self._unrolled(value):
-            rows = _reduced_rows(value)
+            rows = reduced_rows(value)
             found |= self._inherited(value.args[0], rows)
         elif value.kind == GIVEN and value.op == "constant":
-            return _patterned(value)
+            return patterned(value)
         return frozenset(k for k in found if 1 < value.shape[k] <= SHORT)
 
     def _inherited(self, a: Value, rows: Map) -> set[int]:
         """The axes of a user along which an argument that it reads by `rows` is made of parts."""
         base, inner = viewed(a)
         if base.kind == GIVEN and id(base) not in self.fine:
-            self.fine[id(base)] = _patterned(base) if base.op == "constant" else frozenset()
+            self.fine[id(base)] = patterned(base) if base.op == "constant" else frozenset()
         fine = self.fine.get(id(base))
         if not fine:
             return set()
@@ -169,13 +169,13 @@ class Columns:
     # ------------------------------------------------ backwards: what is wanted
 
     def _want(self, value: Value, rows: Map, shape: Shape) -> None:
-        base, rows = _resolved(value, rows, shape)
+        base, rows = resolved(value, rows, shape)
         if base.kind in (GIVEN, NUMBER):
             return
         wanted = self.wanted.setdefault(id(base), _Wanted())
         wanted.count += 1
         core, _ = core_of(rows, shape)
-        if core == _whole_core(base.shape):
+        if core == whole_core(base.shape):
             wanted.whole = True
         else:
             wanted.views[core] = None
@@ -211,10 +211,10 @@ class Columns:
 
     def _parts(self, value: Value, wanted: _Wanted) -> list[Core] | None:
         """Views of a join or patch; those of one part are resolved before."""
-        if not wanted.whole and all(_parts_of(value, *core) for core in wanted.views):
+        if not wanted.whole and all(parts_of(value, *core) for core in wanted.views):
             return list(wanted.views)
         cores = self._columns(value) or []
-        if _by_entries(value) and all(_parts_of(value, *core) for core in cores):
+        if by_entries(value) and all(parts_of(value, *core) for core in cores):
             return self._split(value)
         return None
 
@@ -228,12 +228,12 @@ class Columns:
     def _reads(self, value: Value, rows: Map, shape: Shape) -> list[tuple[Value, Map, Shape]]:
         """What a view of a value reads: arguments, their maps and the shapes they give."""
         if value.kind == REDUCE:
-            return _reduced(value, rows, shape, self._unrolled(value))
+            return reduced(value, rows, shape, self._unrolled(value))
         whole = [(a, full_map(a.shape), a.shape) for a in value.args]
         if value.kind in (JOIN, PATCH):
             if rows == full_map(value.shape):
                 return whole
-            found = _parts_of(value, rows, shape)
+            found = parts_of(value, rows, shape)
             assert found is not None
             return found
         arrays = value.args[1:] if value.op == "gather" else value.args
@@ -288,7 +288,7 @@ class Columns:
             return total
         detail = value.detail
         if value.op == "gather":
-            detail = _composed_places(value.detail, rows)
+            detail = composed_places(value.detail, rows)
         return self._operation(value.op, given, shape, value, detail)
 
     def _operation(
@@ -312,9 +312,20 @@ class Columns:
         """What stands for a value."""
         return self._view(value, full_map(value.shape), value.shape)
 
+    def result(self, value: Value) -> Value:
+        """What stands for a value that is to have memory of its own."""
+        found = self.read(value)
+        if value.kind not in (MAP, REDUCE, JOIN, PATCH):
+            return found
+        if found.kind not in (MAP, REDUCE, FILLED) or id(found) in self.results:
+            found = Value(MAP, "copy", (found,), found.shape, found.dtype, None, value.node)
+            self.order.append(found)
+        self.results.add(id(found))
+        return found
+
     def _view(self, value: Value, rows: Map, shape: Shape) -> Value:
         """What stands for a view of a value."""
-        base, rows = _resolved(value, rows, shape)
+        base, rows = resolved(value, rows, shape)
         columns = self.columns.get(id(base))
         if columns is not None:
             core, axes = core_of(rows, shape)
@@ -322,7 +333,7 @@ class Columns:
             if found is not None:
                 return view(found, tuple([(0, ((a, 1),)) for a in axes]), shape)
             for (inside, extents), column in columns.items():
-                place = _inside(inside, extents, rows, shape)
+                place = inside_of(inside, extents, rows, shape)
                 if place is not None:
                     return view(column, place, shape)
         if base.kind == GIVEN and base.op == "constant" and all(not terms for _, terms in rows):
@@ -371,155 +382,6 @@ class Columns:
 
 _STEPS = {"sum": "add", "prod": "multiply", "max": "maximum", "min": "minimum",
           "any": "logical_or", "all": "logical_and"}  # fmt: skip
-
-
-def _all_of(row: Row, d: int) -> bool:
-    return d == 1 or (len(row[1]) == 1 and abs(row[1][0][1]) == 1)
-
-
-def _patterned(value: Value) -> frozenset[int]:
-    """The short axes along which alone a constant array varies, if it is zero for the most part."""
-    array = value.detail
-    if 2 * np.count_nonzero(array) > array.size:
-        return frozenset()
-    found = set()
-    for k, d in enumerate(value.shape):
-        if d != 1 and (array != array.take([0], k)).any():
-            found.add(k)
-    return frozenset(found) if all(value.shape[k] <= SHORT for k in found) else frozenset()
-
-
-def _reduced_rows(value: Value) -> Map:
-    """How a reduction reads its argument, by its own axes; along reduced ones the first entry."""
-    x = value.args[0]
-    return tuple(STILL if k in value.detail else moving(d, k) for k, d in enumerate(x.shape))
-
-
-def _reduced(
-    value: Value, rows: Map, shape: Shape, unrolled: bool
-) -> list[tuple[Value, Map, Shape]]:
-    """What a reduction reads: everything, or entry by entry of those that are reduced."""
-    x = value.args[0]
-    if not unrolled:
-        return [(x, full_map(x.shape), x.shape)]
-    found = []
-    for at in product(*[range(x.shape[a]) for a in value.detail]):
-        fixed = list(rows)
-        for a, i in zip(value.detail, at, strict=True):
-            fixed[a] = (i, ())
-        found.append((x, tuple(fixed), shape))
-    return found
-
-
-def _composed_places(places: Any, rows: Map) -> Any:
-    """The places of a gather by the axes of a view of it."""
-    affine = [p for p in places if type(p) is tuple]
-    inner = iter(compose(tuple(affine), rows))
-    return tuple([next(inner) if type(p) is tuple else p for p in places])
-
-
-def _range(row: Row, shape: Shape) -> tuple[int, int]:
-    """The least and the largest index that a row gives."""
-    low = high = row[0]
-    for axis, step in row[1]:
-        reach = step * (shape[axis] - 1)
-        low, high = low + min(reach, 0), high + max(reach, 0)
-    return low, high
-
-
-def _inside(window: Map, extents: Shape, rows: Map, shape: Shape) -> Map | None:
-    """The map of a view by the axes of a part that has a window; None unless all of it is there.
-
-    An axis of the part that its window does not meet has one entry.
-    """
-    found: dict[int, Row] = {}
-    for (start, terms), row in zip(window, rows, strict=True):
-        low, high = _range(row, shape)
-        if not terms:
-            if low != start or high != start:
-                return None
-            continue
-        (axis, step), *more = terms
-        last = start + step * (extents[axis] - 1)
-        if more or low < min(start, last) or high > max(start, last):
-            return None
-        steps = [s for _, s in row[1]]
-        if (row[0] - start) % step or any(s % step for s in steps):
-            return None
-        inner = (row[0] - start) // step, tuple([(a, s // step) for a, s in row[1]])
-        if found.setdefault(axis, inner) != inner:
-            return None  # of a diagonal, where one axis is met twice
-    return tuple([found.get(k, STILL) for k in range(len(extents))])
-
-
-def _outside(places: Any, extents: Shape, rows: Map, shape: Shape) -> bool:
-    """Whether a view meets none of the places of a patch."""
-    for place, row in zip(places, rows, strict=True):
-        if type(place) is int:
-            continue
-        low, high = _range(row, shape)
-        start, terms = place
-        if len(terms) > 1:
-            continue
-        reach = terms[0][1] * (extents[terms[0][0]] - 1) if terms else 0
-        if high < min(start, start + reach) or low > max(start, start + reach):
-            return True
-        if terms and not row[1] and (row[0] - start) % terms[0][1]:
-            return True
-    return False
-
-
-def _parts_of(value: Value, rows: Map, shape: Shape) -> list[tuple[Value, Map, Shape]] | None:
-    """The part of a join or patch that a view reads, and how, or two that are added.
-
-    None if it is not in one part.
-    """
-    if value.kind == JOIN:
-        for part, window in zip(value.args, value.detail, strict=True):
-            place = _inside(window, part.shape, rows, shape)
-            if place is not None:
-                return [(part, place, shape)]
-        return None
-    x, y, *arrays = value.args
-    if _outside(value.detail, y.shape, rows, shape):
-        return [(x, rows, shape)]
-    place = None if arrays else _inside(value.detail, y.shape, rows, shape)
-    if place is None:
-        return None
-    return [(y, place, shape)] if value.op == "put" else [(x, rows, shape), (y, place, shape)]
-
-
-def _by_entries(value: Value) -> bool:
-    """Whether the parts of a join are columns; of a patch, there is no telling."""
-    return value.kind == PATCH or all(
-        not terms or (start == 0 and part.shape[terms[0][0]] == d)
-        for part, window in zip(value.args, value.detail, strict=True)
-        for d, (start, terms) in zip(value.shape, window, strict=True)
-    )
-
-
-def _axes_in(axes: set[int], window: Map) -> set[int]:
-    """The axes of a join along which axes of a part lie."""
-    return {k for k, (_, terms) in enumerate(window) for axis, _ in terms if axis in axes}
-
-
-MOST_HOPS = 64
-
-
-def _resolved(value: Value, rows: Map, shape: Shape) -> tuple[Value, Map]:
-    """The value behind views, and behind joins and patches of which one part is read."""
-    hops = 0
-    while True:
-        value, inner = viewed(value)
-        if inner is not None:
-            rows = compose(inner, rows)
-        found = None
-        if value.kind in (JOIN, PATCH) and hops < MOST_HOPS:
-            found = _parts_of(value, rows, shape)
-        if found is None or len(found) > 1:
-            return value, rows
-        value, rows, _ = found[0]
-        hops += 1
 
 
 def _live(order: Sequence[Value], kept: Sequence[Value]) -> list[Value]:

@@ -19,10 +19,10 @@ from chainrule.graph.passes.base import UNKNOWN, number_in
 from chainrule.graph.run import constant
 from chainrule.jit.formulas import FORMULAS, gelu, where_
 from chainrule.jit.gathers import GATHERS
-from chainrule.jit.indices import INDICES
+from chainrule.jit.indices import INDICES, put
 from chainrule.jit.lowering import COMPILED_DTYPES, FUNCTIONS, OPERATIONS, has_function
 from chainrule.jit.maps import Row, Shape, split_map
-from chainrule.jit.moves import MOVES, moving
+from chainrule.jit.moves import MOVES, full_map, moving
 from chainrule.jit.reductions import REDUCTIONS
 from chainrule.jit.values import (
     CALL,
@@ -40,6 +40,7 @@ from chainrule.jit.values import (
     inserted,
     number,
     view,
+    viewed,
     widened,
 )
 from chainrule.transforms.tracing import CONSTANT, INPUT
@@ -282,6 +283,17 @@ def _reshaped(node: Node, args: Sequence[Value], params: Mapping[str, Any]) -> V
     return reshape(x, shape)
 
 
+def _written(node: Node, args: Sequence[Value], params: Mapping[str, Any]) -> Value:
+    """A value with another one put where a view of it shows."""
+    x, y = args
+    name, taken = params["view"]
+    shown = EXPANSIONS[name](node, [Value(GIVEN, "input", (), x.shape, x.dtype)], dict(taken))
+    base, rows = viewed(shown)
+    if base.kind != GIVEN:
+        raise Unsupported("a write through a view that is no index map")
+    return put(x, widened(cast(y, x.dtype), shown.shape), rows or full_map(x.shape))
+
+
 def _same(node: Node, args: Sequence[Value], params: Any) -> Value:
     return args[0]
 
@@ -302,6 +314,8 @@ EXPANSIONS: dict[str, Rule] = {
     ),
     "squeeze": lambda node, args, params: dropped(args[0], params["axis"]),
     "flip": _flipped,
+    "write_view": _written,
+    "overwrite": lambda node, args, params: widened(cast(args[1], node.dtype), args[0].shape),
     **MOVES,
     **INDICES,
     **GATHERS,

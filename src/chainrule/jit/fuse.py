@@ -119,7 +119,7 @@ class _Fusion:
         self.flag: Buffer | None = None
         results = self._results()
         columns = Columns(self.expansion.order, [v for v, _ in results])
-        self.results = [(columns.read(v), shape) for v, shape in results]
+        self.results = [(columns.result(v), shape) for v, shape in results]
         self.clusters = Clusters(columns.order, [v for v, _ in self.results])
 
     # ------------------------------------------------ results

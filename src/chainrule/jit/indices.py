@@ -218,16 +218,21 @@ def _patched(mode: str) -> Rule:
             extra = y.ndim - len(index.shape)
             y = view(y, (*[STILL] * extra, *full_map(index.shape)), y.shape[extra:])
         y = widened(y, index.shape)
-        unmoved = {k for k, d in enumerate(index.shape) if d != 1}
         if index.plain is not None:
-            moved = {axis for row in index.plain for axis, _ in row[1]}
-            if unmoved - moved:
-                raise Unsupported("writing several numbers to one place")
+            return put(x, y, index.plain, mode)
         return inverse(x, y, index, mode) or Value(
             PATCH, mode, (x, y, *index.arrays), x.shape, x.dtype, tuple(index.places)
         )
 
     return rule
+
+
+def put(x: Value, y: Value, rows: Map, mode: str = "put") -> Value:
+    """x with y put, or added, where an index map by the axes of y says."""
+    moved = {axis for _, terms in rows for axis, _ in terms}
+    if any(d != 1 and k not in moved for k, d in enumerate(y.shape)):
+        raise Unsupported("writing several numbers to one place")
+    return Value(PATCH, mode, (x, y), x.shape, x.dtype, rows)
 
 
 LARGEST_INVERSE = 1 << 20  # entries of a table of where entries come from
@@ -260,7 +265,7 @@ def inverse(x: Value, y: Value, index: Index, mode: str) -> Value | None:
     hit[flat] = True
     shape = tuple(d if k in axes else 1 for k, d in enumerate(x.shape))
     back: dict[int, Place] = {}
-    arrays = []
+    arrays: list[Value] = []
     for axis, place in zip(joint, np.unravel_index(came, index.joint), strict=True):
         back[axis] = len(arrays)
         arrays.append(given_array(np.ascontiguousarray(place.reshape(shape)), x))

@@ -12,7 +12,7 @@ from typing import Any
 
 from chainrule.core.node import Node
 from chainrule.jit.maps import STILL, Map, Row, Shape
-from chainrule.jit.values import JOIN, PATCH, Unsupported, Value, number, view, widened
+from chainrule.jit.values import JOIN, PATCH, Unsupported, Value, number, reduce, view, widened
 
 Rule = Callable[[Node, Sequence[Value], Mapping[str, Any]], Any]
 
@@ -108,6 +108,41 @@ def _pad(node: Node, args: Sequence[Value], params: Mapping[str, Any]) -> Value:
     return _pieces(x, _still_segments(axes), filler)
 
 
+def _fold(node: Node, args: Sequence[Value], params: Mapping[str, Any]) -> Value:
+    """What stands in the margins, added to the entries it was copied from; see `ops/pad.py`."""
+    g, mode = args[0], params["mode"]
+    for axis, (b, a) in enumerate(params["pad_width"]):
+        n = g.shape[axis] - b - a
+        if b == a == 0:
+            continue
+        out = _along(g, axis, b, n)
+        if mode == "reflect":
+            added = [
+                (1, _along(g, axis, b - 1, b, -1)),
+                (n - 1 - a, _along(g, axis, n + b + a - 1, a, -1)),
+            ]
+        elif mode == "replicate":
+            sides = (0, _along(g, axis, 0, b)), (n - 1, _along(g, axis, b + n, a))
+            added = [(at, reduce("sum", x, (axis,), keepdims=True)) for at, x in sides if x.size]
+        else:
+            added = [(n - b, _along(g, axis, 0, b)), (0, _along(g, axis, b + n, a))]
+        for start, x in added:
+            if x.size:
+                rows = list(full_map(x.shape))
+                rows[axis] = moving(x.shape[axis], axis, start)
+                out = Value(PATCH, "add", (out, x), out.shape, out.dtype, tuple(rows))
+        g = out
+    return g
+
+
+def _along(x: Value, axis: int, start: int, count: int, step: int = 1) -> Value:
+    """Entries along one axis."""
+    shape = (*x.shape[:axis], count, *x.shape[axis + 1 :])
+    rows = list(full_map(x.shape))
+    rows[axis] = moving(count, axis, start, step)
+    return view(x, tuple(rows), shape)
+
+
 def _still_segments(axes: list[list[Segment]]) -> list[list[Segment]]:
     """Segments of one entry that is repeated have a row that does not move."""
     return [
@@ -200,6 +235,7 @@ MOVES: dict[str, Rule] = {
     "concat": _concat,
     "stack": _stack,
     "pad": _pad,
+    "pad_transpose": _fold,
     "roll": _roll,
     "tile": _tiled,
     "shift": _shifted,
