@@ -1,8 +1,13 @@
 """Every test finds the library as it is after import, and leaves it so."""
 
+import os
+
 import pytest
 
 import chainrule as cr
+
+# Tests compile what they test, and leave the user's folder alone.
+os.environ["CHAINRULE_CACHE"] = "0"
 
 
 @pytest.fixture(autouse=True)

@@ -204,7 +204,9 @@ def numpy(self: Tensor, *, force: bool = False) -> np.ndarray:
     array([1., 1.], dtype=float32)
     """
     if (self.node is not None or self._box is not None) and not force:
-        raise _not_an_array(self)
+        if not getattr(self.array, "has_values", False):
+            raise _not_an_array(self)
+        self.array.converted()
     if self.node is not None:
         cuts.note("numpy(force=True)", self.node, self.array)
     array: np.ndarray = self.array
@@ -238,8 +240,10 @@ def _array(self: Tensor, dtype: Any = None, copy: bool | None = None) -> np.ndar
         RuntimeError: if the tensor requires grad, because the gradient would be lost silently.
     """
     if self._box is not None:
-        raise _not_an_array(self)
-    if self.node is not None:
+        if not getattr(self.array, "has_values", False):
+            raise _not_an_array(self)
+        self.array.converted()
+    elif self.node is not None:
         raise RuntimeError(
             f"{_NUMPY} Or keep the gradient: call the function of the same name in chainrule "
             "(chainrule.sin for numpy.sin or math.sin) on the tensor itself." + _TO_WRITE
@@ -267,7 +271,10 @@ def _scalar(self: Tensor, target: str) -> Any:
             "elements; reduce the tensor first, for example with .sum()"
         )
     if self._box is not None:
-        raise _not_an_array(self)
+        if not getattr(self.array, "has_values", False):
+            raise _not_an_array(self)
+        self.array.converted()
+        return _entry(self.array)
     if self.node is not None and is_recording():
         raise RuntimeError(
             f"{target}() of a tensor that requires grad would silently drop its gradient. Use "

@@ -69,7 +69,7 @@ class Campaign:
 
     def one(self) -> None:
         """Compare program number `index`."""
-        data = np.random.default_rng([self.seed, self.index]).bytes(ENTROPY)
+        data = _bytes(self.seed, self.index)
         if self.test.hypothesis.fuzz_one_input(data) is None:  # type: ignore[attr-defined]
             self.totals["without verdict"] += 1
 
@@ -100,6 +100,23 @@ class Campaign:
                 "  programs with " + _listed(features),
             ]
         )
+
+
+def drawn(seed: int, index: int) -> Program | None:
+    """Program number `index` of a seed, None if its bytes make none."""
+    found: list[Program] = []
+
+    @settings(database=None, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(programs())
+    def keep(program: Program) -> None:
+        found.append(program)
+
+    keep.hypothesis.fuzz_one_input(_bytes(seed, index))  # type: ignore[attr-defined]
+    return found[0] if found else None
+
+
+def _bytes(seed: int, index: int) -> bytes:
+    return np.random.default_rng([seed, index]).bytes(ENTROPY)
 
 
 def _listed(counts: dict[str, int]) -> str:

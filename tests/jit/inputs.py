@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 DTYPES = ("float32", "float64", "int32", "int64", "uint8", "bool")
+ALL_DTYPES = ("float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32",
+              "uint64", "bool")  # fmt: skip
 SPECIAL = [
     0.0, -0.0, 1, -1, 0.5, -0.5, 1.5, 2.5, np.inf, -np.inf, np.nan, 1e-310, -1e-40, 1e300, -1e30,
     3.7, -2.2, 100, -100, 1e6, 0.1, 88.8, -88.9, 709.9, 2.0**31, -(2.0**31),

@@ -13,6 +13,7 @@ class AbstractArray:
     """
 
     __slots__ = ("dtype", "ndim", "shape")
+    has_values = False  # whether numbers may be taken out all the same
     is_mapped = True  # for `chainrule.core.boxes.is_mapped`: no decision may rest on the values
 
     def __init__(self, shape: tuple[int, ...], dtype: Any) -> None:

@@ -18,6 +18,7 @@ from itertools import count
 from math import prod
 from typing import Any
 
+from chainrule.core.modes import lifting
 from chainrule.core.namespaces import raw, recorded
 from chainrule.core.primitive import REGISTRY, Primitive
 from chainrule.core.source import caller, describe
@@ -241,7 +242,7 @@ def become(x: Tensor, value: Any, title: str = "writing in place") -> Tensor:
     if not isinstance(value, Box) or (node is not None and is_input(node)):
         value = recorded.clone(value)  # it may be written next, so it needs a value of its own
     take_over(root, value)
-    _renew_views(root)
+    renew_views(root)
     return x
 
 
@@ -292,7 +293,7 @@ def bottom(x: Any) -> Tensor:
     return found
 
 
-def _renew_views(root: Tensor) -> None:
+def renew_views(root: Tensor) -> None:
     """Take all views of `root`, and theirs, anew from what they are views of."""
     stack = [root]
     while stack:
@@ -306,6 +307,9 @@ def _renew_views(root: Tensor) -> None:
 
 def take_over(x: Any, value: Tensor) -> None:
     """Give `x` the class and contents of `value`; its place among views stays."""
+    lift = lifting()
+    if lift is not None:
+        lift.changing(x)
     if isinstance(value, Box):
         x.__class__ = type(value)
         x.tag, x.inner = value.tag, value.inner

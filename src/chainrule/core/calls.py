@@ -39,10 +39,17 @@ def operands(prim: Primitive, args: Sequence[Any]) -> list[Any]:
         return found
     dt = prim.common_dtype([a.array if isinstance(a, Tensor) else a for a in found])  # type: ignore[attr-defined]
     return [
-        wrap(cast(a, dt)) if not isinstance(a, Tensor)
+        wrap(_fixed(cast(a, dt))) if not isinstance(a, Tensor)
         else a if a.array.dtype == dt else recorded.astype(a, dtype=dt)
         for a in found
     ]  # fmt: skip
+
+
+def _fixed(array: Any) -> Any:
+    """A number as an array that nobody writes, so that whoever meets it again may rely on it."""
+    if array.ndim == 0:
+        array.flags.writeable = False
+    return array
 
 
 def fitted(t: Any, out: Any) -> Any:

@@ -38,6 +38,7 @@ class _Constants(dict[Any, Any]):
 
     def __missing__(self, number: Any) -> Any:
         made = np.asarray(number, self.dt)
+        made.flags.writeable = False
         if number != 0:
             if len(self) > 1000:
                 self.clear()

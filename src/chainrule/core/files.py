@@ -5,17 +5,21 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
 
 @contextmanager
-def replacing(path: Any) -> Iterator[IO[bytes]]:
+def replacing(path: Any, mode: int = 0o666, durable: bool = True) -> Iterator[IO[bytes]]:
     """A file to write to, which takes the place of `path` only when everything was written.
 
     It is written beside it, and gone if anything fails.  Links are followed; an existing file keeps
     its permissions.
+
+    Args:
+        mode: the permissions of a new file, less those that the process withholds.
+        durable: whether it is to survive a power failure, which takes milliseconds.
 
     Raises:
         OSError: saying what to do; what was there is unchanged.
@@ -24,11 +28,12 @@ def replacing(path: Any) -> Iterator[IO[bytes]]:
     refuse(target)
     part = f"{target}.{os.getpid()}.{os.urandom(4).hex()}.part"
     try:
-        with open(part, "xb") as file:
+        with open(part, "xb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
             yield file
             file.flush()
-            os.fsync(file.fileno())
-        if os.path.exists(target):
+            if durable:
+                os.fsync(file.fileno())
+        with suppress(FileNotFoundError):
             os.chmod(part, os.stat(target).st_mode & 0o777)
         os.replace(part, target)
     except OSError as error:

@@ -17,7 +17,7 @@ from chainrule.core.batching import aligned, rank, shape_of, spread, with_rank
 from chainrule.core.boxes import REPEATED, WRITES_INPUT, Box, become, is_input, refuse_write
 from chainrule.core.dtypes import category, is_inexact
 from chainrule.core.kinds import general
-from chainrule.core.modes import Mode, get_mode, is_recording
+from chainrule.core.modes import Mode, get_mode, is_recording, lifting
 from chainrule.core.namespaces import raw
 from chainrule.core.node import Leaf, Node, extra_of, next_seq
 from chainrule.core.primitive import REGISTRY, Primitive, make_node, record
@@ -119,6 +119,10 @@ def check_writable(x: Tensor) -> None:
             tensor that is recorded, a view that shows an entry more than once, or the input of a
             reverse transform.
     """
+    if x._box is None:
+        lift = lifting()
+        if lift is not None:
+            lift.written(x)
     if x._box is not None:
         reason = refuse_write(x)
         if reason is not None:

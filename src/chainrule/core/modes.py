@@ -28,6 +28,9 @@ class Mode:
     allow_mutation: bool = False
     everything: bool = False  # keep all values, also those that no rule names: for explanations
     forward: bool = False  # a forward walk over the record is to come: keep what it needs too
+    # A function is recorded that will run again: gets each operation on recorded tensors, and each
+    # tensor that is to be written, so that they become part of the recording.
+    lift: Any = None
 
 
 current: ContextVar[bool | Mode] = ContextVar("chainrule_mode", default=True)
@@ -40,6 +43,23 @@ def is_recording() -> bool:
     if mode is True or mode is False:
         return mode
     return mode.grad and not mode.inference
+
+
+def lifting() -> Any:
+    """What takes operations on recorded tensors into a recording of a function, if one runs."""
+    mode = get_mode()
+    return None if isinstance(mode, bool) else mode.lift
+
+
+def refuse_lifted(what: str) -> None:
+    """Raise if a recording of a function runs, of which an action cannot become part.
+
+    Raises:
+        RuntimeError: which makes the function run without being recorded.
+    """
+    lift = lifting()
+    if lift is not None:
+        raise lift.refusal(what)
 
 
 def as_mode(mode: bool | Mode) -> Mode:

@@ -13,6 +13,7 @@ from weakref import ReferenceType, ref
 
 import numpy as np
 
+from chainrule.core.modes import lifting
 from chainrule.core.node import Freed, Node, next_seq
 from chainrule.core.source import caller, describe
 
@@ -50,6 +51,9 @@ def owner_of(array: Any) -> Any:
 
 def note_write(array: Any, place: tuple[CodeType | None, int] | None = None) -> None:
     """Log that the memory of `array` has been written: at `place`, or the user's current line."""
+    lift = lifting()
+    if lift is not None:
+        raise lift.wrote()
     owner = owner_of(array)
     key = id(owner)
     write = LOG.get(key)

@@ -8,13 +8,14 @@ looked at with the same axes in front, so that a draw is ordinary array code on 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from chainrule.core.boxes import escaped, is_box, opened, running
 from chainrule.core.generator import Generator, default_generator, source_of
+from chainrule.core.modes import lifting
 from chainrule.core.tensor import Tensor, wrap
 
 
@@ -22,17 +23,23 @@ class Drawing:
     """One call of a random function.
 
     Attributes:
-        rng: NumPy's generator to draw from.
+        source: the generator to draw from.
         tags: the vmaps that get a draw for each example, oldest first.
         sizes: their numbers of examples.
     """
 
-    __slots__ = ("rng", "sizes", "tags")
+    __slots__ = ("lift", "sizes", "source", "tags")
 
-    def __init__(self, rng: np.random.Generator, tags: Sequence[Any] = ()) -> None:
-        self.rng = rng
+    def __init__(self, source: Generator, tags: Sequence[Any] = (), lift: Any = None) -> None:
+        self.source = source
+        self.lift = lift
         self.tags = tags
         self.sizes = tuple([t.size for t in tags]) if tags else ()
+
+    @property
+    def rng(self) -> np.random.Generator:
+        """NumPy's generator to draw from."""
+        return self.source.rng
 
     def shape(self, shape: Any) -> tuple[int, ...]:
         """The shape to draw, for results that one example sees as having `shape`."""
@@ -56,9 +63,26 @@ class Drawing:
         """The values of a parameter with all axes of the draw, without copying."""
         return np.broadcast_to(self.values(x, len(shape)), self.shape(shape))
 
+    def drawn(self, draw: Callable[[], np.ndarray]) -> Tensor:
+        """What a function draws: an array of shape `self.shape(...)`, as the caller sees it.
+
+        In a recording of a function that will run again, it draws anew in every run.
+        """
+        if self.lift is None:
+            return self.tensor(draw())
+        return self._seen(self.lift.draw(draw, self.source))
+
     def tensor(self, made: Any) -> Tensor:
-        """The draw, an array or tensor of shape `self.shape(...)`, as the function sees it."""
-        t: Tensor = made if isinstance(made, Tensor) else wrap(made)
+        """A draw, an array or tensor of shape `self.shape(...)`, as the caller sees it.
+
+        Raises:
+            RuntimeError: in a recording of a function that will run again, which cannot repeat it.
+        """
+        if self.lift is not None:
+            raise self.lift.refusal("this random function")
+        return self._seen(made if isinstance(made, Tensor) else wrap(made))
+
+    def _seen(self, t: Tensor) -> Tensor:
         for tag in self.tags:
             t = tag.boxed(t)
         return t
@@ -84,7 +108,7 @@ def drawing(
     if not tags:
         if parameters:
             _check_parameters(name, parameters)
-        return Drawing(default_generator.rng if generator is None else source_of(generator).rng)
+        return Drawing(default_generator if generator is None else source_of(generator))
     mapping = [t for t in tags if t.randomness is not None]
     for tag in mapping:
         if tag.randomness == "error":
@@ -97,7 +121,7 @@ def drawing(
     different = [t for t in mapping if t.randomness == "different"]
     if target is not None:
         _check_target(name, target, different)
-    return Drawing(source.rng, different)
+    return Drawing(source, different, lifting())
 
 
 def _check_parameters(name: str, parameters: Sequence[Any]) -> None:

@@ -79,7 +79,7 @@ def grad(graph: Graph, wrt: Any = None) -> Graph:
         )
     ins = chosen(graph, wrt, "grad")
     seed = traced(constant_node(np.ones((), out.dtype)))
-    roles, found = _adjoints(graph, ins, [(out, seed)])
+    roles, found = adjoints(graph, ins, [(out, seed)])
     single = wrt is not None and not isinstance(wrt, (list, tuple))
     title = f"grad of {graph.title}"
     return derived(graph, graph.inputs, found, roles, title, single=single)
@@ -100,14 +100,14 @@ def vjp(graph: Graph, wrt: Any = None) -> Graph:
     many = len(graph.outputs) > 1
     for i, out in enumerate(graph.outputs, 1):
         if is_inexact(out.dtype):
-            name = _free(graph, f"ct{i}" if many else "ct")
+            name = free(graph, f"ct{i}" if many else "ct")
             seeds.append((out, traced(input_node(out.shape or (), out.dtype, name))))
-    roles, found = _adjoints(graph, ins, seeds)
+    roles, found = adjoints(graph, ins, seeds)
     inputs = [*graph.inputs, *[c.node for _, c in seeds]]
     return derived(graph, inputs, found, roles, f"vjp of {graph.title}")
 
 
-def _free(graph: Graph, name: str) -> str:
+def free(graph: Graph, name: str) -> str:
     while name in graph.input_names:
         name += "_"
     return name
@@ -138,7 +138,7 @@ def tree_of(n: int) -> Any:
     return tree.structure((0.0,) * n)
 
 
-def _adjoints(
+def adjoints(
     graph: Graph, ins: Sequence[Node], seeds: Sequence[tuple[Node, Any]]
 ) -> tuple[dict[Node, Role], list[Node]]:
     """Extend the graph by adjoints; their roles, and the adjoints of the inputs."""
@@ -170,7 +170,7 @@ def jvp(graph: Graph, wrt: Any = None) -> Graph:
     tangents: dict[Node, Any] = {}
     directions = []
     for n in ins:
-        name = _free(graph, f"tan_{n.params['name']}")  # type: ignore[index]
+        name = free(graph, f"tan_{n.params['name']}")  # type: ignore[index]
         made = input_node(n.shape or (), n.dtype, name)
         directions.append(made)
         tangents[n] = traced(made)

@@ -16,6 +16,7 @@ from chainrule.jit.lowering import cost_of
 from chainrule.jit.maps import Map, Shape, broadcast, compose, identity
 from chainrule.jit.values import (
     CALL,
+    CONTRACT,
     FILLED,
     GIVEN,
     MAP,
@@ -53,7 +54,7 @@ class Cluster:
 
 
 class Call:
-    """An operation of NumPy as a step."""
+    """An operation of NumPy, or a matrix product by BLAS, as a step."""
 
     def __init__(self, position: int, value: Value) -> None:
         self.position = position
@@ -113,7 +114,7 @@ class Clusters:
         for value in self.live:
             if value.kind in (MAP, REDUCE):
                 self._place(value)
-            elif value.kind == CALL:
+            elif value.kind in (CALL, CONTRACT):
                 self._append_call(value)
             elif value.kind == PICK:
                 self.home[id(value)] = self.home[id(value.args[0])]
@@ -171,7 +172,9 @@ class Clusters:
         for value in self.live:
             if value.op == "gather":
                 wanted.add(id(source(value.args[0])))
-            if value.kind in (CALL, PICK, RESHAPED):
+            if value.kind == CONTRACT:
+                self.stored.add(id(value))
+            if value.kind in (CALL, CONTRACT, PICK, RESHAPED):
                 wanted.update(id(source(a)) for a in value.args)
             elif value.kind in (MAP, REDUCE):
                 here = self.home[id(value)]

@@ -20,6 +20,7 @@ from chainrule.jit.maps import STILL, Map, Row, Shape, broadcast, compose
 from chainrule.jit.moves import full_map, moving
 from chainrule.jit.values import (
     CALL,
+    CONTRACT,
     FILLED,
     GIVEN,
     JOIN,
@@ -44,9 +45,9 @@ from chainrule.jit.windows import (
     by_entries,
     composed_places,
     core_of,
+    inside_of,
     parts_of,
     patterned,
-    range,
     reduced,
     reduced_rows,
     resolved,
@@ -183,12 +184,21 @@ class Columns:
     def _want_whole(self, value: Value) -> None:
         self._want(value, full_map(value.shape), value.shape)
 
+    def _want_memory(self, value: Value) -> None:
+        """Want what a value stands in, as it is."""
+        wanted = self.wanted.setdefault(id(viewed(value)[0]), _Wanted())
+        wanted.count += 1
+        wanted.whole = True
+
     def _plan(self, value: Value) -> None:
         """Decide how a value is computed, and want what that needs."""
         wanted = self.wanted.setdefault(id(value), _Wanted())
         if value.kind not in (MAP, REDUCE, JOIN, PATCH):
             for a in value.args if value.kind != VIEW else ():
-                self._want_whole(a)
+                if value.kind == CALL:
+                    self._want_whole(a)
+                else:
+                    self._want_memory(a)
             return
         cores = self._cores(value, wanted)
         self.plan[id(value)] = cores
@@ -243,11 +253,13 @@ class Columns:
     # ------------------------------------------------ forwards: the values
 
     def _make(self, value: Value) -> None:
-        if value.kind in (CALL, RESHAPED):
+        if value.kind == CALL:
             made = {id(a): self.read(a) for a in value.args}
             value.args = tuple([made[id(a)] for a in value.args])
-            if value.kind == CALL:
-                value.detail = [made[id(a)] if isinstance(a, Value) else a for a in value.detail]
+            value.detail = [made[id(a)] if isinstance(a, Value) else a for a in value.detail]
+            self.order.append(value)
+        elif value.kind in (RESHAPED, CONTRACT):
+            value.args = tuple([self._in_memory(a) for a in value.args])
             self.order.append(value)
         elif value.kind in (MAP, REDUCE, JOIN, PATCH):
             self._compute(value)
@@ -311,6 +323,14 @@ class Columns:
     def read(self, value: Value) -> Value:
         """What stands for a value."""
         return self._view(value, full_map(value.shape), value.shape)
+
+    def _in_memory(self, value: Value) -> Value:
+        """A value, or a view of one, that stands in memory as it is."""
+        base, rows = viewed(value)
+        made = self.whole.get(id(base), base)
+        if made.kind in (NUMBER, VIEW):
+            made = self._operation("copy", [made], base.shape, base)
+        return made if rows is None else view(made, rows, value.shape)
 
     def result(self, value: Value) -> Value:
         """What stands for a value that is to have memory of its own."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from time import perf_counter
 from typing import Any
 
@@ -14,17 +14,22 @@ from chainrule.core.tensor import Tensor, as_array, wrap
 from chainrule.graph.ir import Graph
 from chainrule.graph.run import evaluate, plan_of
 from chainrule.jit import buffers as kinds
+from chainrule.jit import cache, library
 from chainrule.jit.buffers import Buffer
-from chainrule.jit.fuse import CallStep, KernelStep, Steps, Window, fuse
+from chainrule.jit.entry import Signature, entry_of, is_known, write_entry
+from chainrule.jit.fuse import CallStep, KernelStep, LibraryStep, Steps, Window, fuse
+from chainrule.jit.gemm import routine, write_gemm
+from chainrule.jit.kernel import work_of
 from chainrule.jit.llvm import Code, compile_module, llvm_ir
 from chainrule.jit.loops import write_kernel
 from chainrule.jit.reduce import write_finish
 
 _RUN = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
+HELD = 100_000  # scalar operations, up to which a program keeps other Python threads waiting
 SCRATCH = 0  # the place of the scratch memory in the table of addresses
 
 
-def compiled(graph: Graph) -> Program:
+def compiled(graph: Graph, keep: bool = True) -> Program:
     """A graph as machine code: a function of arguments like the graph's.
 
     What has no compiled form runs in NumPy; `report()` says what and why. Arguments that are not
@@ -32,6 +37,7 @@ def compiled(graph: Graph) -> Program:
 
     Args:
         graph: any graph; `graph.optimize()` first where it repeats work.
+        keep: whether the machine code is kept on disk, and looked for there (`jit.cache`).
 
     Raises:
         ImportError: if llvmlite is not installed.
@@ -53,13 +59,15 @@ def compiled(graph: Graph) -> Program:
         steps = fuse(graph, refused)
         began = perf_counter()
         try:
-            runs = _compile(steps)
+            runs = _compile(steps, keep)
         except Exception as error:  # any failure means NumPy, with the reason
             found = _culprits(steps, error)
             if not found.keys() - refused.keys():
                 raise  # LLVM fails without any of our kernels
             refused |= found
             continue
+        if keep:
+            cache.warn()
         return Program(steps, *runs, perf_counter() - began)
 
 
@@ -80,24 +88,72 @@ def _culprits(steps: Steps, error: Exception) -> dict[Node, str]:
     return found or everything
 
 
-def _compile(steps: Steps) -> tuple[Code | None, list[list[Any]]]:
+def _compile(steps: Steps, keep: bool) -> tuple[Code | None, list[list[Any]]]:
     """Machine code, and the steps with neighbouring kernels as one call."""
-    module = llvm_ir().Module(name="chainrule")
     runs: list[list[Any]] = []
     for step in steps.steps:
-        if isinstance(step, KernelStep):
-            if not runs or not isinstance(runs[-1][0], KernelStep):
+        if not isinstance(step, CallStep):
+            if not runs or isinstance(runs[-1][0], CallStep):
                 runs.append([])
             runs[-1].append(step)
         else:
             runs.append([step])
     slots = _slots(steps.buffers)
-    any_kernel = False
-    for i, run in enumerate(runs):
-        if isinstance(run[0], KernelStep):
-            _write_run(module, f"run{i}", run, slots)
-            any_kernel = True
-    return compile_module(module) if any_kernel else None, runs
+    routines = _routines(steps, slots)
+    native = {f"run{i}": run for i, run in enumerate(runs) if not isinstance(run[0], CallStep)}
+    signature = _signature(steps, slots) if len(runs) == 1 and native else None
+
+    def write() -> Any:
+        module = llvm_ir().Module(name="chainrule")
+        flag = None if steps.flag is None else slots[steps.flag.index]
+        written = [_write_run(module, n, run, slots, routines, flag) for n, run in native.items()]
+        if signature is not None:
+            write_entry(module, written[0], signature)
+        return module
+
+    parts = [_identity(native, slots), routines, signature]
+    return cache.code_of(parts, write, keep) if native else None, runs
+
+
+def _identity(native: dict[str, list[Any]], slots: dict[int, int]) -> list[Any]:
+    """What the functions of a program do, for the key of their code."""
+
+    def of(step: KernelStep | LibraryStep) -> Any:
+        what = step.kernel if isinstance(step, KernelStep) else (step.gemm, step.buffers[-1].dtype)
+        return what, [_place(b, slots) for b in step.buffers]
+
+    return [(name, [of(step) for step in run]) for name, run in native.items()]
+
+
+def _place(buffer: Buffer, slots: dict[int, int]) -> tuple[int, int]:
+    """Where the address of a buffer is found: the slot in the table, and the bytes from there."""
+    root = buffer.root
+    return slots.get(root.index, SCRATCH), root.offset if root.kind == kinds.TEMPORARY else 0
+
+
+def _signature(steps: Steps, slots: dict[int, int]) -> Signature | None:
+    """What the native entry of a program without calls takes and makes; None if it has none."""
+    whole = _slots_of_outputs(steps, slots)
+    if whole is None or not is_known():
+        return None
+    made = {slots[b.index]: b for b in steps.buffers if b.kind == kinds.OUTPUT}
+    if steps.flag is not None:
+        whole = [*whole, slots[steps.flag.index]]
+        made[whole[-1]] = steps.flag
+    kernels = [s.kernel for s in steps.steps if isinstance(s, KernelStep)]
+    routines = _routines(steps, slots).values()
+    return Signature(
+        slots=1 + max([*slots.values(), *routines, SCRATCH]),
+        inputs=tuple([(slots[b.index], b.shape, b.dtype) for b in steps.inputs]),
+        outputs=tuple([(slot, made[slot].shape, made[slot].dtype) for slot in whole]),
+        known=(*[slots[b.index] for b in _constants(steps)], *routines),
+        scratch=steps.scratch,
+        releases=bool(routines) or sum(work_of(kernel) for kernel in kernels) > HELD,
+    )
+
+
+def _constants(steps: Steps) -> list[Buffer]:
+    return [b for b in steps.buffers if b.kind == kinds.CONSTANT]
 
 
 def _slots(buffers: Sequence[Buffer]) -> dict[int, int]:
@@ -107,25 +163,41 @@ def _slots(buffers: Sequence[Buffer]) -> dict[int, int]:
     return slots | {b.index: slots[b.root.index] for b in buffers if b.root.index in slots}
 
 
-def _write_run(module: Any, name: str, run: list[KernelStep], slots: dict[int, int]) -> None:
-    """A function of the table of addresses that runs kernels, one after the other."""
+def _routines(steps: Steps, slots: dict[int, int]) -> dict[str, int]:
+    """The places in the table of addresses of the functions of BLAS that are called."""
+    first = 1 + max(slots.values(), default=SCRATCH)
+    names = [routine(s.buffers[-1].dtype) for s in steps.steps if isinstance(s, LibraryStep)]
+    return {name: first + i for i, name in enumerate(dict.fromkeys(names))}
+
+
+def _write_run(
+    module: Any, name: str, run: list[Any], slots: dict[int, int], routines: dict[str, int],
+    flag: int | None,
+) -> Any:  # fmt: skip
+    """A function of the table of addresses: kernels and calls of BLAS, one after the other."""
     ir = llvm_ir()
     byte, size = ir.IntType(8).as_pointer(), ir.IntType(64)
     function = ir.Function(module, ir.FunctionType(ir.VoidType(), [byte.as_pointer()]), name)
     b = ir.IRBuilder(function.append_basic_block("entry"))
     known: dict[int, Any] = {}
 
-    def address(buffer: Buffer) -> Any:
-        buffer = buffer.root
-        slot = slots.get(buffer.index, SCRATCH)
+    def entry(slot: int) -> Any:
         if slot not in known:
             known[slot] = b.load(b.gep(function.args[0], [size(slot)]))
-        found = known[slot]
-        if buffer.kind == kinds.TEMPORARY:
-            found = b.gep(found, [size(buffer.offset)])
-        return found
+        return known[slot]
 
+    def address(buffer: Buffer) -> Any:
+        slot, offset = _place(buffer, slots)
+        return b.gep(entry(slot), [size(offset)]) if offset else entry(slot)
+
+    if flag is not None:
+        b.store(size(0), b.bitcast(entry(flag), size.as_pointer()))
     for step in run:
+        if isinstance(step, LibraryStep):
+            dtype = step.buffers[-1].dtype
+            called = entry(routines[routine(dtype)])
+            write_gemm(b, step.gemm, dtype, called, [address(x) for x in step.buffers])
+            continue
         kernel = step.kernel
         functions = [write_kernel(module, kernel), write_finish(module, kernel)]
         pointers = [address(buffer) for buffer in step.buffers]
@@ -136,6 +208,7 @@ def _write_run(module: Any, name: str, run: list[KernelStep], slots: dict[int, i
                 given = [b.bitcast(p, t) for p, t in zip(pointers, types, strict=True)]
                 b.call(made, [*given, size(0), size(kernel.trip)])
     b.ret_void()
+    return function
 
 
 def _address(x: np.ndarray) -> int:
@@ -158,7 +231,7 @@ class Program:
     """A compiled graph.
 
     Attributes:
-        steps: the kernels and calls.
+        steps: the kernels, calls of BLAS, calls of NumPy.
         code: the machine code; None if there is no kernel.
         seconds: that compiling took.
     """
@@ -171,10 +244,11 @@ class Program:
         self.code = code
         self.seconds = seconds
         self._slots = _slots(steps.buffers)
-        self._size = 1 + max(self._slots.values(), default=SCRATCH)
+        routines = _routines(steps, self._slots)
+        self._size = 1 + max([*self._slots.values(), *routines.values(), SCRATCH])
         self._runs: list[Any] = []
         for i, run in enumerate(runs):
-            if isinstance(run[0], KernelStep):
+            if not isinstance(run[0], CallStep):
                 assert code is not None
                 self._runs.append(_RUN(code.address(f"run{i}")))
             else:
@@ -187,6 +261,8 @@ class Program:
                 self._table[self._slots[b.index]] = b.value
         self._addresses = ctypes.c_void_p * self._size
         self._known = [None if x is None else _address(x) for x in self._table]
+        for name, slot in routines.items():
+            self._known[slot] = library.address(name)
         self._whole = _slots_of_outputs(steps, self._slots)
         self._fresh = [
             (self._slots[b.index], b.shape, b.dtype)
@@ -195,6 +271,12 @@ class Program:
         ]
         self._flag = None if steps.flag is None else self._slots[steps.flag.index]
         self._inputs = [(self._slots[b.index], b.dtype) for b in steps.inputs]
+        self._entry: Any = None
+        if code is not None and len(runs) == 1 and _signature(steps, self._slots) is not None:
+            constants = [b.value for b in _constants(steps)]
+            known = [*map(_address, constants), *map(library.address, routines)]
+            entry = entry_of(code, known, constants)
+            self._entry = entry if steps.flag is None else self._watched(entry)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run on arguments as the graph's.
@@ -211,8 +293,47 @@ class Program:
         tensors = any(isinstance(x, Tensor) for x in tree.leaves((args, kwargs)))
         return self.graph.result([wrap(y) for y in outs], arrays=self.graph.arrays and not tensors)
 
+    @property
+    def fast(self) -> Callable[..., list[np.ndarray] | None]:
+        """The quickest way to call the program: `fast(x, y, ...)` with NumPy arrays.
+
+        It returns a list of fresh arrays. None means that an argument is no plain array of its
+        variable's shape and dtype in C order, and nothing was run.
+        """
+        return self._entry or self._checked
+
+    def _watched(self, entry: Callable[..., Any]) -> Callable[..., Any]:
+        """An entry whose last result says whether an index was out of bounds."""
+
+        def run(*arrays: np.ndarray) -> Any:
+            found = entry(*arrays)
+            if found is not None and found.pop()[0]:
+                return evaluate(plan_of(self.graph), list(arrays))  # raises, with its message
+            return found
+
+        return run
+
+    def _checked(self, *arrays: np.ndarray) -> list[np.ndarray] | None:
+        """As `fast`, where there is no native entry."""
+        if len(arrays) != len(self._inputs):
+            return None
+        for x, b in zip(arrays, self.steps.inputs, strict=True):
+            if type(x) is not np.ndarray or x.shape != b.shape or x.dtype != b.dtype:
+                return None
+            if not (x.flags.c_contiguous and x.flags.aligned):
+                return None
+        return self._run(arrays)
+
     def run(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
         """The results for arrays of the inputs' shapes and dtypes: fresh arrays."""
+        if self._entry is not None and self.allocate is np.empty:
+            found: list[np.ndarray] | None = self._entry(*arrays)
+            if found is not None:
+                return found
+        return self._run(arrays)
+
+    def _run(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """As `run`, step by step."""
         table = self._table.copy()
         addresses = self._addresses(*self._known)
         for (slot, dtype), x in zip(self._inputs, arrays, strict=True):

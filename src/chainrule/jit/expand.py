@@ -17,6 +17,7 @@ from chainrule.core.primitive import PICK as PICK_PRIM
 from chainrule.graph.ir import Graph
 from chainrule.graph.passes.base import UNKNOWN, number_in
 from chainrule.graph.run import constant
+from chainrule.jit.contractions import CONTRACTIONS
 from chainrule.jit.formulas import FORMULAS, gelu, where_
 from chainrule.jit.gathers import GATHERS
 from chainrule.jit.indices import INDICES, put
@@ -144,10 +145,10 @@ def _compiled_form(node: Node, args: Sequence[Any]) -> Any:
     rule = EXPANSIONS.get(name)
     if rule is None:
         raise Unsupported(f"{name} has no compiled form")
-    if any(a is None for a in args):
+    if any(a is None for a in args) and name not in _OPTIONAL:
         raise Unsupported(f"{name} without one of its arguments has no compiled form")
     results = node.out if isinstance(node.out, tuple) else (node.out,)
-    for x in (*args, *results):
+    for x in (*[a for a in args if a is not None], *results):
         if np.dtype(x.dtype) not in COMPILED_DTYPES:
             raise Unsupported(f"{x.dtype} is not compiled")
         if 0 in x.shape:
@@ -294,6 +295,19 @@ def _written(node: Node, args: Sequence[Value], params: Mapping[str, Any]) -> Va
     return put(x, widened(cast(y, x.dtype), shown.shape), rows or full_map(x.shape))
 
 
+def _contraction(name: str) -> Rule:
+    def rule(node: Node, args: Sequence[Value], params: Mapping[str, Any]) -> Value:
+        given = _joint(node, [a for a in args if a is not None])
+        found: Value = CONTRACTIONS[name](*given, **params)
+        return found
+
+    return rule
+
+
+# Operations of which an argument may be None.
+_OPTIONAL = frozenset(("linear", "linear_each"))
+
+
 def _same(node: Node, args: Sequence[Value], params: Any) -> Value:
     return args[0]
 
@@ -301,6 +315,7 @@ def _same(node: Node, args: Sequence[Value], params: Any) -> Value:
 EXPANSIONS: dict[str, Rule] = {
     **{name: _elementwise(name) for name in (*OPERATIONS, *FUNCTIONS, *FORMULAS)},
     **{name: _reduction(name) for name in REDUCTIONS},
+    **{name: _contraction(name) for name in CONTRACTIONS},
     "where": _where,
     "pull_product": _pull_product,
     "pull_selection": _pull_selection,

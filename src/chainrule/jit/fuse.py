@@ -16,13 +16,16 @@ from chainrule.jit.buffers import Buffer, arrange
 from chainrule.jit.clusters import Call, Cluster, Clusters, reads
 from chainrule.jit.columns import Columns
 from chainrule.jit.expand import Expansion
+from chainrule.jit.gemm import Gemm
 from chainrule.jit.inplace import overwrite
 from chainrule.jit.kernel import Kernel, Nest, arranged
+from chainrule.jit.layouts import Layouts
 from chainrule.jit.maps import contiguous_strides, identity, strided
 from chainrule.jit.nests import KernelBuilder
 from chainrule.jit.reduce import state_dtype
 from chainrule.jit.values import (
     CALL,
+    CONTRACT,
     FILLED,
     GIVEN,
     JOIN,
@@ -62,6 +65,15 @@ class KernelStep:
 
 
 @dataclass
+class LibraryStep:
+    """Call BLAS: `buffers` are of the operands and of the result."""
+
+    gemm: Gemm
+    buffers: list[Buffer]
+    node: Node
+
+
+@dataclass
 class CallStep:
     """Evaluate a primitive: `args` are windows and constants; `outs` says what becomes of its
     results, by their place among them (None: it has one)."""
@@ -72,12 +84,15 @@ class CallStep:
     reason: str
 
 
+Step = KernelStep | LibraryStep | CallStep
+
+
 @dataclass
 class Steps:
     """What a program does, in order.
 
     Attributes:
-        steps: kernels and calls.
+        steps: kernels, calls of BLAS, calls of NumPy.
         buffers: all of them; temporary ones have offsets into `scratch` bytes.
         inputs: the buffers of the graph's inputs.
         outputs: the results, as windows; those of kind "given" or "constant" are to be copied.
@@ -86,7 +101,7 @@ class Steps:
     """
 
     graph: Graph
-    steps: list[KernelStep | CallStep]
+    steps: list[Step]
     buffers: list[Buffer]
     inputs: list[Buffer]
     outputs: list[Window]
@@ -113,7 +128,7 @@ class _Fusion:
         self.expansion = Expansion(graph, refused)
         self.buffers: list[Buffer] = []
         self.of: dict[int, Buffer] = {}  # by identity of the value
-        self.made: list[KernelStep | CallStep] = []
+        self.made: list[Step] = []
         for node in graph.inputs:
             self._given(self.expansion.of[node])
         self.flag: Buffer | None = None
@@ -121,6 +136,7 @@ class _Fusion:
         columns = Columns(self.expansion.order, [v for v, _ in results])
         self.results = [(columns.result(v), shape) for v, shape in results]
         self.clusters = Clusters(columns.order, [v for v, _ in self.results])
+        self.layouts = Layouts(self.clusters.live, [id(v) for v, _ in self.results])
 
     # ------------------------------------------------ results
 
@@ -188,7 +204,7 @@ class _Fusion:
         base, rows = viewed(value)
         buffer = self.buffer(base)
         item = value.dtype.itemsize
-        strides = contiguous_strides(base.shape)
+        strides = self.layouts.strides(base)
         if rows is None:
             return Window(buffer, value.shape, tuple(s * item for s in strides))
         offset, steps = strided(rows, strides, value.ndim)
@@ -208,7 +224,8 @@ class _Fusion:
                 self.of[id(value)] = self._new(kinds.MADE, value)
         for group in self._groups():
             if isinstance(group, Call):
-                self.made.append(self._call(group.value))
+                call = self._library if group.value.kind == CONTRACT else self._call
+                self.made.append(call(group.value))
             else:
                 self.made.append(self._kernel(group))
         outputs = [self._output(v, shape) for v, shape in self.results]
@@ -231,7 +248,13 @@ class _Fusion:
             buffer.shape = shape  # the array is allocated as it is returned
         return Window(buffer, shape, tuple(s * item for s in contiguous_strides(shape)))
 
-    def _call(self, value: Value) -> CallStep:
+    def _library(self, value: Value) -> Step:
+        assert value.node is not None
+        buffers = [self.buffer(viewed(a)[0]) for a in value.args]
+        gemm = value.detail.gemm(value, self.layouts.strides)
+        return LibraryStep(gemm, [*buffers, self.of[id(value)]], value.node)
+
+    def _call(self, value: Value) -> Step:
         node = value.node
         assert node is not None
         args = [self._argument(a) for a in value.detail]
@@ -256,7 +279,7 @@ class _Fusion:
 
     def _kernel(self, group: list[Cluster]) -> KernelStep:
         shared = len(group) > 1
-        builder = KernelBuilder(self.clusters, self.buffer, self._flag)
+        builder = KernelBuilder(self.clusters, self.buffer, self.layouts, self._flag)
         nests = [arranged(builder.nest(cluster, shared)) for cluster in group]
         used = builder.buffers
         dtypes = [b.dtype for b in used]
@@ -284,7 +307,7 @@ class _Fusion:
 
     def _lifetimes(self, outputs: Sequence[Window]) -> None:
         for i, step in enumerate(self.made):
-            if isinstance(step, KernelStep):
+            if not isinstance(step, CallStep):
                 touched = step.buffers
             else:
                 touched = [a.buffer for a in step.args if isinstance(a, Window)]
@@ -352,7 +375,7 @@ def _whole(value: Value) -> Value | None:
     while base.kind == RESHAPED and rows is None:
         base = base.args[0]
     if (
-        base.kind not in (MAP, REDUCE, CALL, PICK, JOIN, PATCH)
+        base.kind not in (MAP, REDUCE, CONTRACT, CALL, PICK, JOIN, PATCH)
         or base.size != value.size
         or value.size == 0
     ):
@@ -388,4 +411,4 @@ def _same_row(base: Value, rows: Any) -> bool:
     return all(loop != 0 for k, row in enumerate(rows) if k != first for loop, _ in row[1])
 
 
-__all__ = ["CallStep", "KernelStep", "Steps", "Window", "fuse"]
+__all__ = ["CallStep", "KernelStep", "LibraryStep", "Steps", "Window", "fuse"]

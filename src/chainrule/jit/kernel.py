@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.jit.lowering import cost_of
+
 BLOCK = 512  # entries of a sum that may be added in any order; see docs/compiler.md
 ROWS = 32  # rows that are added in order before they are folded into compensated sums
 TILE = 128  # columns whose sums are kept at once
@@ -180,6 +182,13 @@ class Kernel:
         return nest.extents[0]
 
 
+def work_of(kernel: Kernel) -> int:
+    """About how many scalar operations a kernel takes."""
+    return sum(
+        prod(nest.extents) * sum(cost_of(c.op, c.dtype) for c in nest.code) for nest in kernel.nests
+    )
+
+
 def arranged(nest: Nest) -> Nest:
     """The same nest with its loops in the best order, and as few of them as possible.
 
@@ -187,8 +196,8 @@ def arranged(nest: Nest) -> Nest:
     entry, stores counting first: so kept loops are innermost where rows are summed into a row.
     """
     order = list(range(len(nest.extents)))
-    if not nest.stores:
-        order.sort(key=lambda k: (not (nest.rows and k == 0), -_reach(nest, k)))
+    far = _reach if not nest.stores else _stored_reach
+    order.sort(key=lambda k: (not (nest.rows and k == 0), -far(nest, k)))
     if order and nest.reductions:
         innermost = order[-1]
         kept = [k for k in order if not nest.reduced[k]]
@@ -204,10 +213,13 @@ def arranged(nest: Nest) -> Nest:
 
 
 def _reach(nest: Nest, k: int) -> int:
-    """How far apart in memory neighbours along a loop are, at least."""
-    strides = [abs(c.access.strides[k]) for c in nest.code if c.op == "load" and c.access]
-    moving = [s for s in strides if s]
-    return min(moving) if moving else 0
+    """How far apart neighbours along a loop are in the arrays that are read."""
+    return sum(abs(c.access.strides[k]) for c in nest.code if c.op == "load" and c.access)
+
+
+def _stored_reach(nest: Nest, k: int) -> int:
+    """How far apart neighbours along a loop are in the arrays that are written."""
+    return sum(abs(s.access.strides[k]) for s in nest.stores)
 
 
 def _permuted(nest: Nest, order: Sequence[int]) -> Nest:

@@ -8,7 +8,8 @@ executable. The result holds the machine code alive.
 from __future__ import annotations
 
 import functools
-import threading
+import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,7 +37,7 @@ def llvm_binding() -> Any:
         from llvmlite import binding
     except ImportError as error:
         raise ImportError(MISSING) from error
-    _start_target(binding)
+    _start_target()
     return binding
 
 
@@ -44,16 +45,22 @@ MISSING = (
     "compiling needs llvmlite, which is not installed; "
     'install it with: pip install "chainrule[jit]"'
 )
-_LOCK = threading.Lock()
-_STARTED: set[str] = set()
 
 
-def _start_target(binding: Any) -> None:
-    with _LOCK:
-        if not _STARTED:
-            binding.initialize_native_target()
-            binding.initialize_native_asmprinter()
-            _STARTED.add("native")
+@functools.cache
+def _start_target() -> None:
+    """Make LLVM ready; several threads may do so at once."""
+    from llvmlite import binding
+
+    binding.initialize_native_target()
+    binding.initialize_native_asmprinter()
+    # Threads of a program call LLVM one at a time, under llvmlite's lock. A process that is forked
+    # while another thread holds it would find it locked for ever, so a fork waits for the lock.
+    lock = getattr(binding.ffi.lib, "_lock", None)
+    if lock is not None and hasattr(os, "register_at_fork"):
+        os.register_at_fork(
+            before=lock.__enter__, after_in_parent=lock.__exit__, after_in_child=lock.__exit__
+        )
 
 
 @dataclass(frozen=True)
@@ -138,21 +145,27 @@ def optimise(module: Any, machine: Any) -> None:
 class Code:
     """Machine code in memory: functions by name. It lives as long as this object.
 
-    `optimised` and `assembly` are texts, for reports and for tests.
+    Args:
+        binary: an object file, of `object_code`.
+        write: makes the module again, for the texts that reports and tests ask for.
     """
 
-    def __init__(self, module: Any, machine: Any) -> None:
+    def __init__(self, binary: bytes, write: Callable[[], Any]) -> None:
         binding = llvm_binding()
-        self.optimised = str(module)
-        self._machine = machine
-        self._module = module
-        self._engine = binding.create_mcjit_compiler(module, machine)
+        self._write = write
+        self._engine = binding.create_mcjit_compiler(binding.parse_assembly(""), target_machine())
+        self._engine.add_object_file(binding.object_file.ObjectFileRef.from_data(binary))
         self._engine.finalize_object()
+
+    @functools.cached_property
+    def optimised(self) -> str:
+        """The module in LLVM's intermediate representation, after its passes."""
+        return str(_optimised(self._write())[0])
 
     @functools.cached_property
     def assembly(self) -> str:
         """The machine code as assembly language."""
-        return self._machine.emit_assembly(llvm_binding().parse_assembly(self.optimised))
+        return target_machine().emit_assembly(llvm_binding().parse_assembly(self.optimised))
 
     def address(self, name: str) -> int:
         """Where a function begins, to be called through `ctypes`.
@@ -165,15 +178,40 @@ class Code:
             raise KeyError(f"the compiled module has no function {name!r}")
         return int(address)
 
+    def variable(self, name: str) -> int:
+        """Where a global variable of the module stands."""
+        return int(self._engine.get_global_value_address(name))
 
-def compile_module(module: Any) -> Code:
-    """Check, optimise and compile a module for the processor at hand.
+
+def object_code(module: Any) -> bytes:
+    """Check, optimise and compile a module for the processor at hand: an object file.
+
+    It has no addresses in it, so it can be kept and loaded by another process.
 
     Args:
         module: an `llvmlite.ir.Module`, or the text of one.
 
     Raises:
         RuntimeError: if LLVM does not accept the module; the message is LLVM's.
+    """
+    parsed, machine = _optimised(module)
+    return bytes(machine.emit_object(parsed))
+
+
+def _optimised(module: Any) -> tuple[Any, Any]:
+    """A module checked and optimised, and the code generator for it."""
+    parsed = llvm_binding().parse_assembly(str(module))
+    parsed.triple = host().triple
+    parsed.verify()
+    machine = target_machine()
+    optimise(parsed, machine)
+    return parsed, machine
+
+
+def compile_module(module: Any) -> Code:
+    """Check, optimise and compile a module for the processor at hand.
+
+    Args and errors as for `object_code`.
 
     >>> import ctypes
     >>> from chainrule.jit import llvm
@@ -182,10 +220,4 @@ def compile_module(module: Any) -> Code:
     >>> ctypes.CFUNCTYPE(ctypes.c_double, ctypes.c_double)(code.address("twice"))(3.0)
     6.0
     """
-    binding = llvm_binding()
-    parsed = binding.parse_assembly(str(module))
-    parsed.triple = host().triple
-    parsed.verify()
-    machine = target_machine()
-    optimise(parsed, machine)
-    return Code(parsed, machine)
+    return Code(object_code(module), lambda: module)

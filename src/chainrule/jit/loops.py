@@ -7,12 +7,29 @@ innermost body is straight-line code: what LLVM's loop vectoriser wants.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from chainrule.jit.kernel import BLOCK, Access, Kernel, Nest, Store
 from chainrule.jit.lowering import OPERATIONS, Scalars, emit, has_rare
 from chainrule.jit.staging import Staging, held_back
+
+
+@contextmanager
+def counted(b: Any, begin: Any, end: Any, name: str) -> Iterator[Any]:
+    """A loop written where a builder stands; the code inside `with` is its body."""
+    before = b.block
+    body = b.append_basic_block(f"{name}.body")
+    done = b.append_basic_block(f"{name}.done")
+    b.cbranch(b.icmp_signed("<", begin, end), body, done)
+    b.position_at_end(body)
+    i = b.phi(begin.type, name)
+    i.add_incoming(begin, before)
+    yield i
+    following = b.add(i, begin.type(1), flags=["nsw", "nuw"])
+    i.add_incoming(following, b.block)
+    b.cbranch(b.icmp_signed("<", following, end), body, done)
+    b.position_at_end(done)
 
 
 class Body:
@@ -53,22 +70,9 @@ class Body:
         with self.builder.goto_entry_block():
             return self.builder.alloca(type_, count if count > 1 else None)
 
-    @contextmanager
-    def loop(self, begin: Any, end: Any, name: str = "i") -> Iterator[Any]:
+    def loop(self, begin: Any, end: Any, name: str = "i") -> AbstractContextManager[Any]:
         """A loop; the code inside `with` is its body."""
-        b = self.builder
-        before = b.block
-        body = b.append_basic_block(f"{name}.body")
-        done = b.append_basic_block(f"{name}.done")
-        b.cbranch(b.icmp_signed("<", begin, end), body, done)
-        b.position_at_end(body)
-        i = b.phi(self.size, name)
-        i.add_incoming(begin, before)
-        yield i
-        following = b.add(i, self.whole(1), flags=["nsw", "nuw"])
-        i.add_incoming(following, b.block)
-        b.cbranch(b.icmp_signed("<", following, end), body, done)
-        b.position_at_end(done)
+        return counted(self.builder, begin, end, name)
 
     def place(self, access: Access, indices: Sequence[Any]) -> Any:
         """offset + Σ stride·index, in entries."""

@@ -361,6 +361,8 @@ INNER: dict[str, Emit] = {
     "rint": _intrinsic("roundeven"),
     "where": _where,
     "pull_product": _pull_product,
+    # x·y + z, rounded once where that is an instruction: for terms of sums only.
+    "multiply_add": _intrinsic("fmuladd"),
     "floor_divide": _floor_divide,
     "truncated_divide": _quotient,
     "remainder": _remainder,

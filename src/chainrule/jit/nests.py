@@ -8,7 +8,8 @@ from typing import Any
 from chainrule.jit.buffers import Buffer
 from chainrule.jit.clusters import Cluster, Clusters, reduced_loops
 from chainrule.jit.kernel import Access, Instruction, Nest, Reduction, Store
-from chainrule.jit.maps import Map, Shape, broadcast, compose, contiguous_strides, identity, strided
+from chainrule.jit.layouts import Layouts
+from chainrule.jit.maps import Map, broadcast, compose, contiguous_strides, identity, strided
 from chainrule.jit.values import MAP, NUMBER, REDUCE, Value, viewed
 
 
@@ -24,10 +25,12 @@ class KernelBuilder:
         self,
         clusters: Clusters,
         buffer_of: Callable[[Value], Buffer],
+        layouts: Layouts,
         flag: Callable[[], Buffer],
     ) -> None:
         self.clusters = clusters
         self.buffer_of = buffer_of
+        self.layouts = layouts
         self.flag = flag
         self.buffers: list[Buffer] = []
         self.written: set[int] = set()
@@ -114,7 +117,7 @@ class _NestBuilder:
         """A load at indices from a value in memory, which may be a view of it."""
         x, *arrays = value.args
         base, inner = viewed(x)
-        offset, strides = 0, contiguous_strides(base.shape)
+        offset, strides = 0, self.kernel.layouts.strides(base)
         if inner is not None:
             offset, strides = strided(inner, strides, x.ndim)
         access, args, moves = self._at(
@@ -134,10 +137,11 @@ class _NestBuilder:
             for k, stride in zip(kept, contiguous_strides(extents), strict=True):
                 strides[k] = stride
             return Access(parameter, 0, tuple(strides))
-        return self._access(parameter, value.shape, identity(value.shape))
+        return self._access(parameter, value, identity(value.shape))
 
-    def _access(self, parameter: int, shape: Shape, rows: Map) -> Access:
-        offset, strides = strided(rows, contiguous_strides(shape), len(self.cluster.domain))
+    def _access(self, parameter: int, value: Value, rows: Map) -> Access:
+        memory = self.kernel.layouts.strides(value)
+        offset, strides = strided(rows, memory, len(self.cluster.domain))
         return Access(parameter, offset, strides)
 
     def read(self, value: Value, rows: Map) -> int:
@@ -158,7 +162,7 @@ class _NestBuilder:
         clusters = self.kernel.clusters
         here = clusters.home.get(id(value)) is self.cluster and rows == identity(value.shape)
         if value.kind != MAP or (clusters.is_readable(value) and not here):
-            access = self._access(self.kernel.parameter(value), value.shape, rows)
+            access = self._access(self.kernel.parameter(value), value, rows)
             return Instruction("load", value.dtype, access=access)
         if value.op == "index":
             offset, terms = rows[value.detail]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from chainrule.core.node import Node
 from chainrule.jit import buffers as kinds
-from chainrule.jit.fuse import CallStep, KernelStep
+from chainrule.jit.fuse import CallStep, KernelStep, LibraryStep
 from chainrule.jit.kernel import Nest
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ class Report:
 
     Attributes:
         kernels: per kernel the nodes it computes.
+        library: the calls of BLAS, such as "gemm 128x256x784, float32".
         calls: per node that is a call of NumPy, the reason.
         scratch: bytes of temporary memory that a run uses.
         moved: bytes that the kernels read and write, each array counted once per kernel.
@@ -28,12 +29,15 @@ class Report:
         steps = program.steps
         self.program = program
         self.kernels: dict[str, list[Node]] = {}
+        self.library: list[str] = []
         self.calls: dict[Node, str] = {}
         self.moved = 0
         for step in steps.steps:
             if isinstance(step, KernelStep):
                 self.kernels[step.kernel.name] = step.nodes
                 self.moved += sum(b.nbytes for b in step.buffers)
+            elif isinstance(step, LibraryStep):
+                self.library.append(_product(step))
             else:
                 self.calls[step.node] = step.reason
         self.scratch = steps.scratch
@@ -54,11 +58,19 @@ class Report:
         count = sum(len(nodes) for nodes in self.kernels.values())
         lines = [
             f"{graph.title}: {count} operations in {_many(len(self.kernels), 'kernel')}, "
+            f"{_many(len(self.library), 'call')} of BLAS, "
             f"{_many(len(self.calls), 'call')} of NumPy, {self.scratch:,} bytes of scratch memory, "
             f"compiled in {1e3 * self.seconds:.0f} ms"
         ]
         for step in self.program.steps.steps:
-            lines.extend(_call(step) if isinstance(step, CallStep) else _kernel(step, graph.names))
+            if isinstance(step, KernelStep):
+                lines.extend(_kernel(step, graph.names))
+            elif isinstance(step, LibraryStep):
+                lines.append(
+                    f"  BLAS: {_product(step)}: {step.node.prim.name} at {step.node.where}"
+                )
+            else:
+                lines.extend(_call(step))
         return "\n".join(lines)
 
     __repr__ = __str__
@@ -90,6 +102,10 @@ def _loops(nest: Nest) -> str:
     return "×".join(
         f"Σ{d}" if gone else str(d) for d, gone in zip(nest.extents, nest.reduced, strict=True)
     )
+
+
+def _product(step: LibraryStep) -> str:
+    return step.gemm.title(step.buffers[-1].dtype)
 
 
 def _call(step: CallStep) -> list[str]:

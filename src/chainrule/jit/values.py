@@ -20,6 +20,7 @@ MAP = "map"  # a scalar operation, entry by entry, with broadcasting
 VIEW = "view"  # entries of another value, moved by an index map
 RESHAPED = "reshaped"  # a value that stands in memory, in another shape
 REDUCE = "reduce"  # sum, prod, max, min, any, all over axes
+CONTRACT = "contract"  # a matrix product by BLAS
 CALL = "call"  # an operation of NumPy
 PICK = "pick"  # one of several results of a call
 JOIN = "join"  # parts, each in a window of the result

@@ -8,6 +8,7 @@ import numpy as np
 
 from chainrule.core.boxes import is_box
 from chainrule.core.dtypes import as_numpy, default_dtype
+from chainrule.core.modes import lifting
 from chainrule.core.mutation import note_write
 from chainrule.core.tensor import wrap
 from chainrule.nn import functional as F
@@ -88,6 +89,11 @@ class _BatchNorm(_RunningNorm):
     def forward(self, input: Any) -> Any:
         """The normalised input; in training the running statistics are updated."""
         self._check_dims(input)
+        lift = lifting()
+        if lift is not None:
+            for statistic in (self.running_mean, self.running_var, self.num_batches_tracked):
+                if statistic is not None:
+                    lift.written(statistic)
         momentum = 0.0 if self.momentum is None else self.momentum
         count = self.num_batches_tracked if self.training else None
         if count is not None and self.momentum is None:  # the mean over all batches

@@ -28,7 +28,11 @@ publish("ones_like", lambda x: _zeros_like(x) + 1, lambda x: wrap(_zeros_like(x)
 
 def made(array: Any, requires_grad: bool = False) -> Tensor:
     """A new tensor of this array, a leaf that requires grad if asked."""
-    t: Tensor = wrap(array)
+    return requiring(wrap(array), requires_grad)
+
+
+def requiring(t: Tensor, requires_grad: bool) -> Tensor:
+    """A new tensor, a leaf that requires grad if asked."""
     if requires_grad:
         set_requires_grad(t, True)
     return t

@@ -16,7 +16,7 @@ from chainrule.core.randomness import drawing
 from chainrule.core.samples import Sample, uniform
 from chainrule.core.tensor import Tensor
 from chainrule.ops.api import export
-from chainrule.ops.create import checked, dtype_or_default, made, size_of
+from chainrule.ops.create import checked, dtype_or_default, requiring, size_of
 from chainrule.ops.random import normal_array
 
 
@@ -70,8 +70,9 @@ def normal(
             raise TypeError("normal(): size is for a mean and std that are numbers")
         _check_std(std)
         shape = size_of("normal", (tuple(size),))
-        noise = normal_array(place.rng, place.shape(shape), dtype_or_default(dtype))
-        return place.tensor(made(noise * std + mean, requires_grad))
+        dt = dtype_or_default(dtype)
+        found = place.drawn(lambda: normal_array(place.rng, place.shape(shape), dt) * std + mean)
+        return requiring(found, requires_grad)
     if not given:
         raise TypeError('normal() missing 1 required argument: "size"')
     shape = np.broadcast_shapes(*[_shape(x) for x in (mean, std)])

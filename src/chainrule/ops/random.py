@@ -12,7 +12,7 @@ from chainrule.core.generator import Generator, default_generator
 from chainrule.core.randomness import Drawing, drawing
 from chainrule.core.tensor import Tensor
 from chainrule.ops.api import export
-from chainrule.ops.create import checked, dtype_or_default, made, size_of
+from chainrule.ops.create import checked, dtype_or_default, requiring, size_of
 
 # Bits of the numbers that uniform draws of the short floating-point types are made from: as many as
 # they represent exactly, because rounding a longer number could give 1.
@@ -67,7 +67,7 @@ def normal_array(rng: Any, shape: tuple[int, ...], dt: np.dtype[Any]) -> np.ndar
 def _drawn(
     place: Drawing, draw: Any, shape: tuple[int, ...], dt: np.dtype[Any], requires_grad: bool
 ) -> Tensor:
-    return place.tensor(made(draw(place.rng, place.shape(shape), dt), requires_grad))
+    return requiring(place.drawn(lambda: draw(place.rng, place.shape(shape), dt)), requires_grad)
 
 
 def _of_size(name: str, draw: Any, doc: str) -> None:
@@ -131,8 +131,11 @@ def _integers(
             f"random_ expects 'from' to be less than 'to', but got from={low} >= to={high}"
         )
     place = drawing(name, generator)
-    drawn = np.asarray(place.rng.integers(low, high, place.shape(shape))).astype(dt)
-    return place.tensor(made(drawn, requires_grad))
+
+    def draw() -> np.ndarray:
+        return np.asarray(place.rng.integers(low, high, place.shape(shape))).astype(dt)
+
+    return requiring(place.drawn(draw), requires_grad)
 
 
 @export(method=False)
@@ -203,11 +206,14 @@ def randperm(
         raise RuntimeError(f"Trying to create tensor with negative dimension {n}: [{n}]")
     dt = np.dtype(np.int64) if dtype is None else as_numpy(dtype)
     place = drawing("randperm", generator)
-    if place.sizes:  # each example has an order of its own
-        drawn = place.rng.permuted(np.broadcast_to(np.arange(n), place.shape((n,))), axis=-1)
-    else:
-        drawn = place.rng.permutation(n)
-    return place.tensor(made(drawn.astype(dt, copy=False), requires_grad))
+
+    def draw() -> np.ndarray:
+        if place.sizes:  # each example has an order of its own
+            orders = np.broadcast_to(np.arange(n), place.shape((n,)))
+            return place.rng.permuted(orders, axis=-1).astype(dt, copy=False)
+        return place.rng.permutation(n).astype(dt, copy=False)
+
+    return requiring(place.drawn(draw), requires_grad)
 
 
 @export(method=False)

@@ -26,9 +26,10 @@ def _fill(
 ) -> Tensor:  # fmt: skip
     """Write `draw(place, shape)` to a tensor."""
     place = drawing(name, generator, parameters, self)
-    drawn = np.asarray(draw(place, place.shape(self.array.shape)))
+    shape, dt = self.array.shape, self.array.dtype
+    drawn = place.drawn(lambda: np.asarray(draw(place, place.shape(shape))).astype(dt, copy=False))
     inplace.check_writable(self)
-    return inplace.assign(self, place.tensor(drawn.astype(self.array.dtype, copy=False)), name)
+    return inplace.assign(self, drawn, name)
 
 
 def _check(good: bool, message: str) -> None:

@@ -114,6 +114,7 @@ class Optimizer:
         Args:
             closure: evaluates the model again and returns the loss, called before the update.
         """
+        modes.refuse_lifted("Optimizer.step")
         for hook in list(self._step_pre_hooks.values()):
             hook(self, (closure,), {})
         loss = evaluate(closure)

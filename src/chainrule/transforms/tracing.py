@@ -55,6 +55,7 @@ class TracedArray(AbstractArray):
 
     __slots__ = ()
     box: type[Traced]
+    knows_node = False  # whether arrays have an attribute `node`: what computes them
 
     def refusal(self) -> Exception:
         return DataDependence(
@@ -138,12 +139,30 @@ class Recorder:
     randomness = "error"
     title = "trace"
     level = 0
+    array: type[TracedArray] = TracedArray  # what traced tensors show
 
     def __init__(self, closed: bool = True) -> None:
         self.captured: dict[int, tuple[Tensor, Traced]] = {}
         self.start = next_seq() if closed else 0
         self.stopped: dict[Node, Traced] = {}
         self.constants: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+
+    def capture(self, x: Any) -> Traced:
+        """The input that stands for a tensor that was met without being given."""
+        key = id(x.node) if isinstance(x, Traced) else id(x)
+        found = self.captured.get(key)
+        if found is None:
+            node = input_node(x.array.shape, x.array.dtype, f"captured{len(self.captured)}")
+            found = self.captured[key] = (x, traced(node))
+        return found[1]
+
+    def mode(self) -> Any:
+        """The mode in which the function runs."""
+        return modes.changed(grad=True)
+
+    def constant(self, x: Any) -> Any:
+        """A tensor without a record or an array, which an operation meets, as a constant."""
+        return held(x) if isinstance(x, np.ndarray) else wrap(held(x.array))
 
     def random_error(self, name: str) -> Exception:
         """The error for a random number, which would be the same in every run of the graph."""
@@ -163,7 +182,7 @@ def recording(record: Recorder) -> Any:
     """Let a function be traced: random numbers are refused, captured tensors become inputs."""
     token = recorder.set(record)
     outer = running.set((*running.get(), record))
-    mode = modes.enter(modes.changed(grad=True))
+    mode = modes.enter(record.mode())
     try:
         yield
     finally:
@@ -180,12 +199,16 @@ def traced(node: Node, out: Any = None) -> Traced:
     made.inner = None
     made.array = array
     made.node = node
+    if array.knows_node:
+        array.node = node
     return made
 
 
 def abstract(shape: Sequence[int], dtype: Any) -> TracedArray:
     """The abstract array of a value of a trace."""
-    return TracedArray(tuple(shape), np.dtype(dtype))
+    known = recorder.get()
+    array = TracedArray if known is None else known.array
+    return array(tuple(shape), np.dtype(dtype))
 
 
 def input_node(shape: Sequence[int], dtype: Any, name: str, place: Any = None) -> Node:
@@ -225,11 +248,14 @@ def held(array: np.ndarray) -> np.ndarray:
 
 def _as_held(x: Any) -> Any:
     """An argument, where it is a constant, as it is now."""
-    if type(x) is np.ndarray:
-        return held(x)
-    if isinstance(x, Tensor) and type(x) is not Traced and x.node is None:
-        return wrap(held(x.array))
-    return x
+    if type(x) is not np.ndarray and not (
+        isinstance(x, Tensor) and type(x) is not Traced and x.node is None
+    ):
+        return x
+    known = recorder.get()
+    if known is not None:
+        return known.constant(x)
+    return held(x) if isinstance(x, np.ndarray) else wrap(held(x.array))
 
 
 _NEVER_WRITTEN = frozenset({Traced, float, int, bool, complex, type(None)})
@@ -252,7 +278,9 @@ def equation(
         )
     node = make_node(prim, tuple(values), None, params, tuple(parents), place)
     if prim.partials is not None and _alike(prim, values):
-        node.out = out = values[0]
+        first = values[0]
+        alone = type(first).knows_node
+        node.out = out = type(first)(first.shape, first.dtype) if alone else first
         node.shape, node.dtype = out.shape, out.dtype
         return node
     try:
@@ -278,11 +306,16 @@ def equation(
 def _alike(prim: Any, values: Sequence[Any]) -> bool:
     """Whether the result of an elementwise operation is like its operands, which are all alike."""
     first = values[0]
-    if type(first) is not TracedArray or first.dtype.kind != "f" or prim.result in ("bool", "real"):
+    kind = type(first)
+    if (
+        not issubclass(kind, TracedArray)
+        or first.dtype.kind != "f"
+        or prim.result in ("bool", "real")
+    ):
         return False
     for v in values:
         if v is not first and (
-            type(v) is not TracedArray or v.shape != first.shape or v.dtype is not first.dtype
+            type(v) is not kind or v.shape != first.shape or v.dtype is not first.dtype
         ):
             return False
     return True
@@ -306,6 +339,8 @@ class TraceTag(Tag):
         start = 0 if known is None else known.start
         if start:
             args = [_own(x, start) for x in args]
+        elif known is None:
+            _refuse_leaked(args)
         if not modes.is_recording() and prim.differentiable:
             args = [self._stopped(x) for x in args]
         dt = args[0].array.dtype if type(args[0]) is Traced else None
@@ -380,7 +415,27 @@ def _prepared(prim: Primitive, args: Sequence[Any]) -> Sequence[Any]:
 
 def traced_value(x: Tensor) -> Traced:
     """A plain tensor as a traced one: a constant, or, if it requires grad, a captured input."""
-    return traced(constant_node(x.array)) if x.node is None else _captured(x)
+    if x.node is not None:
+        return _captured(x)
+    known = recorder.get()
+    found: Any = x if known is None else known.constant(x)
+    return found if isinstance(found, Traced) else traced(constant_node(found.array))
+
+
+def _refuse_leaked(args: Sequence[Any]) -> None:
+    """Refuse tensors of a recording that has ended, to which nothing can be added."""
+    for x in args:
+        if type(x) is Traced and x.array.knows_node:
+            raise leaked(x)
+
+
+def leaked(x: Traced) -> RuntimeError:
+    """The error for a tensor that a function has kept from its recording."""
+    return RuntimeError(
+        f"a tensor ({x.array.dtype}{list(x.array.shape)}) of a function that was recorded by jit "
+        f"is used after the recording, at {describe(*caller(2))}: the function stored it, in a "
+        "list, an attribute or a global variable, and it has no values. Return it from the function"
+    )
 
 
 def _own(x: Any, start: int) -> Any:
@@ -403,12 +458,7 @@ def _captured(x: Tensor) -> Traced:
             "a graph cannot hold a tensor that requires grad as a constant: it would silently drop "
             "the gradient. Declare a variable for it (sym.var), or use tensor.detach() to say so"
         )
-    key = id(x.node) if isinstance(x, Traced) else id(x)
-    found = known.captured.get(key)
-    if found is None:
-        node = input_node(x.array.shape, x.array.dtype, f"captured{len(known.captured)}")
-        found = known.captured[key] = (x, traced(node))
-    return found[1]
+    return known.capture(x)
 
 
 __all__ = [

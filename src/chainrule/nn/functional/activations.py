@@ -129,8 +129,9 @@ def rrelu(
     require_tensor(input, "rrelu")
     dtype = raw_dtype(input)
     place = drawing("rrelu")
-    drawn = uniform_draw(place, tuple(input.shape), dtype) * (upper - lower) + lower
-    slopes = xp.where(input > 0, 1.0, place.tensor(drawn))
+    shape = tuple(input.shape)
+    drawn = place.drawn(lambda: uniform_draw(place, shape, dtype) * (upper - lower) + lower)
+    slopes = xp.where(input > 0, 1.0, drawn)
     return input.mul_(slopes) if inplace else input * slopes
 
 
@@ -432,8 +433,13 @@ def gumbel_softmax(
     require_tensor(logits, "gumbel_softmax", "logits")
     dtype, ndim = raw_dtype(logits), len(logits.shape)
     place = drawing("gumbel_softmax")
-    uniform = np.maximum(uniform_draw(place, tuple(logits.shape), dtype), np.finfo(dtype).tiny)
-    gumbels = place.tensor(-np.log(-np.log(uniform)))
+    shape = tuple(logits.shape)
+
+    def draw() -> Any:
+        uniform = np.maximum(uniform_draw(place, shape, dtype), np.finfo(dtype).tiny)
+        return -np.log(-np.log(uniform))
+
+    gumbels = place.drawn(draw)
     soft = ops.softmax((logits + gumbels) / tau, dim)
     if not hard:
         return soft

@@ -36,9 +36,14 @@ def _dropped(input: Any, p: float, inplace: bool, shape: tuple[int, ...], name: 
     if p == 1:  # nothing is left to chance
         return input.mul_(0.0) if inplace else input * 0.0
     place = drawing(name)
-    mask = _kept(place, shape, p, raw_dtype(input))
-    mask *= 1 / (1 - p)
-    factors = place.tensor(mask)
+    dtype = raw_dtype(input)
+
+    def draw() -> Any:
+        mask = _kept(place, shape, p, dtype)
+        mask *= 1 / (1 - p)
+        return mask
+
+    factors = place.drawn(draw)
     return input.mul_(factors) if inplace else input * factors
 
 
@@ -127,10 +132,11 @@ def _alpha_dropped(input: Any, p: float, inplace: bool, shape: tuple[int, ...], 
         result = input * 0.0
     else:
         place = drawing(name)
-        mask = _kept(place, shape, p, raw_dtype(input))
+        dtype = raw_dtype(input)
+        mask = place.drawn(lambda: _kept(place, shape, p, dtype))
         scale = ((_ALPHA * _ALPHA * p + 1) * (1 - p)) ** -0.5
         shift = (1 - mask) * (_ALPHA * scale) - scale * _ALPHA * p
-        result = input * place.tensor(mask * scale) + place.tensor(shift)
+        result = input * (mask * scale) + shift
     return in_place.assign(input, result, "alpha_dropout_") if inplace else result
 
 
