@@ -16,7 +16,16 @@ from itertools import product
 from math import prod
 from typing import Any
 
-from chainrule.jit.maps import STILL, Map, Row, Shape, broadcast, compose
+from chainrule.jit.maps import (
+    STILL,
+    Map,
+    Row,
+    Shape,
+    broadcast,
+    compose,
+    contiguous_strides,
+    strided,
+)
 from chainrule.jit.moves import full_map, moving
 from chainrule.jit.values import (
     CALL,
@@ -55,8 +64,10 @@ from chainrule.jit.windows import (
 )
 
 COLUMNS = 64  # the most values that one becomes
+PACKED = 64  # entries of a column that may be copied to be contiguous,
+REUSED = 16  # and how often they are read then
 REST = 16  # the fewest entries each of them has
-UNROLLED = 8  # the longest reduction that becomes operations
+UNROLLED = 16  # the longest reduction that becomes operations
 
 NOTHING = "nothing"  # the number 0 where nothing depends: adding it changes nothing
 
@@ -89,6 +100,7 @@ class Columns:
         self.columns: dict[int, dict[Core, Value]] = {}
         self.whole: dict[int, Value] = {}
         self.results: set[int] = set()
+        self.packed: dict[tuple[int, Map], Value] = {}
         for value in self.live:
             self.fine[id(value)] = self._fine(value)
         for value in kept:
@@ -316,9 +328,35 @@ class Columns:
         zero = args and args[0].kind == NUMBER and not args[0].detail
         if (op == "pull_product" and zero) or (op == "negative" and empty[0]):
             return Value(NUMBER, NOTHING, (), shape, like.dtype, like.dtype.type(0))
+        if op != "gather":
+            args = [self._packed(a, shape) for a in args]
         made = Value(MAP, op, tuple(args), shape, like.dtype, detail, like.node)
         self.order.append(made)
         return made
+
+    def _packed(self, x: Value, shape: Shape) -> Value:
+        """An operand; a column that is far from contiguous and read over and over is copied out.
+
+        Copying costs one pass over the column, reading it from all over the array as many passes
+        as the operation has rows.
+        """
+        base, rows = viewed(x)
+        if rows is None or base.kind not in (GIVEN, FILLED):
+            return x
+        (inside, extents), axes = core_of(rows, x.shape)
+        moving_last = len(axes) > 0 and x.ndim == len(shape) and axes[-1] == len(shape) - 1
+        count = prod(extents)
+        if not moving_last or count < PACKED or prod(shape) < REUSED * count:
+            return x
+        _, steps = strided(inside, contiguous_strides(base.shape), len(extents))
+        if abs(steps[-1]) <= 1:
+            return x
+        key = id(base), inside
+        column = self.packed.get(key)
+        if column is None:
+            part = view(base, inside, extents)
+            column = self.packed[key] = self._fill([part], [full_map(extents)], part)
+        return view(column, tuple([(0, ((a, 1),)) for a in axes]), x.shape)
 
     def read(self, value: Value) -> Value:
         """What stands for a value."""

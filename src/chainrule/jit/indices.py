@@ -232,6 +232,13 @@ def put(x: Value, y: Value, rows: Map, mode: str = "put") -> Value:
     moved = {axis for _, terms in rows for axis, _ in terms}
     if any(d != 1 and k not in moved for k, d in enumerate(y.shape)):
         raise Unsupported("writing several numbers to one place")
+    if y.size == x.size and all(map(covers, rows, x.shape, [y.shape] * x.ndim)):
+        back: list[Row] = [STILL] * y.ndim
+        for k, (start, terms) in enumerate(rows):
+            for axis, step in terms:
+                back[axis] = (start, ((k, step),))
+        every = view(y, tuple(back), x.shape)
+        return apply("add", x, every) if mode == "add" else every
     return Value(PATCH, mode, (x, y), x.shape, x.dtype, rows)
 
 
@@ -250,7 +257,10 @@ def inverse(x: Value, y: Value, index: Index, mode: str) -> Value | None:
         return None
     joint = range(index.at, index.at + len(index.joint))
     rows = [p for p in index.places if type(p) is tuple]
-    if any(not _covers(p, d) for p, d in zip(index.places, x.shape, strict=True)):
+    if any(
+        type(p) is tuple and not covers(p, d, y.shape)
+        for p, d in zip(index.places, x.shape, strict=True)
+    ):
         return None
     if any(axis in joint for row in rows for axis, _ in row[1]):
         return None
@@ -280,12 +290,13 @@ def inverse(x: Value, y: Value, index: Index, mode: str) -> Value | None:
     return apply("where", given_array(hit.reshape(shape), x), added, x, dtype=x.dtype)
 
 
-def _covers(place: Place, d: int) -> bool:
-    """Whether an axis is taken at indices, or whole."""
-    if type(place) is int:
-        return True
-    _, terms = place  # type: ignore[misc]
-    return d == 1 or (len(terms) == 1 and abs(terms[0][1]) == 1)
+def covers(row: Row, d: int, shape: Shape) -> bool:
+    """Whether a row of the places that are written, of something of a shape, is the whole axis."""
+    start, terms = row
+    if d == 1 or len(terms) != 1:
+        return d == 1
+    axis, step = terms[0]
+    return shape[axis] == d and (start, step) in ((0, 1), (d - 1, -1))
 
 
 def _table_of(a: Value) -> np.ndarray | None:

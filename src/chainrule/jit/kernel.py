@@ -218,8 +218,11 @@ def _reach(nest: Nest, k: int) -> int:
 
 
 def _stored_reach(nest: Nest, k: int) -> int:
-    """How far apart neighbours along a loop are in the arrays that are written."""
-    return sum(abs(s.access.strides[k]) for s in nest.stores)
+    """How far apart neighbours along a loop are in the arrays that are written.
+
+    Where a place is computed, the loops that do not move it otherwise move it as the index does.
+    """
+    return sum(abs(s.access.strides[k]) or max(s.strides, default=0) for s in nest.stores)
 
 
 def _permuted(nest: Nest, order: Sequence[int]) -> Nest:

@@ -264,6 +264,8 @@ def _quotient(s: Scalars, dt: Dtype, x: Any, y: Any) -> Any:
 
 
 def _truncated_remainder(s: Scalars, dt: Dtype, x: Any, y: Any) -> Any:
+    if dt.kind == "f":
+        return s.builder.frem(x, y)
     return s.builder.sub(x, s.builder.mul(_quotient(s, dt, x, y), y))
 
 
@@ -403,6 +405,8 @@ def emit(s: Scalars, name: str, dt: Dtype, args: Any) -> Any:
 
 def cost_of(name: str, dt: Dtype) -> int:
     """About how many instructions an operation takes: loads count as one."""
+    if name == "fmod":
+        return 16
     if name in ("divide", "sqrt", "gather"):
         return 4
     return 1 if name in OPERATIONS or name in INNER or name in _BY_LOOPS else 24
