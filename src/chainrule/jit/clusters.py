@@ -43,6 +43,7 @@ class Cluster:
         domain: the extents of the loops.
         members: the values, each after what it needs.
         reduced: the loops over which all its reductions go; None if it has none.
+        ordered: whether iterations have to be run one after the other.
     """
 
     def __init__(self, position: int, domain: Shape) -> None:
@@ -50,7 +51,14 @@ class Cluster:
         self.domain = domain
         self.members: list[Value] = []
         self.reduced: frozenset[int] | None = None
+        self.ordered = False
         self.cost = 0
+
+    def takes(self, value: Value) -> bool:
+        """Whether a value may be computed here too: reductions choose the order of their loops."""
+        if value.kind == REDUCE:
+            return not self.ordered and self.reduced in (None, reduced_loops(value))
+        return self.reduced is None or not is_ordered(value)
 
 
 class Call:
@@ -84,6 +92,13 @@ def reads(value: Value) -> list[tuple[Value, Map | None]]:
 
 # The arguments that are read at an index which is a value, or are there to be written.
 WHOLE = frozenset((("gather", 0), ("place", 1)))
+
+
+def is_ordered(value: Value) -> bool:
+    """Whether a value needs iterations one after the other: what was there before, or is added."""
+    if value.op == "place":
+        return value.detail[0] == "add" or len(value.args) > 2
+    return value.op == "scan"
 
 
 def source(value: Value) -> Value:
@@ -137,6 +152,7 @@ class Clusters:
         cluster.members.append(value)
         if value.kind == REDUCE:
             cluster.reduced = reduced_loops(value)
+        cluster.ordered = cluster.ordered or is_ordered(value)
         cluster.cost += cost_of(value.op, value.dtype)
         self.home[id(value)] = cluster
 
@@ -149,9 +165,7 @@ class Clusters:
         clusters = self._by_domain.setdefault(value.domain, [])
         first = bisect_left(clusters, earliest, key=lambda c: c.position)
         for cluster in clusters[first : first + 8]:
-            if cluster.cost < self.largest and (
-                value.kind != REDUCE or cluster.reduced in (None, reduced_loops(value))
-            ):
+            if cluster.cost < self.largest and cluster.takes(value):
                 return cluster
         made = Cluster(len(self.steps), value.domain)
         self.steps.append(made)
@@ -170,6 +184,8 @@ class Clusters:
         wanted = {id(source(v)) for v in kept}
         others: set[int] = set()
         for value in self.live:
+            if value.op == "scan":
+                self.stored.add(id(value))
             if value.op == "gather":
                 wanted.add(id(source(value.args[0])))
             if value.kind == CONTRACT:

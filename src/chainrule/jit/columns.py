@@ -129,7 +129,7 @@ class Columns:
             )
             found |= self._inherited(x, full_map(x.shape))
             found |= axes_in(self._inherited(y, full_map(y.shape)), rows)
-        elif value.kind == MAP and value.op not in ("gather", "index"):
+        elif value.kind == MAP and value.op not in ("gather", "index", "scan"):
             for a in value.args:
                 found |= self._inherited(a, broadcast(a.shape, value.shape))
         elif self._unrolled(value):
@@ -222,7 +222,7 @@ class Columns:
 
     def _cores(self, value: Value, wanted: _Wanted) -> list[Core] | None:
         """The views that are computed one by one; None if the value is computed as it is."""
-        if (value.kind == REDUCE and not self._unrolled(value)) or value.op == "index":
+        if (value.kind == REDUCE and not self._unrolled(value)) or value.op in ("index", "scan"):
             return None
         if value.kind in (JOIN, PATCH):
             return self._parts(value, wanted)

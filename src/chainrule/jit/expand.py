@@ -25,6 +25,7 @@ from chainrule.jit.lowering import COMPILED_DTYPES, FUNCTIONS, OPERATIONS, has_f
 from chainrule.jit.maps import Row, Shape, split_map
 from chainrule.jit.moves import MOVES, full_map, moving
 from chainrule.jit.reductions import REDUCTIONS
+from chainrule.jit.scans import SCANS
 from chainrule.jit.values import (
     CALL,
     GIVEN,
@@ -334,6 +335,7 @@ EXPANSIONS: dict[str, Rule] = {
     **MOVES,
     **INDICES,
     **GATHERS,
+    **SCANS,
     **dict.fromkeys(("detach", "clone", "real", "conj"), _same),
 }
 

@@ -40,14 +40,15 @@ class Instruction:
     """One scalar operation.
 
     Attributes:
-        op: "load", "gather", "number", "index", "position", "astype", or an operation of the table
-            in `lowering.py`.
+        op: "load", "gather", "number", "index", "position", "scan", "astype", or an operation of
+            the table in `lowering.py`.
         dtype: of the result.
         args: places in the code of the operands; of a gather, of the indices.
         operand: the dtype of the operands.
-        access: of a load or gather; the affine function that an "index" is; the entry that is
+        access: of a load or gather; the affine function that an "index" is, or the index along
+            the axis of a "scan"; the entry that is
             written if a "position" is out of bounds.
-        number: the constant; the bounds of a "position".
+        number: the constant; the bounds of a "position"; the operation of a "scan".
         strides: of a gather, by which its indices move, in entries.
     """
 
@@ -160,14 +161,21 @@ class Kernel:
     title: str = ""
 
     @property
-    def scattered(self) -> bool:
-        """Whether iterations may write one entry: then one thread does them all, in order."""
-        return any(s.scattered for nest in self.nests for s in nest.stores)
+    def ordered(self) -> bool:
+        """Whether one thread has to run the outermost loop, in order.
+
+        Iterations may write one entry, or need the one before.
+        """
+        return any(
+            any(s.scattered for s in nest.stores)
+            or any(c.op == "scan" and c.access and c.access.strides[0] for c in nest.code)
+            for nest in self.nests
+        )
 
     @property
     def trip(self) -> int:
         """The extent of the outermost loop, which threads may share."""
-        return 1 if self.scattered else self.outermost
+        return 1 if self.ordered else self.outermost
 
     @property
     def outermost(self) -> int:

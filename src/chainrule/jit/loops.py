@@ -12,6 +12,7 @@ from typing import Any
 
 from chainrule.jit.kernel import BLOCK, Access, Kernel, Nest, Store
 from chainrule.jit.lowering import OPERATIONS, Scalars, emit, has_rare
+from chainrule.jit.scans import write_scan
 from chainrule.jit.staging import Staging, held_back
 
 
@@ -59,7 +60,8 @@ class Body:
         self.begin, self.end = self.function.args[-2:]
         self.flag: Any = None  # where rare arguments are noted
         self.outside: dict[int, Any] = {}  # where an index out of bounds is, by its parameter
-        if kernel.scattered:
+        self.running: dict[int, Any] = {}  # what a nest carries from one iteration to the next
+        if kernel.ordered:
             self.begin, self.end = self.whole(0), self.whole(kernel.outermost)
 
     def whole(self, number: int) -> Any:
@@ -115,6 +117,12 @@ class Body:
         b.store(b.or_(b.load(note), b.zext(b.not_(inside), self.size)), note)
         return b.select(inside, found, self.whole(0))
 
+    def carried(self, place: int, type_: Any) -> Any:
+        """A variable that keeps its value from one iteration to the next, by place in the code."""
+        if place not in self.running:
+            self.running[place] = self.variable(type_)
+        return self.running[place]
+
     def finish(self) -> None:
         """The end of the function: an index out of bounds is told."""
         b = self.builder
@@ -168,6 +176,8 @@ class Body:
                 assert c.access is not None
                 moves = [(values[a], m) for a, m in zip(c.args, c.strides, strict=True)]
                 values.append(s.load(self.pointer(c.access, indices, moves), c.dtype))
+            elif c.op == "scan":
+                values.append(write_scan(self, nest, len(values), c, values, indices))
             elif c.op == "position":
                 assert c.access is not None
                 values.append(self.position(values[c.args[0]], c.number, c.access.buffer))

@@ -372,7 +372,7 @@ INNER: dict[str, Emit] = {
     "copy": lambda s, dt, x: x,
 }
 # Written by the loops around them: conversions, indices, and what they are used for.
-_BY_LOOPS = frozenset(("astype", "index", "position", "gather", "place"))
+_BY_LOOPS = frozenset(("astype", "index", "position", "gather", "place", "scan"))
 FUNCTIONS = (
     "exp", "exp2", "expm1", "log", "log1p", "log2", "log10", "sigmoid", "sin", "cos", "tan",
     "sinh", "cosh", "tanh", "asin", "acos", "atan", "asinh", "acosh", "atanh", "atan2", "pow",
@@ -407,6 +407,6 @@ def cost_of(name: str, dt: Dtype) -> int:
     """About how many instructions an operation takes: loads count as one."""
     if name == "fmod":
         return 16
-    if name in ("divide", "sqrt", "gather"):
+    if name in ("divide", "sqrt", "gather", "scan"):
         return 4
     return 1 if name in OPERATIONS or name in INNER or name in _BY_LOOPS else 24

@@ -9,7 +9,7 @@ from chainrule.jit.buffers import Buffer
 from chainrule.jit.clusters import Cluster, Clusters, reduced_loops
 from chainrule.jit.kernel import Access, Instruction, Nest, Reduction, Store
 from chainrule.jit.layouts import Layouts
-from chainrule.jit.maps import Map, broadcast, compose, contiguous_strides, identity, strided
+from chainrule.jit.maps import Map, Row, broadcast, compose, contiguous_strides, identity, strided
 from chainrule.jit.values import MAP, NUMBER, REDUCE, Value, viewed
 
 
@@ -164,12 +164,14 @@ class _NestBuilder:
         if value.kind != MAP or (clusters.is_readable(value) and not here):
             access = self._access(self.kernel.parameter(value), value, rows)
             return Instruction("load", value.dtype, access=access)
+        if value.op == "scan":
+            op, axis = value.detail
+            args = tuple([self.read(a, rows) for a in value.args])
+            along = _by_loops(rows[axis], len(self.cluster.domain))
+            return Instruction("scan", value.dtype, args, value.dtype, along, op)
         if value.op == "index":
-            offset, terms = rows[value.detail]
-            strides = [0] * len(self.cluster.domain)
-            for loop, step in terms:
-                strides[loop] += step
-            return Instruction("index", value.dtype, access=Access(-1, offset, tuple(strides)))
+            along = _by_loops(rows[value.detail], len(self.cluster.domain))
+            return Instruction("index", value.dtype, access=along)
         if value.op == "gather":
             return self._gathered(value, rows)
         places = [self.read(a, compose(broadcast(a.shape, value.shape), rows)) for a in value.args]
@@ -179,3 +181,12 @@ class _NestBuilder:
                 value.op, value.dtype, tuple(places), value.dtype, still, value.detail
             )
         return Instruction(value.op, value.dtype, tuple(places), value.args[-1].dtype)
+
+
+def _by_loops(row: Row, loops: int) -> Access:
+    """The index along an axis, as a function of the loops."""
+    offset, terms = row
+    strides = [0] * loops
+    for loop, step in terms:
+        strides[loop] += step
+    return Access(-1, offset, tuple(strides))

@@ -69,7 +69,7 @@ class Staging:
 
 def held_back(nest: Nest) -> list[Store]:
     """The stores of a nest that are better made block by block; none if that is not worth it."""
-    if not nest.extents or nest.reductions:
+    if not nest.extents or nest.reductions or any(c.op == "scan" for c in nest.code):
         return []
     apart = [s for s in nest.stores if s.args or s.access.strides[-1] != 1]
     work = sum(cost_of(c.op, c.dtype) for c in nest.code if c.op not in ("load", "number"))
