@@ -22,6 +22,8 @@ bench: $(VENV)/.bench
 	$(BIN)/python benchmarks/eager.py
 	$(BIN)/python benchmarks/transforms.py
 	$(BIN)/python benchmarks/graphs.py
+	$(BIN)/python benchmarks/compiled.py
+	$(BIN)/python benchmarks/gradbench.py --picture out/gradbench.png
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -22,14 +22,16 @@ class Campaign:
 
     Program `i` of a seed depends on nothing else but the version of Hypothesis.  Its bytes are our
     own, because Hypothesis derives most of its examples from earlier ones; what fails is
-    shrunk by Hypothesis.  JAX is slow at programs that run once, so it judges every `oracle`-th.
+    shrunk by Hypothesis.  JAX is slow at programs that run once, so it judges every `oracle`-th;
+    compiling takes its time too, so every `compiled`-th becomes machine code, in one of four ways.
 
     Attributes:
         totals: how many programs ran, with which features, and how many comparisons were made.
     """
 
-    def __init__(self, seed: int, oracle: int = 10) -> None:
+    def __init__(self, seed: int, oracle: int = 10, compiled: int = 20) -> None:
         self.seed = seed
+        self.compiled = compiled if find_spec("llvmlite") else 0  # 0: none
         self.oracle = oracle if find_spec("jax") else 0  # 0: JAX judges none
         self.totals: Counter[str] = Counter()
         self.index = 0
@@ -47,9 +49,15 @@ class Campaign:
         @given(programs())
         def every_mode_agrees(program: Program) -> None:
             oracle = bool(self.oracle) and self.index % self.oracle == 0
-            compare(program, oracle, self.totals)
+            compare(program, oracle, self.totals, self.groups())
 
         return every_mode_agrees
+
+    def groups(self) -> tuple[int, ...]:
+        """Which checks of the compiler this program gets: all, or one group after the other."""
+        if not self.compiled or self.index % self.compiled:
+            return ()
+        return (0, 1, 2, 3) if self.compiled == 1 else ((self.index // self.compiled) % 4,)
 
     def run(self, count: int) -> None:
         """Compare the next `count` programs.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from typing import Any
 
@@ -35,9 +35,12 @@ def numbers(x: Any) -> np.ndarray:
 class Case:
     """A program at a point, with directions and weights to contract its derivatives with."""
 
-    def __init__(self, program: Program, oracle: bool = True) -> None:
+    def __init__(
+        self, program: Program, oracle: bool = True, machine_code: Sequence[int] = ()
+    ) -> None:
         self.program = program
         self.oracle = oracle
+        self.machine_code = machine_code
         self.f = program.load({"cr": cr, "Pair": Pair})
         self.x = program.inputs()
         self.value = numbers(self.f(cr.tensor(self.x)))
@@ -245,6 +248,25 @@ def graphs(c: Case) -> Iterator[Compared]:
         yield name, found, expected, FIRST
 
 
+def machine_code(c: Case) -> Iterator[Compared]:
+    """The program through the compiler, where it is installed."""
+    if not c.machine_code:
+        return
+    from tests.fuzz import compiled_checks
+
+    bounded(c.gradient())
+    bounded(over(c, "fr"))
+    try:
+        made = graph.trace(c.loss, c.at())
+    except RuntimeError:  # its path depends on data; `graphs` looks at the error
+        made = None
+    if made is not None and 3 in c.machine_code:
+        for name, found, expected in compiled_checks.of_graph(c, made):
+            yield name, found, expected, SECOND if "second" in name else FIRST
+    for name, found, expected in compiled_checks.of_function(c, c.machine_code):
+        yield name, found, expected, SECOND if "second" in name or "double" in name else FIRST
+
+
 CHECKS = [
     eager,
     reverse,
@@ -256,19 +278,27 @@ CHECKS = [
     trees,
     differences,
     graphs,
+    machine_code,
     jax,
 ]
 
 
-def compare(program: Program, oracle: bool = True, totals: Counter | None = None) -> None:
-    """Compare all modes on a program.
+def compare(
+    program: Program,
+    oracle: bool = True,
+    totals: Counter | None = None,
+    machine_code: Sequence[int] = (),
+) -> None:
+    """Compare all modes on a program, with JAX as well, and with its machine code.
+
+    `machine_code` says which groups of checks of the compiler are run, of 0, 1, 2, 3.
 
     Raises:
         AssertionError: of a type of its own for each comparison that failed.
     """
     totals = Counter() if totals is None else totals
     with np.errstate(all="ignore"):
-        c = Case(program, oracle)
+        c = Case(program, oracle, machine_code)
         for check in CHECKS:
             for name, found, expected, tolerance in check(c):
                 totals[f"by {check.__name__}"] += 1

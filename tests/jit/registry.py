@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 import chainrule as cr
+import chainrule.nn  # declares more primitives
 from chainrule import func
 from chainrule.core.dtypes import is_inexact
 from chainrule.core.primitive import REGISTRY, Primitive

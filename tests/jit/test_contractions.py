@@ -231,6 +231,59 @@ def test_a_shared_weight_is_one_product():
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(("equation", "left", "right", "calls"), [
+    ("nij,njk->nik", (50, 4, 4), (50, 4, 4), 0),
+    ("nj,jk->nk", (500, 16), (16, 16), 0),
+    ("ik,jk->ij", (100, 16), (100, 16), 1),
+    ("nj,nk->jk", (500, 40), (500, 2), 1),
+    ("nj,kj->nk", (500, 40), (3, 40), 0),
+    ("nj,kj->nk", (500, 40), (8, 40), 1),
+    ("bi,bi->b", (30, 40), (30, 40), 0),
+])  # fmt: skip
+def test_small_ones_are_loops(equation, left, right, calls):
+    x, y = ordinary(left, "float64", 0), ordinary(right, "float64", 1)
+    program = compiled(trace(lambda x, y: cr.einsum(equation, x, y), x, y))
+    assert not program.steps.refused
+    assert len(program.report().library) == calls
+    assert_contracted(program.run([x, y])[0], x, y, equation)
+
+
+def test_batches_of_small_matrices_are_vectors():
+    """They are one kernel, in vectors although each row is short."""
+    x, y = ordinary((500, 3, 3), "float64", 0), ordinary((500, 3, 3), "float64", 1)
+    report = compiled(trace(lambda x, y: x @ y, x, y)).report()
+    assert any(f"<{w} x double>" in report.ir for w in (2, 4, 8, 16))
+    assert len(report.kernels) == 1
+
+
+def test_the_batch_is_outermost_in_memory():
+    """Products of a batch that is in the middle read and write matrices in one piece."""
+
+    def f(x, mu, q):
+        away = x[:, None, :] - mu[None]
+        return (cr.einsum("kij,nkj->nki", q, away) + away).square().sum()
+
+    arrays = [ordinary(s, "float64", i) for i, s in enumerate([(50, 20), (6, 20), (6, 20, 20)])]
+    program, found, wanted = both(trace(f, *arrays).value_and_grad().optimize(), *arrays)
+    gemms = [s.gemm for s in program.steps.steps if isinstance(s, LibraryStep)]
+    assert len(gemms) == 3
+    for gemm in gemms:
+        assert all(stride <= 20 for stride in (*gemm.left, *gemm.right, *gemm.out))
+    for a, b in zip(found, wanted, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-8)
+
+
+def test_denormal_numbers():
+    """float64 numbers that are denormal count as 0 in BLAS; the processor's mode is put back."""
+    x, y = ordinary((40, 40), "float64", 0), ordinary((40, 40), "float64", 1)
+    x[0] = 5e-310
+    program, (found, scaled), (wanted, _) = both(trace(lambda x, y: (x @ y, x * 2), x, y), x, y)
+    np.testing.assert_allclose(found, wanted, rtol=1e-12, atol=1e-300)
+    assert program.report().library
+    assert scaled[0, 0] == 2 * 5e-310 > 0
+    assert x[0, 0] / 2 == 5e-310 / 2 > 0
+
+
 def test_transposes_cost_nothing():
     x, y = ordinary((50, 20), "float64", 0), ordinary((30, 50), "float64", 1)
     program = compiled(trace(lambda x, y: x.T @ y.T, x, y))

@@ -234,6 +234,10 @@ def test_batch_norm_keeps_its_statistics():
         np.testing.assert_allclose(a.detach().numpy(), b.detach().numpy(), rtol=1e-5, atol=1e-6)
     for p, q in zip(nets[0].buffers(), nets[1].buffers(), strict=True):
         np.testing.assert_allclose(p.numpy(), q.numpy(), rtol=1e-5)
+    f(data).square().sum().backward()
+    nets[1](data).square().sum().backward()
+    for p, q in zip(nets[0].parameters(), nets[1].parameters(), strict=True):
+        np.testing.assert_allclose(p.grad.numpy(), q.grad.numpy(), rtol=1e-4, atol=1e-5)
     for net in nets:
         net.eval()
     np.testing.assert_allclose(
@@ -331,3 +335,32 @@ def test_pickling_takes_the_function_and_the_options():
     made = pickle.loads(pickle.dumps(jit(scaled, max_variants=2)))
     close(made(x), 2 * x)
     assert made.function is scaled
+
+
+@pytest.mark.parametrize("kind", [np.asarray, cr.tensor])
+def test_calls_again_give_the_same_structure(kind):
+    f = jit(lambda p, a: {"b": [(v * a, u) for u, v in p], "a": p[0][0]})
+    for i in range(1, 5):
+        u, v = kind(i * x), kind(x + i)
+        got = f([(u, v)], 0.5)
+        close(got["b"][0][0], v * 0.5)
+        close(got["b"][0][1], u)
+        close(got["a"], u)
+    one = jit(lambda u: [u + 1])
+    for _ in range(3):
+        (found,) = one(kind(x))
+        close(found, kind(x + 1))
+
+
+def test_what_the_backward_half_does_not_take_may_be_written():
+    a = cr.tensor(x, requires_grad=True)
+    scale = cr.tensor(w)
+    y = jit(lambda a, scale: (a + scale) * 2)(a, scale)
+    scale.add_(1)
+    y.mul_(3)
+    y.sum().backward()
+    close(a.grad, cr.full_like(a, 6.0).detach())
+    y = jit(lambda a, scale: a * scale)(a, scale)
+    scale.add_(1)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        y.sum().backward()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 
 import numpy as np
@@ -281,7 +282,7 @@ def test_loops_become_vectors(dtype):
         graph = trace(f, x)
         report = compiled(graph.value_and_grad() if f in (chain, layer_norm) else graph).report()
         name = "float" if dtype == "float32" else "double"
-        assert any(f"<{w} x {name}>" in report.ir for w in (2, 4, 8, 16)), f
+        assert re.search(rf"<\d+ x {name}>", report.ir), f
 
 
 def test_programs_run_in_threads():

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
 pytest.importorskip("llvmlite")
 
 import chainrule as cr
+from tests.jit.calls import CALLS, PARTLY
 from tests.jit.programs import both
-from tests.jit.registry import DRAWS, cases, primitives, traced
+from tests.jit.registry import DRAWS, cases, primitives, status, traced
 
 NAMES = [p.name for p in primitives()]
 PRIMS = {p.name: p for p in primitives()}
@@ -57,3 +60,22 @@ def compare(prim, every):
 @pytest.mark.parametrize("name", NAMES)
 def test_compiled_is_evaluated(name):
     compare(PRIMS[name], every=False)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_every_sample(name):
+    compare(PRIMS[name], every=True)
+
+
+def test_what_is_compiled_stays_so():
+    """Only primitives that are listed in `calls.py` are calls of NumPy, for the reasons there."""
+    listed = {name for names in CALLS.values() for name in names.split()}
+    found = {name: status(prim) for name, prim in PRIMS.items()}
+    calls = {name for name, s in found.items() if not s.compiled}
+    assert calls <= listed, f"fell back to NumPy: {sorted(calls - listed)}"
+    assert calls >= listed, f"compiled now, so not in calls.py: {sorted(listed - calls)}"
+    partly = {name: s.reasons for name, s in found.items() if s.compiled and s.reasons}
+    assert partly.keys() == PARTLY.keys()
+    for name, reasons in partly.items():
+        assert all(re.match(f".*({PARTLY[name]})", reason) for reason in reasons), (name, reasons)

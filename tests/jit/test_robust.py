@@ -254,3 +254,25 @@ def test_too_many_signatures():
 def test_not_a_function():
     with pytest.raises(TypeError, match="jit takes a function"):
         jit(3)
+
+
+def test_a_float_that_has_to_be_a_number_of_python():
+    def only_numbers(a):
+        if type(a) is not float:
+            raise TypeError("a number, please")
+        return a
+
+    f = jit(lambda x, a: x * only_numbers(a))
+    for a in (2.0, 3.0, 2.0):
+        close(f(x, a), a * x)
+    assert all(not s.reason for s in f.signatures if s.variants)
+
+
+def test_the_default_dtype():
+    f = jit(lambda x: cr.zeros(5) + x.float())
+    assert f(x).dtype == np.float32
+    cr.set_default_dtype(cr.float64)
+    try:
+        assert f(x).dtype == np.float64
+    finally:
+        cr.set_default_dtype(cr.float32)

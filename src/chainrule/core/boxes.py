@@ -310,6 +310,8 @@ def take_over(x: Any, value: Tensor) -> None:
     lift = lifting()
     if lift is not None:
         lift.changing(x)
+        if not isinstance(value, Box):
+            value = lift.capture(value)  # what is written is part of the recording, as `x` is
     if isinstance(value, Box):
         x.__class__ = type(value)
         x.tag, x.inner = value.tag, value.inner

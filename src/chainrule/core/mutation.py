@@ -82,13 +82,14 @@ def check_saved(node: Node) -> None:
         return
     for saved in args or ():
         if type(saved) is ndarray:
-            _check(node, saved)
+            check_array(node, saved)
     for saved in out if type(out) is tuple else (out,):
         if type(saved) is ndarray:
-            _check(node, saved)
+            check_array(node, saved)
 
 
-def _check(node: Node, saved: Any) -> None:
+def check_array(node: Node, saved: Any) -> None:
+    """Raise RuntimeError if an array that `node` refers to was overwritten since."""
     write = LOG.get(id(owner_of(saved)))
     if write is not None and write.seq > node.seq:
         raise RuntimeError(

@@ -16,6 +16,7 @@ import numpy as np
 from chainrule.core.boxes import newest
 from chainrule.core.dtypes import is_inexact
 from chainrule.core.modes import get_mode, is_recording
+from chainrule.core.mutation import check_array
 from chainrule.core.namespaces import raw
 from chainrule.core.node import Aval, Node
 from chainrule.core.primitive import Primitive, pick, record
@@ -191,7 +192,7 @@ class Recorded(Primitive):
         self.backward = Compiled(cut.backward)
 
     def keeps(self, position: int, wanted: Sequence[bool]) -> bool:
-        return True
+        return position in self.needed
 
     def keeps_out(self, wanted: Sequence[bool]) -> bool:
         return True
@@ -199,7 +200,13 @@ class Recorded(Primitive):
     def run(self, arrays: Sequence[Any], parents: Sequence[Node | None]) -> tuple[Any, ...]:
         """The outputs on the tape."""
         outs = tuple(self.forward.program.run(arrays))
-        node = record(self, arrays, {}, parents, outs, get_mode(), caller(2))
+        params = {"inputs": tuple(arrays)}
+        node = record(self, arrays, params, parents, outs, get_mode(), caller(2))
+        if node is not None:
+            # What the backward half does not take may be written in place.
+            node.out = tuple(
+                [y if i in self.extra else Aval(y.shape, y.dtype) for i, y in enumerate(outs)]
+            )
         return tuple([pick(node if live else None, i, outs[i]) for i, live in enumerate(self.live)])
 
     def pull(
@@ -215,12 +222,26 @@ class Recorded(Primitive):
             found = self.backward.program.run(given)
         else:
             again = self.whole.made.get(
-                ("pullback", self.wanted),
-                lambda: Compiled(pullback(self.whole.graph, self.wanted)),
+                ("pullback", self.wanted), lambda: Compiled(pullback(self.whole.graph, self.wanted))
             )
-            given = [x if isinstance(x, Tensor) else wrap(x) for x in (*args, *cotangents)]
-            found = again.call(given)
+            given = [*self._inputs(node, args), *cotangents]
+            found = again.call([x if isinstance(x, Tensor) else wrap(x) for x in given])
         pulled: list[Any] = [None] * len(node.parents)
         for i, ct in zip(self.wanted, found, strict=True):
             pulled[i] = ct
         return pulled
+
+    def _inputs(self, node: Node, args: Any) -> list[Any]:
+        """All inputs as tensors, also those that the backward half does not take.
+
+        Raises:
+            RuntimeError: if one was overwritten since.
+        """
+        found = []
+        for i, (x, parent) in enumerate(zip(args, node.parents, strict=True)):
+            if i not in self.needed:
+                array = node.params["inputs"][i]  # type: ignore[index]
+                check_array(node, array)
+                x = wrap(array, parent)
+            found.append(x)
+        return found

@@ -61,6 +61,9 @@ class Cluster:
         return self.reduced is None or not is_ordered(value)
 
 
+NOWHERE = Cluster(-1, ())  # of those that need a value otherwise than entry by entry
+
+
 class Call:
     """An operation of NumPy, or a matrix product by BLAS, as a step."""
 
@@ -123,6 +126,7 @@ class Clusters:
         self.stored: set[int] = set()
         self._by_domain: dict[Shape, list[Cluster]] = {}
         self._again: dict[int, tuple[int, frozenset[int]] | None] = {}
+        self._loaded: dict[int, frozenset[int]] = {}
         kept = list(kept)
         self.live = _live(order, kept)
         self.largest = LARGEST_OF_FEW if len(self.live) <= FEW else LARGEST
@@ -182,13 +186,11 @@ class Clusters:
     def _decide(self, kept: list[Value]) -> None:
         """Store what another step needs, unless it is cheaper to compute it there again."""
         wanted = {id(source(v)) for v in kept}
-        others: set[int] = set()
+        others: dict[int, list[Cluster]] = {}  # by value the other clusters that need it
         for value in self.live:
-            if value.op == "scan":
-                self.stored.add(id(value))
             if value.op == "gather":
                 wanted.add(id(source(value.args[0])))
-            if value.kind == CONTRACT:
+            if value.kind == CONTRACT or value.op in ("scan", "place"):
                 self.stored.add(id(value))
             if value.kind in (CALL, CONTRACT, PICK, RESHAPED):
                 wanted.update(id(source(a)) for a in value.args)
@@ -196,25 +198,28 @@ class Clusters:
                 here = self.home[id(value)]
                 for base, rows in reads(value):
                     home = self.home.get(id(base))
-                    if home is not here or not self._in_loop(value, base, rows):
-                        others.add(id(base))
+                    if self._in_loop(value, base, rows):
+                        if home is not here:
+                            others.setdefault(id(base), []).append(here)
+                    else:
+                        others.setdefault(id(base), []).append(NOWHERE)
         for value in self.live:
             if value.kind not in (MAP, REDUCE):
                 continue
             if id(value) in wanted:
                 self.stored.add(id(value))
             else:
-                self._again[id(value)] = self._repeated(value)
-                if id(value) in others and self._again[id(value)] is None:
+                again = self._again[id(value)] = self._repeated(value)
+                if id(value) in others and not (again and self._saves(again[1], others[id(value)])):
                     self.stored.add(id(value))
+                    self._again[id(value)] = None
 
     def _repeated(self, value: Value) -> tuple[int, frozenset[int]] | None:
         """What repeating a value takes: operations in a row, and large arrays that are read.
 
-        None if it should be loaded. Repeated are single instructions that read at most one
-        array of the value's size: the load of the result would cost as much as that one.
+        None if it is to be loaded: if it is not a single instruction, or after too many of them.
         """
-        if value.kind != MAP or cost_of(value.op, value.dtype) > 1:
+        if value.kind != MAP or value.op == "pack" or cost_of(value.op, value.dtype) > 1:
             return None
         depth = 1
         large: frozenset[int] = frozenset()
@@ -227,7 +232,46 @@ class Clusters:
                 large |= below[1]
             elif base.size >= value.size > 1:
                 large |= {id(base)}
-        return (depth, large) if len(large) <= 1 and depth <= DEEPEST else None
+        return (depth, large) if depth <= DEEPEST else None
+
+    def _saves(self, large: frozenset[int], users: list[Cluster]) -> bool:
+        """Whether to repeat a value that reads these arrays, rather than to store and load it.
+
+        Storing costs about two loads (memory is read before it is written), and each user loads
+        the result. Repeating costs loads of the arrays that a user does not load anyway.
+        """
+        extra = sum(len(large - self._loads(user)) for user in users)
+        return extra <= len(users) + 2
+
+    def _loads(self, cluster: Cluster) -> frozenset[int]:
+        """The arrays that a cluster reads entry by entry."""
+        found = self._loaded.get(id(cluster))
+        if found is None:
+            found = self._loaded[id(cluster)] = frozenset(
+                id(base)
+                for value in cluster.members
+                for base, rows in reads(value)
+                if base.domain == cluster.domain and rows == identity(base.shape)
+            )
+        return found
+
+    def needed(self, cluster: Cluster) -> list[tuple[Value, Map | None]]:
+        """The results of other steps that a cluster reads, by its loops; not what it repeats."""
+        found = []
+        waiting = [pair for value in cluster.members for pair in reads(value)]
+        seen: set[tuple[int, Map | None]] = set()
+        while waiting:
+            base, rows = waiting.pop()
+            home = self.home.get(id(source(base)))
+            if home is None or home is cluster or (id(base), rows) in seen:
+                continue
+            seen.add((id(base), rows))
+            if base.kind == MAP and id(base) not in self.stored and rows is not None:
+                loops = tuple([row for row, d in zip(rows, base.shape, strict=True) if d != 1])
+                waiting.extend([(b, r if r is None else compose(r, loops)) for b, r in reads(base)])
+            else:
+                found.append((base, rows))
+        return found
 
     def makers(self, value: Value) -> list[Any]:
         """The steps that make what stands in memory behind a value."""

@@ -38,8 +38,13 @@ from chainrule.jit.values import (
     widened,
 )
 
+# Limits, by measurement: where scalar code and loops become slower than BLAS.
 UNROLLED = 8  # terms of a sum that scalar code adds up
-SMALLEST = 4  # rows or columns from which on BLAS is faster than loops
+UNROLLED_NARROW = 16  # the same, where the result has few rows or columns
+NARROW = 64
+SMALLEST = 2  # rows or columns of a product for BLAS
+SMALLEST_ALONG = 8  # the same, where loops read the larger operand in the order of memory
+READ_AGAIN = 16  # times that an operand is read, from which on a copy of it pays
 
 
 class Operand:
@@ -87,7 +92,7 @@ class Operand:
     def packed(self, order: str) -> Operand:
         """A copy that moves along the letters of the order, the last one fastest."""
         found = self.taken(order)
-        return Operand(Value(MAP, "copy", (found,), found.shape, found.dtype), order)
+        return Operand(Value(MAP, "pack", (found,), found.shape, found.dtype), order)
 
     def span(self, letters: Sequence[str]) -> tuple[int, int] | None:
         """Extent and stride of letters as one; None if they are not one."""
@@ -133,7 +138,8 @@ class Product:
     def value(self) -> Value:
         """The result."""
         terms = self.extent(self.k) * self.extent(self.one_sided)
-        if terms <= UNROLLED:
+        narrow = min(self.extent(self.m), self.extent(self.n)) <= NARROW
+        if terms <= (UNROLLED_NARROW if narrow else UNROLLED):
             found = self._unrolled()
         elif self._is_large():
             reason = library.missing()
@@ -147,13 +153,14 @@ class Product:
         return view(found, rows, tuple(self.sizes[c] for c in self.out))
 
     def _is_large(self) -> bool:
+        """Whether it is for BLAS."""
+        if self.a.value.dtype.kind != "f" or self.one_sided:
+            return False
         m, n, k = (self.extent(x) for x in (self.m, self.n, self.k))
-        return (
-            self.a.value.dtype.kind == "f"
-            and not self.one_sided
-            and min(m, n) >= SMALLEST
-            and max(m, n, k, self.extent(self.batch)) < 2**31
-        )
+        larger = self.a if m >= n else self.b
+        along = any(larger.strides[c] == 1 for c in self.k)
+        least = SMALLEST_ALONG if along else SMALLEST
+        return min(m, n) >= least and max(m, n, k) < 2**31
 
     # ------------------------------------------------ in kernels
 
@@ -165,8 +172,9 @@ class Product:
             places = [{**at, c: i} for at in places for i in range(self.sizes[c])]
         floating = self.a.value.dtype.kind == "f"
         found: Value | None = None
+        left, right = self._lined_up(self.a), self._lined_up(self.b)
         for at in places:
-            x, y = self.a.taken(kept, at), self.b.taken(kept, at)
+            x, y = left.taken(kept, at), right.taken(kept, at)
             if found is None:
                 found = _times(x, y)
             elif floating:
@@ -175,6 +183,16 @@ class Product:
                 found = _plus(found, _times(x, y))
         assert found is not None
         return widened(found, tuple(self.sizes[c] for c in self.order))
+
+    def _lined_up(self, x: Operand) -> Operand:
+        """An operand whose neighbours along the innermost loop are neighbours in memory, if it is
+        read so often that a copy pays."""
+        if not self.order or not x.moves(self.order[-1]) or x.strides[self.order[-1]] == 1:
+            return x
+        moving = [c for c in (*self.k, *self.one_sided, *self.order) if x.moves(c)]
+        if READ_AGAIN * self.extent(moving) > self.extent(self.order):
+            return x
+        return x.packed("".join(moving))
 
     def _reduced(self) -> Value:
         """A reduction of products."""

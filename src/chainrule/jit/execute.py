@@ -23,8 +23,10 @@ from chainrule.jit.kernel import work_of
 from chainrule.jit.llvm import Code, compile_module, llvm_ir
 from chainrule.jit.loops import write_kernel
 from chainrule.jit.reduce import write_finish
+from chainrule.jit.threads import Shared, is_large
 
 _RUN = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
+_PART = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
 HELD = 100_000  # scalar operations, up to which a program keeps other Python threads waiting
 SCRATCH = 0  # the place of the scratch memory in the table of addresses
 
@@ -51,7 +53,7 @@ def compiled(graph: Graph, keep: bool = True) -> Program:
     >>> value
     tensor(841.4710, dtype=chainrule.float64)
     >>> print(program.report())
-    value and grad of <lambda>: ... operations in 1 kernel, 0 calls of NumPy, ...
+    value and grad of <lambda>: ... operations in 1 kernel, 0 calls of BLAS, 0 calls of NumPy, ...
     """
     llvm_ir()
     refused: dict[Node, str] = {}
@@ -92,27 +94,40 @@ def _compile(steps: Steps, keep: bool) -> tuple[Code | None, list[list[Any]]]:
     """Machine code, and the steps with neighbouring kernels as one call."""
     runs: list[list[Any]] = []
     for step in steps.steps:
-        if not isinstance(step, CallStep):
-            if not runs or isinstance(runs[-1][0], CallStep):
-                runs.append([])
-            runs[-1].append(step)
-        else:
-            runs.append([step])
+        alone = isinstance(step, CallStep) or _is_shared(step)
+        if alone or not runs or isinstance(runs[-1][0], CallStep) or _is_shared(runs[-1][0]):
+            runs.append([])
+        runs[-1].append(step)
     slots = _slots(steps.buffers)
     routines = _routines(steps, slots)
     native = {f"run{i}": run for i, run in enumerate(runs) if not isinstance(run[0], CallStep)}
-    signature = _signature(steps, slots) if len(runs) == 1 and native else None
+    signature = _signature(steps, slots) if _is_one(runs) else None
 
     def write() -> Any:
         module = llvm_ir().Module(name="chainrule")
         flag = None if steps.flag is None else slots[steps.flag.index]
-        written = [_write_run(module, n, run, slots, routines, flag) for n, run in native.items()]
+        written = []
+        for name, run in native.items():
+            if _is_shared(run[0]):
+                _write_shared(module, name, run[0], slots)
+            else:
+                written.append(_write_run(module, name, run, slots, routines, flag))
         if signature is not None:
             write_entry(module, written[0], signature)
         return module
 
     parts = [_identity(native, slots), routines, signature]
     return cache.code_of(parts, write, keep) if native else None, runs
+
+
+def _is_shared(step: Any) -> bool:
+    """Whether threads share the step."""
+    return isinstance(step, KernelStep) and is_large(step.kernel)
+
+
+def _is_one(runs: list[list[Any]]) -> bool:
+    """Whether a program is one call of native code."""
+    return len(runs) == 1 and not isinstance(runs[0][0], CallStep) and not _is_shared(runs[0][0])
 
 
 def _identity(native: dict[str, list[Any]], slots: dict[int, int]) -> list[Any]:
@@ -199,16 +214,38 @@ def _write_run(
             write_gemm(b, step.gemm, dtype, called, [address(x) for x in step.buffers])
             continue
         kernel = step.kernel
-        functions = [write_kernel(module, kernel), write_finish(module, kernel)]
         pointers = [address(buffer) for buffer in step.buffers]
-        for made in functions:
+        for made in (write_kernel(module, kernel), write_finish(module, kernel)):
             if made is not None:
-                made.attributes.add("noinline")
-                types = [a.type for a in made.args[:-2]]
-                given = [b.bitcast(p, t) for p, t in zip(pointers, types, strict=True)]
-                b.call(made, [*given, size(0), size(kernel.trip)])
+                _call_kernel(b, made, pointers, size(0), size(kernel.trip))
     b.ret_void()
     return function
+
+
+def _call_kernel(b: Any, made: Any, pointers: list[Any], begin: Any, end: Any) -> None:
+    """Run the function of a kernel."""
+    made.attributes.add("noinline")
+    types = [a.type for a in made.args[:-2]]
+    given = [b.bitcast(p, t) for p, t in zip(pointers, types, strict=True)]
+    b.call(made, [*given, begin, end])
+
+
+def _write_shared(module: Any, name: str, step: KernelStep, slots: dict[int, int]) -> None:
+    """Functions of the table of addresses, begin and end, for part of a kernel and what follows."""
+    ir = llvm_ir()
+    byte, size = ir.IntType(8).as_pointer(), ir.IntType(64)
+    kind = ir.FunctionType(ir.VoidType(), [byte.as_pointer(), size, size])
+    kernel = step.kernel
+    made = {name: write_kernel(module, kernel), f"{name}_finish": write_finish(module, kernel)}
+    for title, body in made.items():
+        function = ir.Function(module, kind, title)
+        b = ir.IRBuilder(function.append_basic_block("entry"))
+        table, begin, end = function.args
+        if body is not None:
+            places = [_place(buffer, slots) for buffer in step.buffers]
+            pointers = [b.gep(b.load(b.gep(table, [size(i)])), [size(k)]) for i, k in places]
+            _call_kernel(b, body, pointers, begin, end)
+        b.ret_void()
 
 
 def _address(x: np.ndarray) -> int:
@@ -248,11 +285,15 @@ class Program:
         self._size = 1 + max([*self._slots.values(), *routines.values(), SCRATCH])
         self._runs: list[Any] = []
         for i, run in enumerate(runs):
-            if not isinstance(run[0], CallStep):
-                assert code is not None
-                self._runs.append(_RUN(code.address(f"run{i}")))
-            else:
+            if isinstance(run[0], CallStep):
                 self._runs.append(run[0])
+                continue
+            assert code is not None
+            if _is_shared(run[0]):
+                part, finish = (_PART(code.address(f"run{i}{end}")) for end in ("", "_finish"))
+                self._runs.append(Shared(part, finish, run[0].kernel))
+            else:
+                self._runs.append(_RUN(code.address(f"run{i}")))
         self.allocate: Any = np.empty  # makes results and scratch memory
         self._free: list[Any] = []  # scratch memory between calls
         self._table: list[Any] = [None] * self._size  # arrays by slot, constants filled in
@@ -272,7 +313,7 @@ class Program:
         self._flag = None if steps.flag is None else self._slots[steps.flag.index]
         self._inputs = [(self._slots[b.index], b.dtype) for b in steps.inputs]
         self._entry: Any = None
-        if code is not None and len(runs) == 1 and _signature(steps, self._slots) is not None:
+        if _is_one(runs) and code is not None and _signature(steps, self._slots) is not None:
             constants = [b.value for b in _constants(steps)]
             known = [*map(_address, constants), *map(library.address, routines)]
             entry = entry_of(code, known, constants)
@@ -359,11 +400,13 @@ class Program:
         for step in self._runs:
             if isinstance(step, CallStep):
                 self._call(step, table, addresses)
+            elif isinstance(step, Shared):
+                step(addresses, (table, self.code))
             else:
                 step(addresses)
-                if self._flag is not None and table[self._flag][0]:
-                    # An index is out of bounds: evaluation raises, with its message.
-                    return evaluate(plan_of(self.graph), list(arrays))
+            if self._flag is not None and table[self._flag][0]:
+                # An index is out of bounds: evaluation raises, with its message.
+                return evaluate(plan_of(self.graph), list(arrays))
         if self._whole is not None:
             outs = [table[slot] for slot in self._whole]
         else:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.jit import exponentials
 from chainrule.jit.values import Unsupported, Value, apply, cast, number, widened
 
 Formula = Callable[..., Value]
@@ -208,6 +209,7 @@ _OF_NUMBERS: dict[str, Formula] = {
 
 # By primitive, on values of one dtype; parameters by name.
 FORMULAS: dict[str, Formula] = {
+    "exp": exponentials.exp,
     "relu": lambda x: maximum(x, 0),
     "leaky_relu": _leaky_relu,
     "prelu": lambda x, w: maximum(x, 0) + w * minimum(x, 0),

@@ -20,7 +20,7 @@ from chainrule.jit.overview import Overview
 from chainrule.jit.quick import Quick, quick_key
 from chainrule.jit.record import Recording, record
 from chainrule.jit.signature import Call, Held, Reader
-from chainrule.jit.surroundings import Surroundings
+from chainrule.jit.surroundings import Surroundings, Watch
 from chainrule.jit.variants import Signature, Variant
 from chainrule.transforms.inputs import all_given, as_tensor, gives_arrays
 from chainrule.transforms.tracing import DataDependence, Traced, recorder
@@ -120,11 +120,11 @@ class JitFunction:
         """Call the machine code for these arguments, which is made when it is first needed."""
         if recorder.get() is not None:
             return self.function(*args, **kwargs)  # part of another recording
-        key = None if kwargs else quick_key(args)
-        if key is not None:
-            quick = self._quick.get(key)
-            if quick is not None and quick.state == self._surroundings.state():
-                return quick(args)
+        short = None if kwargs else quick_key(args)
+        if short is not None:
+            quick = self._quick.get(short[0])
+            if quick is not None and quick.watch.holds():
+                return quick(short[1])
         call = self._read(args, kwargs)
         if any(isinstance(x, Traced) for x in call.tensors):
             return self.function(*args, **kwargs)
@@ -133,11 +133,14 @@ class JitFunction:
             found = signature.run(
                 call.tensors, call.arrays, lambda: self._recorded(call, signature)
             )
-            if key is not None and signature.variants[0].is_plain:
-                self._quicken(key, signature.variants[0], call.arrays)
+            whole = len(call.places) == len(call.leaves)
+            if short is not None and whole and signature.variants[0].is_plain:
+                self._quicken(short[0], signature.variants[0], call.arrays)
             return found
         except NotRecorded as error:
             refused = error
+        if refused.failed and self._reader.freeze(call):
+            return self(*args, **kwargs)  # perhaps a number has to be one of Python's
         found = self._eager(args, kwargs)  # raises what is the function's own error
         if refused.lasting:
             signature.reason = refused.reason
@@ -147,7 +150,7 @@ class JitFunction:
     def _quicken(self, key: Any, variant: Variant, arrays: bool) -> None:
         if len(self._quick) >= self._options[2]:
             self._quick.clear()
-        self._quick[key] = Quick(variant, arrays, self._surroundings.state())
+        self._quick[key] = Quick(variant, arrays, Watch(self._surroundings))
 
     def _read(self, args: Sequence[Any], kwargs: dict[str, Any]) -> Call:
         if self._nums or self._names:
@@ -208,7 +211,8 @@ class JitFunction:
         except DataDependence as error:
             raise NotRecorded(str(error)) from error
         except Exception as error:  # the function's own, or something that only eager code can do
-            raise NotRecorded(f"recording it failed: {type(error).__name__}: {error}") from error
+            reason = f"recording it failed: {type(error).__name__}: {error}"
+            raise NotRecorded(reason, failed=True) from error
         finally:
             running.reset(token)
             self._surroundings.forget_changed(before)

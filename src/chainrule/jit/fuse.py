@@ -13,7 +13,7 @@ from chainrule.core.node import Node
 from chainrule.graph.ir import Graph
 from chainrule.jit import buffers as kinds
 from chainrule.jit.buffers import Buffer, arrange
-from chainrule.jit.clusters import Call, Cluster, Clusters, reads
+from chainrule.jit.clusters import Call, Cluster, Clusters
 from chainrule.jit.columns import Columns
 from chainrule.jit.expand import Expansion
 from chainrule.jit.gemm import Gemm
@@ -23,6 +23,7 @@ from chainrule.jit.layouts import Layouts
 from chainrule.jit.maps import contiguous_strides, identity, strided
 from chainrule.jit.nests import KernelBuilder
 from chainrule.jit.reduce import state_dtype
+from chainrule.jit.rows import keep_rows
 from chainrule.jit.values import (
     CALL,
     CONTRACT,
@@ -215,7 +216,7 @@ class _Fusion:
     def steps(self) -> Steps:
         results = {id(v) for v, _ in self.results}
         for value in self.clusters.live:
-            if id(value) in self.clusters.stored:
+            if id(value) in self.clusters.stored and value.op != "place":
                 kind = kinds.OUTPUT if id(value) in results else kinds.TEMPORARY
                 self.of[id(value)] = self._new(kind, value)
             elif value.kind == FILLED:
@@ -226,13 +227,17 @@ class _Fusion:
             if isinstance(group, Call):
                 call = self._library if group.value.kind == CONTRACT else self._call
                 self.made.append(call(group.value))
-            else:
-                self.made.append(self._kernel(group))
+                continue
+            # What is computed again wherever it is needed has no kernel of its own.
+            used = [c for c in group if not self.clusters.stored.isdisjoint(map(id, c.members))]
+            if used:
+                self.made.append(self._kernel(used))
         outputs = [self._output(v, shape) for v, shape in self.results]
         self._lifetimes(outputs)
         for i, step in enumerate(self.made):
             if isinstance(step, KernelStep):
                 overwrite(step.kernel, step.buffers, i)
+                keep_rows(step.kernel, step.buffers, i)
         return Steps(
             self.graph, self.made, self.buffers,
             [self.of[id(self.expansion.of[n])] for n in self.graph.inputs],
@@ -345,24 +350,21 @@ class _Fusion:
         if not isinstance(step, Cluster):
             return -1, False
         at, joins = -1, False
-        for value in step.members:
-            needed = [(m, b, r) for b, r in reads(value) for m in self.clusters.makers(b)]
-            for home, base, rows in needed:
-                if home is step:
-                    continue
-                group = place[home.position]
-                fits = (
-                    isinstance(groups[group], list)
-                    and base.kind in (MAP, REDUCE)
-                    and rows is not None
-                    and _same_row(base, rows)
-                    and _rows_of(step) is not None
-                    and _rows_of(step) == _rows_of(home)
-                )
-                if group > at:
-                    at, joins = group, fits
-                elif group == at:
-                    joins = joins and fits
+        needed = self.clusters.needed(step)
+        for home, base, rows in [(m, b, r) for b, r in needed for m in self.clusters.makers(b)]:
+            group = place[home.position]
+            fits = (
+                isinstance(groups[group], list)
+                and base.kind in (MAP, REDUCE)
+                and rows is not None
+                and _same_row(base, rows)
+                and _rows_of(step) is not None
+                and _rows_of(step) == _rows_of(home)
+            )
+            if group > at:
+                at, joins = group, fits
+            elif group == at:
+                joins = joins and fits
         if joins:
             long = any(_row_length(c) >= SHORTEST_ROW for c in groups[at])
             joins = long and all(_rows_of(c) == _rows_of(step) for c in groups[at])

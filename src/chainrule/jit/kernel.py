@@ -152,6 +152,8 @@ class Kernel:
         dtypes: of the buffers, which are the parameters.
         written: the parameters that are written.
         title: what reports call it.
+        rows: the parameters of which one row is needed at a time, and its entries: the function
+            has memory of its own for it.
     """
 
     name: str
@@ -159,6 +161,7 @@ class Kernel:
     nests: list[Nest]
     written: set[int] = field(default_factory=set)
     title: str = ""
+    rows: dict[int, int] = field(default_factory=dict)
 
     @property
     def ordered(self) -> bool:

@@ -29,12 +29,14 @@ class NotRecorded(DataDependence):
     Attributes:
         reason: why.
         lasting: whether it holds for all calls with this signature.
+        failed: whether the function raised an error while it was recorded.
     """
 
-    def __init__(self, reason: str, lasting: bool = True) -> None:
+    def __init__(self, reason: str, lasting: bool = True, failed: bool = False) -> None:
         super().__init__(reason)
         self.reason = reason
         self.lasting = lasting
+        self.failed = failed
 
 
 class LiveArray(TracedArray):

@@ -45,6 +45,7 @@ MISSING = (
     "compiling needs llvmlite, which is not installed; "
     'install it with: pip install "chainrule[jit]"'
 )
+INLINED = 3  # places in a module where a function is repeated
 
 
 @functools.cache
@@ -130,16 +131,42 @@ def target_machine(target: Host | None = None) -> Any:
 
 
 def optimise(module: Any, machine: Any) -> None:
-    """Run LLVM's standard passes on a parsed module, in place, with loops made into vectors."""
+    """Run LLVM's passes on a parsed module, in place.
+
+    Kernels are written in vectors, with what loops do not change outside them: left to do are
+    inlining and memory that can be registers. The code generator folds constants, finds common
+    expressions and schedules.
+    """
     binding = llvm_binding()
-    with binding.create_pipeline_tuning_options(speed_level=3) as options:
-        options.loop_vectorization = True
-        options.slp_vectorization = True
-        options.loop_interleaving = True
-        options.loop_unrolling = True
+    with binding.create_pipeline_tuning_options(speed_level=1) as options:
         builder = binding.create_pass_builder(machine, options)
-        with builder, builder.getModulePassManager() as passes:
+        with builder, binding.create_new_module_pass_manager() as passes:
+            passes.add_always_inliner_pass()
+            passes.add_global_dead_code_eliminate_pass()
+            passes.add_sroa_pass()
             passes.run(module, builder)
+
+
+def call_often_used(module: Any) -> None:
+    """Leave functions that are used more than a few times, or by scalar code, to be called.
+
+    Inlining makes loops faster, as constants stay in registers and other work goes on meanwhile;
+    but the time that compiling takes is that of the instructions.
+    """
+    ir = llvm_ir()
+    uses: dict[Any, int] = {}
+    for function in module.functions:
+        for block in function.blocks:
+            for instruction in block.instructions:
+                callee = getattr(instruction, "callee", None)
+                if callee is not None and callee.name.startswith("chainrule."):
+                    uses[callee] = uses.get(callee, 0) + 1
+    for function, count in uses.items():
+        if "alwaysinline" not in function.attributes or len(function.blocks[0].instructions) < 8:
+            continue
+        if count > INLINED or not isinstance(function.function_type.return_type, ir.VectorType):
+            function.attributes.discard("alwaysinline")
+            function.attributes.add("noinline")
 
 
 class Code:
@@ -200,6 +227,8 @@ def object_code(module: Any) -> bytes:
 
 def _optimised(module: Any) -> tuple[Any, Any]:
     """A module checked and optimised, and the code generator for it."""
+    if not isinstance(module, str):
+        call_often_used(module)
     parsed = llvm_binding().parse_assembly(str(module))
     parsed.triple = host().triple
     parsed.verify()

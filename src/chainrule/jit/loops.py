@@ -1,23 +1,30 @@
 """Kernels as LLVM functions: `void kernel(buffer0, ..., i64 begin, i64 end)`.
 
-`begin` and `end` are of the outermost loop. Extents are constants. Loops test at their end, and the
-innermost body is straight-line code: what LLVM's loop vectoriser wants.
+`begin` and `end` are of the outermost loop. Extents are constants. Loops test at their end. The
+innermost body is straight-line code on vectors: it is written once if it is long, all its loads and
+stores under a mask, else twice, with a mask for what whole vectors leave over.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
-from chainrule.jit.kernel import BLOCK, Access, Kernel, Nest, Store
-from chainrule.jit.lowering import OPERATIONS, Scalars, emit, has_rare
+from chainrule.jit.buffers import ALIGNMENT
+from chainrule.jit.kernel import BLOCK, Access, Instruction, Kernel, Nest, Store
+from chainrule.jit.lanes import Lanes, lanes_for
+from chainrule.jit.lowering import OPERATIONS, Scalars, cost_of, emit, has_rare
+from chainrule.jit.positions import Positions
 from chainrule.jit.scans import write_scan
-from chainrule.jit.staging import Staging, held_back
+from chainrule.jit.staging import Staging, held_back, varying
+
+LONG = 30  # instructions of a body that is written once, its masks costing little in comparison
 
 
 @contextmanager
-def counted(b: Any, begin: Any, end: Any, name: str) -> Iterator[Any]:
+def counted(b: Any, begin: Any, end: Any, name: str, step: int = 1) -> Iterator[Any]:
     """A loop written where a builder stands; the code inside `with` is its body."""
     before = b.block
     body = b.append_basic_block(f"{name}.body")
@@ -27,7 +34,7 @@ def counted(b: Any, begin: Any, end: Any, name: str) -> Iterator[Any]:
     i = b.phi(begin.type, name)
     i.add_incoming(begin, before)
     yield i
-    following = b.add(i, begin.type(1), flags=["nsw", "nuw"])
+    following = b.add(i, begin.type(step), flags=["nsw", "nuw"])
     i.add_incoming(following, b.block)
     b.cbranch(b.icmp_signed("<", following, end), body, done)
     b.position_at_end(done)
@@ -38,7 +45,7 @@ class Body:
 
     Attributes:
         scalars: the instructions.
-        buffers: the parameters.
+        buffers: the parameters, and memory of the function's own for those that are rows.
         start: where variables are declared, at the beginning of the function.
     """
 
@@ -56,10 +63,17 @@ class Body:
         entry = self.function.append_basic_block("entry")
         scalars.builder = self.builder = ir.IRBuilder(entry)
         self.scalars = scalars
-        self.buffers = self.function.args[:-2]
+        self.lanes = Lanes(scalars)
+        self.along = -1  # the loop of which several iterations are computed at once
+        self.buffers = list(self.function.args[:-2])
+        for parameter, count in kernel.rows.items():
+            kind = scalars.memory_type(kernel.dtypes[parameter])
+            self.buffers[parameter] = self.variable(kind, count)
+            self.buffers[parameter].align = ALIGNMENT
         self.begin, self.end = self.function.args[-2:]
         self.flag: Any = None  # where rare arguments are noted
-        self.outside: dict[int, Any] = {}  # where an index out of bounds is, by its parameter
+        self.staging: Staging | None = None  # what holds results back
+        self.positions = Positions(self)
         self.running: dict[int, Any] = {}  # what a nest carries from one iteration to the next
         if kernel.ordered:
             self.begin, self.end = self.whole(0), self.whole(kernel.outermost)
@@ -72,9 +86,11 @@ class Body:
         with self.builder.goto_entry_block():
             return self.builder.alloca(type_, count if count > 1 else None)
 
-    def loop(self, begin: Any, end: Any, name: str = "i") -> AbstractContextManager[Any]:
+    def loop(
+        self, begin: Any, end: Any, name: str = "i", step: int = 1
+    ) -> AbstractContextManager[Any]:
         """A loop; the code inside `with` is its body."""
-        return counted(self.builder, begin, end, name)
+        return counted(self.builder, begin, end, name, step)
 
     def place(self, access: Access, indices: Sequence[Any]) -> Any:
         """offset + Σ stride·index, in entries."""
@@ -99,38 +115,11 @@ class Body:
             place = b.add(place, b.mul(index, self.whole(stride), flags=["nsw"]), flags=["nsw"])
         return b.gep(self.buffers[access.buffer], [place], inbounds=True)
 
-    def position(self, index: Any, bounds: tuple[int, int, int], parameter: int) -> Any:
-        """An index in low..high-1, with `added` if it is negative; 0, with a note, if it is not."""
-        b = self.builder
-        low, high, added = bounds
-        found = index
-        if added:
-            wrapped = b.add(index, self.whole(added))
-            found = b.select(b.icmp_signed("<", index, self.whole(0)), wrapped, index)
-        shifted = b.sub(index, self.whole(low))
-        inside = b.icmp_unsigned("<", shifted, self.whole(high - low))
-        if parameter not in self.outside:
-            note = self.outside[parameter] = self.variable(self.size)
-            with b.goto_entry_block():
-                b.store(self.whole(0), note)
-        note = self.outside[parameter]
-        b.store(b.or_(b.load(note), b.zext(b.not_(inside), self.size)), note)
-        return b.select(inside, found, self.whole(0))
-
     def carried(self, place: int, type_: Any) -> Any:
         """A variable that keeps its value from one iteration to the next, by place in the code."""
         if place not in self.running:
             self.running[place] = self.variable(type_)
         return self.running[place]
-
-    def finish(self) -> None:
-        """The end of the function: an index out of bounds is told."""
-        b = self.builder
-        for parameter, note in self.outside.items():
-            found = b.load(note)
-            with b.if_then(b.icmp_unsigned("!=", found, self.whole(0)), likely=False):
-                b.store(found, self.buffers[parameter])
-        b.ret_void()
 
     def twice(self, nest: Nest, work: Callable[[], None]) -> None:
         """What `work` writes, which may be run again: once more for arguments that are rare.
@@ -142,64 +131,170 @@ class Body:
             work()
             return
         s, b = self.scalars, self.builder
-        flag = self.variable(s.ir.IntType(8))
-        b.store(s.ir.IntType(8)(0), flag)
+        byte = s.ir.IntType(8)
+        flag = self.variable(byte)
+        b.store(byte(0), flag)
         self.flag = flag
         work()
         self.flag = None
-        with b.if_then(b.icmp_unsigned("!=", b.load(flag), s.ir.IntType(8)(0)), likely=False):
+        with b.if_then(b.icmp_unsigned("!=", b.load(flag), byte(0)), likely=False):
             s.whole = True
             work()
             s.whole = False
 
-    def write(self, store: Store, value: Any, moves: Sequence[Any], indices: Sequence[Any]) -> None:
-        """Store the value of one iteration, moved by computed indices."""
-        s = self.scalars
-        dtype = self.kernel.dtypes[store.access.buffer]
-        pointer = self.pointer(store.access, indices, zip(moves, store.strides, strict=True))
-        if store.mode == "add":
-            value = OPERATIONS["add"](s, dtype, s.load(pointer, dtype), value)
-        s.store(value, pointer, dtype)
+    def across(
+        self, nest: Nest, loop: int, begin: Any, end: Any, indices: Indices, then: Then
+    ) -> None:
+        """All iterations of an innermost loop, many neighbouring ones at once.
 
-    def run(self, nest: Nest, indices: Sequence[Any], staging: Staging | None = None) -> list[Any]:
-        """The operations of a nest for one iteration, and its stores; the values."""
+        Args:
+            indices: of all loops, by the index of this one.
+            then: what is done with the values of the nest's code, by the index of this loop.
+        """
+        lanes = 1 if self.scalars.whole else lanes_for(nest, loop)
+        if lanes == 1:
+            with self.loop(begin, end) as i:
+                then(i, self.run(nest, indices(i)))
+            return
+        known = self._known(nest, loop, lanes, indices(begin))
+
+        def some(i: Any, masked: bool) -> None:
+            b = self.builder
+            self.lanes.mask = self.lanes.mask_of(b.sub(end, i)) if masked else None
+            then(i, self.run(nest, indices(i), known))
+            self.lanes.mask = None
+
+        with self.vectors_along(loop, lanes):
+            self.in_vectors(lanes, begin, end, _cost(nest) > LONG, some)
+
+    @contextmanager
+    def vectors_along(self, loop: int, lanes: int) -> Iterator[None]:
+        """Code inside `with` is for several neighbouring iterations of a loop."""
+        self.along = loop
+        with self.scalars.in_lanes(lanes):
+            yield
+        self.along = -1
+
+    def in_vectors(
+        self, lanes: int, begin: Any, end: Any, once: bool, some: Callable[[Any, bool], None]
+    ) -> None:
+        """`some(index, whether it needs a mask)` for vectors of iterations of a loop."""
+        b = self.builder
+        constants = [getattr(x, "constant", None) for x in (begin, end)]
+        if None not in constants and (constants[1] - constants[0]) % lanes == 0:  # type: ignore[operator]
+            with self.loop(begin, end, "vector", lanes) as i:
+                some(i, False)
+        elif once:
+            with self.loop(begin, end, "vector", lanes) as i:
+                some(i, True)
+        else:
+            length = b.and_(b.sub(end, begin), self.whole(-lanes))
+            middle = b.add(begin, length, flags=["nsw"])
+            with self.loop(begin, middle, "vector", lanes) as i:
+                some(i, False)
+            with b.if_then(b.icmp_signed("<", middle, end)):
+                some(middle, True)
+
+    def _known(self, nest: Nest, loop: int, lanes: int, indices: Sequence[Any]) -> list[Any]:
+        """What the loop does not change, computed before it, in all lanes; None for the rest."""
+        values: list[Any] = []
+        for k, (c, moves) in enumerate(zip(nest.code, varying(nest, loop), strict=True)):
+            moves = moves or has_rare(c.op, c.dtype)
+            moves = moves or any(values[a] is None for a in c.args)
+            values.append(None if moves else self._value(nest, k, values, indices))
+        with self.scalars.in_lanes(lanes):  # numbers are written where they are needed
+            return [
+                None if v is None or c.op == "number" else self.lanes.spread(v)
+                for c, v in zip(nest.code, values, strict=True)
+            ]
+
+    def _value(self, nest: Nest, k: int, values: Sequence[Any], indices: Sequence[Any]) -> Any:
+        """The operation at a place in the code."""
+        s, c = self.scalars, nest.code[k]
+        if c.op == "number":
+            return s.number(c.number, c.dtype)
+        if c.op == "position":
+            return self.positions.checked(c, values[c.args[0]])
+        if c.op == "gather":
+            return self.positions.gathered(c, [values[a] for a in c.args], indices)
+        if c.op == "scan":
+            return write_scan(self, nest, k, [values[a] for a in c.args], indices)
+        if c.access is not None:
+            return self._read(c, c.access, indices)
+        assert c.operand is not None
+        if c.op == "astype":
+            return s.cast(values[c.args[0]], c.operand, c.dtype)
+        return emit(s, c.op, c.operand, [values[a] for a in c.args])
+
+    def _read(self, c: Instruction, access: Access, indices: Sequence[Any]) -> Any:
+        """An entry of a buffer, or an index."""
+        s = self.scalars
+        stride = access.strides[self.along] if s.lanes > 1 else 0
+        if c.op == "index":
+            found = self.place(access, indices)
+            if s.lanes == 1:
+                return found
+            return self.builder.add(self.lanes.spread(found), self.lanes.steps(stride))
+        pointer = self.pointer(access, indices)
+        return self.lanes.load(pointer, stride, c.dtype) if stride else s.load(pointer, c.dtype)
+
+    def write(self, value: Any, access: Access, indices: Sequence[Any]) -> None:
+        """Store an entry, or several neighbouring ones."""
+        self.put(value, Store(0, access), self.pointer(access, indices))
+
+    def put(self, value: Any, store: Store, pointer: Any) -> None:
+        """Store an entry, or several neighbouring ones, at an address, or add them there."""
+        s, access = self.scalars, store.access
+        dtype = self.kernel.dtypes[access.buffer]
+        if s.lanes > 1:
+            stride = access.strides[self.along]
+            if store.mode == "add":
+                before = self.lanes.load(pointer, stride, dtype)
+                value = OPERATIONS["add"](s, dtype, before, value)
+            self.lanes.store(value, pointer, stride, dtype)
+        else:
+            if store.mode == "add":
+                value = OPERATIONS["add"](s, dtype, s.load(pointer, dtype), value)
+            s.store(value, pointer, dtype)
+
+    def run(
+        self, nest: Nest, indices: Sequence[Any], known: Sequence[Any] | None = None
+    ) -> list[Any]:
+        """The operations of a nest for one iteration, and its stores; the values.
+
+        Args:
+            known: values that are there already, by their place; None for those that are not.
+        """
         s = self.scalars
         s.rare.clear()
         values: list[Any] = []
-        for c in nest.code:
-            if c.op == "number":
-                values.append(s.number(c.number, c.dtype))
-            elif c.op == "load":
-                assert c.access is not None
-                values.append(s.load(self.pointer(c.access, indices), c.dtype))
-            elif c.op == "gather":
-                assert c.access is not None
-                moves = [(values[a], m) for a, m in zip(c.args, c.strides, strict=True)]
-                values.append(s.load(self.pointer(c.access, indices, moves), c.dtype))
-            elif c.op == "scan":
-                values.append(write_scan(self, nest, len(values), c, values, indices))
-            elif c.op == "position":
-                assert c.access is not None
-                values.append(self.position(values[c.args[0]], c.number, c.access.buffer))
-            elif c.op == "index":
-                assert c.access is not None
-                values.append(self.place(c.access, indices))
-            elif c.op == "astype":
-                assert c.operand is not None
-                values.append(s.cast(values[c.args[0]], c.operand, c.dtype))
-            else:
-                assert c.operand is not None
-                values.append(emit(s, c.op, c.operand, [values[a] for a in c.args]))
+        for k in range(len(nest.code)):
+            found = None if known is None else known[k]
+            values.append(self._value(nest, k, values, indices) if found is None else found)
         for store in nest.stores:
-            if staging is None or store not in staging.stores:
-                self.write(store, values[store.value], [values[a] for a in store.args], indices)
-        if staging is not None:
-            staging.hold(values, indices[-1])
-        if self.flag is not None:
-            b, byte = self.builder, s.ir.IntType(8)
-            for found in s.rare:
-                b.store(b.or_(b.load(self.flag), b.zext(found, byte)), self.flag)
+            if self.staging is None or store not in self.staging.stores:
+                found = [values[a] for a in store.args]
+                moves = zip(self.positions.single(found), store.strides, strict=True)
+                self.put(values[store.value], store, self.pointer(store.access, indices, moves))
+        if self.flag is not None and s.rare:
+            self._note(s.rare)
         return values
+
+    def _note(self, rare: list[Any]) -> None:
+        """Set the flag if an argument was rare."""
+        b = self.builder
+        found = functools.reduce(b.or_, rare)
+        if self.scalars.lanes > 1:
+            found = self.lanes.any(found)
+        b.store(b.or_(b.load(self.flag), b.zext(found, self.scalars.ir.IntType(8))), self.flag)
+
+
+Indices = Callable[[Any], Sequence[Any]]
+Then = Callable[[Any, list[Any]], None]
+
+
+def _cost(nest: Nest) -> int:
+    return sum(cost_of(c.op, c.dtype) for c in nest.code)
 
 
 def write_kernel(module: Any, kernel: Kernel) -> Any:
@@ -221,22 +316,22 @@ def write_kernel(module: Any, kernel: Kernel) -> Any:
             Reducing(body, nest).whole()
         else:
             _elementwise(body, nest, [])
-    body.finish()
+    body.positions.finish()
     return body.function
 
 
 def _elementwise(body: Body, nest: Nest, indices: list[Any]) -> None:
     """The loops within those whose indices are given, and the code in them."""
     depth, loops = len(indices), len(nest.extents)
-    if depth == loops and depth:
-        # One iteration of a loop that other nests share.
-        *outer, i = indices
-        _innermost(body, nest, outer, i, body.builder.add(i, body.whole(1)))
+    if depth == loops:
+        body.scalars.whole = True  # one entry: no vector to do without rare arguments
+        body.run(nest, indices)
+        body.scalars.whole = False
         return
     first = not indices
     begin = body.begin if first else body.whole(0)
     end = body.end if first else body.whole(nest.extents[depth])
-    if depth >= loops - 1:
+    if depth == loops - 1:
         _innermost(body, nest, indices, begin, end)
         return
     with body.loop(begin, end, f"i{depth}") as i:
@@ -245,11 +340,14 @@ def _elementwise(body: Body, nest: Nest, indices: list[Any]) -> None:
 
 def _innermost(body: Body, nest: Nest, indices: list[Any], begin: Any, end: Any) -> None:
     """The innermost loop; in blocks, if it may have to be repeated, or results are held back."""
-    staging = Staging(body, nest) if held_back(nest) else None
+    staging = body.staging = Staging(body, nest) if held_back(nest) else None
+
+    def then(i: Any, values: list[Any]) -> None:
+        if staging is not None:
+            staging.hold(values, i)
 
     def work(start: Any, stop: Any) -> None:
-        with body.loop(start, stop, "i") as i:
-            body.run(nest, [*indices, i][: len(nest.extents)], staging)
+        body.across(nest, len(indices), start, stop, lambda i: [*indices, i], then)
 
     if staging is None and not any(has_rare(c.op, c.dtype) for c in nest.code):
         work(begin, end)
@@ -266,3 +364,4 @@ def _innermost(body: Body, nest: Nest, indices: list[Any], begin: Any, end: Any)
         body.twice(nest, lambda: work(start, stop))
         if staging is not None:
             staging.release(indices, stop)
+    body.staging = None

@@ -7,13 +7,15 @@ bit in a register and a byte of 0 or 1 in memory.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
 from chainrule.jit import vecmath
 from chainrule.jit.llvm import llvm_ir
+from chainrule.jit.vectors import lane_type, suffix
 
 COMPILED_DTYPES = frozenset(
     np.dtype(c) for c in ("?", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f4", "f8")
@@ -34,16 +36,32 @@ class Scalars:
         # they are written for all arguments, else arguments that are not ordinary are noted.
         self.whole = False
         self.rare: list[Any] = []
+        self.lanes = 1  # entries in a register
 
-    def type_of(self, dt: Dtype) -> Any:
-        """The type of a register."""
+    @contextmanager
+    def in_lanes(self, lanes: int) -> Iterator[None]:
+        """Code inside `with` has so many entries in a register."""
+        self.lanes = lanes
+        yield
+        self.lanes = 1
+
+    def element(self, dt: Dtype) -> Any:
+        """The type of one entry in a register."""
         if dt.kind == "f":
             return self.ir.FloatType() if dt.itemsize == 4 else self.ir.DoubleType()
         return self.ir.IntType(1 if dt.kind == "b" else 8 * dt.itemsize)
 
     def memory_type(self, dt: Dtype) -> Any:
-        """The type in memory."""
-        return self.ir.IntType(8) if dt.kind == "b" else self.type_of(dt)
+        """The type of one entry in memory."""
+        return self.ir.IntType(8) if dt.kind == "b" else self.element(dt)
+
+    def type_of(self, dt: Dtype) -> Any:
+        """The type of a register."""
+        return lane_type(self.element(dt), self.lanes)
+
+    def integer(self, bits: int) -> Any:
+        """The type of a register of integers."""
+        return lane_type(self.ir.IntType(bits), self.lanes)
 
     def number(self, value: Any, dt: Dtype) -> Any:
         """A constant."""
@@ -66,8 +84,7 @@ class Scalars:
     def intrinsic(self, name: str, *args: Any, flag: bool | None = None) -> Any:
         """One of LLVM's intrinsics, whose operands and result have one type."""
         type_ = args[0].type
-        suffix = {"float": "f32", "double": "f64"}.get(str(type_), str(type_))
-        full = f"llvm.{name}.{suffix}"
+        full = f"llvm.{name}.{suffix(type_)}"
         types = [a.type for a in args]
         given = list(args)
         if flag is not None:
@@ -134,7 +151,7 @@ class Scalars:
         """
         b = self.builder
         bits = 64 if to.itemsize == 8 or (to.kind == "u" and to.itemsize == 4) else 32
-        wide = self.ir.IntType(bits)
+        wide = self.integer(bits)
         limit = 2.0 ** (bits - 1)
         lowest = wide(-(1 << (bits - 1)))
 
@@ -300,14 +317,14 @@ def _sized(operator: str) -> Emit:
 
     def emit(s: Scalars, dt: Dtype, x: Any) -> Any:
         if dt.kind != "f":
-            return s.ir.IntType(1)(int(operator == "<"))
+            return s.integer(1)(int(operator == "<"))
         return s.compare(operator, s.intrinsic("fabs", x), s.number(np.inf, dt), dt)
 
     return emit
 
 
 def _isnan(s: Scalars, dt: Dtype, x: Any) -> Any:
-    return s.is_nan(x) if dt.kind == "f" else s.ir.IntType(1)(0)
+    return s.is_nan(x) if dt.kind == "f" else s.integer(1)(0)
 
 
 def _signbit(s: Scalars, dt: Dtype, x: Any) -> Any:
@@ -316,7 +333,7 @@ def _signbit(s: Scalars, dt: Dtype, x: Any) -> Any:
         dt = np.dtype(f"i{dt.itemsize}")
         bits = s.builder.bitcast(x, s.type_of(dt))
     if dt.kind != "i":
-        return s.ir.IntType(1)(0)
+        return s.integer(1)(0)
     return s.builder.icmp_signed("<", bits, s.number(0, dt))
 
 
@@ -370,6 +387,7 @@ INNER: dict[str, Emit] = {
     "remainder": _remainder,
     "fmod": _truncated_remainder,
     "copy": lambda s, dt, x: x,
+    "pack": lambda s, dt, x: x,  # a copy that is worth the memory it takes
 }
 # Written by the loops around them: conversions, indices, and what they are used for.
 _BY_LOOPS = frozenset(("astype", "index", "position", "gather", "place", "scan"))
@@ -390,11 +408,7 @@ def has_function(name: str) -> bool:
 
 def has_rare(name: str, dt: Dtype) -> bool:
     """Whether an operation has arguments that vectors do not compute."""
-    if name not in FUNCTIONS or dt.kind != "f":
-        return False
-    ir = llvm_ir()
-    type_ = ir.FloatType() if dt.itemsize == 4 else ir.DoubleType()
-    return vecmath.rare(ir.Module(), name, type_) is not None
+    return dt.kind == "f" and name in FUNCTIONS and name in vecmath.WHOLE
 
 
 def emit(s: Scalars, name: str, dt: Dtype, args: Any) -> Any:
@@ -409,4 +423,4 @@ def cost_of(name: str, dt: Dtype) -> int:
         return 16
     if name in ("divide", "sqrt", "gather", "scan"):
         return 4
-    return 1 if name in OPERATIONS or name in INNER or name in _BY_LOOPS else 24
+    return 24 if name in FUNCTIONS else 1

@@ -1,7 +1,7 @@
 """Reductions inside loop nests.
 
-Sums of floating-point numbers are added in blocks: inside a block in any order, which is what lets
-vectors hold partial sums; block sums are added in float64 for float32, and with the rounding error
+Sums of floating-point numbers are added in blocks: inside a block lane by lane of a vector; block
+sums are added in float64 for float32, and with the rounding error
 carried along for float64 (Kahan, Neumaier; Higham, Accuracy and Stability of Numerical Algorithms,
 2nd ed., section 4.3).
 """
@@ -14,8 +14,10 @@ from typing import Any
 import numpy as np
 
 from chainrule.jit.kernel import BLOCK, ROWS, TILE, Kernel, Nest, Reduction
+from chainrule.jit.lanes import lanes_for
 from chainrule.jit.loops import Body
 from chainrule.jit.lowering import OPERATIONS, Scalars
+from chainrule.jit.vectors import lane_type
 
 F8 = np.dtype(np.float64)
 
@@ -34,13 +36,12 @@ def initial(op: str, dt: np.dtype[Any]) -> Any:
     return info.min if op == "max" else info.max
 
 
-def combine(s: Scalars, op: str, dt: np.dtype[Any], a: Any, b: Any, free: bool = False) -> Any:
-    """Two partial results as one; `free`: they may be combined in any order."""
-    flags = ["reassoc"] if free else []
+def combine(s: Scalars, op: str, dt: np.dtype[Any], a: Any, b: Any) -> Any:
+    """Two partial results as one."""
     if op == "sum":
-        return s.builder.fadd(a, b, flags=flags) if dt.kind == "f" else s.builder.add(a, b)
+        return s.builder.fadd(a, b) if dt.kind == "f" else s.builder.add(a, b)
     if op == "prod":
-        return s.builder.fmul(a, b, flags=flags) if dt.kind == "f" else s.builder.mul(a, b)
+        return s.builder.fmul(a, b) if dt.kind == "f" else s.builder.mul(a, b)
     if op in ("any", "all"):
         return s.builder.or_(a, b) if op == "any" else s.builder.and_(a, b)
     if dt.kind == "f":
@@ -51,6 +52,26 @@ def combine(s: Scalars, op: str, dt: np.dtype[Any], a: Any, b: Any, free: bool =
 def state_dtype(op: str, dt: np.dtype[Any]) -> np.dtype[Any]:
     """The dtype in which the results of blocks are combined."""
     return F8 if op == "sum" and dt.kind == "f" else dt
+
+
+def _place(s: Scalars, memory: Any, j: Any) -> Any:
+    """The entry j of a variable, or the vector that begins there."""
+    place = s.builder.gep(memory, [j], inbounds=True)
+    vector = lane_type(place.type.pointee, s.lanes)
+    return place if s.lanes == 1 else s.builder.bitcast(place, vector.as_pointer())
+
+
+def get(s: Scalars, memory: Any, j: Any) -> Any:
+    """A variable's value; of one with many, the entries from j on, which stand anywhere."""
+    return s.builder.load(memory) if j is None else s.builder.load(_place(s, memory, j), align=1)
+
+
+def put(s: Scalars, value: Any, memory: Any, j: Any) -> None:
+    """Give a variable a value, as `get` reads it."""
+    if j is None:
+        s.builder.store(value, memory)
+    else:
+        s.builder.store(value, _place(s, memory, j), align=1)
 
 
 class Total:
@@ -68,36 +89,30 @@ class Total:
         self.lost = body.variable(self.s.type_of(F8), count) if self.carried else None
 
     def reset(self, j: Any = None) -> None:
-        b = self.s.builder
-        b.store(self.s.number(initial(self.op, self.wide), self.wide), self._at(self.sum, j))
+        put(self.s, self.s.number(initial(self.op, self.wide), self.wide), self.sum, j)
         if self.lost is not None:
-            b.store(self.s.number(0, F8), self._at(self.lost, j))
-
-    def _at(self, memory: Any, j: Any) -> Any:
-        return memory if j is None else self.s.builder.gep(memory, [j], inbounds=True)
+            put(self.s, self.s.number(0, F8), self.lost, j)
 
     def fold(self, part: Any, dt: np.dtype[Any], j: Any = None) -> None:
         """Add a partial result."""
         b, s = self.s.builder, self.s
         part = s.cast(part, dt, self.wide)
-        place = self._at(self.sum, j)
-        before = b.load(place)
+        before = get(s, self.sum, j)
         after = combine(s, self.op, self.wide, before, part)
-        b.store(after, place)
+        put(s, after, self.sum, j)
         if self.lost is not None:
             # Knuth's two-sum: what the addition lost, exactly, whichever operand is larger.
             moved = b.fsub(after, before)
             error = b.fadd(b.fsub(before, b.fsub(after, moved)), b.fsub(part, moved))
-            lost = self._at(self.lost, j)
-            b.store(b.fadd(b.load(lost), error), lost)
+            put(s, b.fadd(get(s, self.lost, j), error), self.lost, j)
 
     def result(self, j: Any = None) -> Any:
         """The result, in `wide`."""
         b = self.s.builder
-        total = b.load(self._at(self.sum, j))
+        total = get(self.s, self.sum, j)
         if self.lost is None:
             return total
-        lost = b.load(self._at(self.lost, j))
+        lost = get(self.s, self.lost, j)
         # An infinite sum makes the correction inf - inf.
         return b.select(self.s.is_nan(lost), total, b.fadd(total, lost))
 
@@ -214,20 +229,47 @@ class Reducing:
     def _block(self, at: dict[int, Any], k: int, start: Any, stop: Any) -> list[Any]:
         """The innermost loop over a block: partial results, combined in any order."""
         b, s = self.s.builder, self.s
-        parts = [self.body.variable(s.type_of(self.dtype(r))) for r in self.nest.reductions]
+        body, nest = self.body, self.nest
+        lanes = lanes_for(nest, k)
+        kinds = [s.type_of(self.dtype(r)) for r in nest.reductions]
+        parts = [body.variable(kind) for kind in kinds]
 
         def work() -> None:
-            for r, part in zip(self.nest.reductions, parts, strict=True):
-                b.store(s.number(initial(r.op, self.dtype(r)), self.dtype(r)), part)
-            with self.body.loop(start, stop, f"r{k}") as i:
-                values = self.body.run(self.nest, self.indices({**at, k: i}))
-                for r, part in zip(self.nest.reductions, parts, strict=True):
+            # Computed one by one, rare arguments are added in the lanes' order too.
+            single = s.whole and lanes > 1
+            held = [
+                body.variable(kind, lanes) if single else body.variable(lane_type(kind, lanes))
+                for kind in kinds
+            ]
+            origin = body.whole(0) if single else None
+            with s.in_lanes(lanes):
+                self._start(held, origin)
+
+            def add(i: Any, values: list[Any]) -> None:
+                lane = b.and_(b.sub(i, start), body.whole(lanes - 1)) if single else None
+                for r, part in zip(nest.reductions, held, strict=True):
                     dt = self.dtype(r)
-                    made = combine(s, r.op, dt, b.load(part), values[r.value], free=True)
-                    b.store(made, part)
+                    value = body.lanes.only(values[r.value], s.number(initial(r.op, dt), dt))
+                    put(s, combine(s, r.op, dt, get(s, part, lane), value), part, lane)
+
+            body.across(nest, k, start, stop, lambda i: self.indices({**at, k: i}), add)
+            for r, wide, part in zip(nest.reductions, held, parts, strict=True):
+                with s.in_lanes(lanes):
+                    found = self._joined(r, get(s, wide, origin))
+                b.store(found, part)
 
         self.body.twice(self.nest, work)
         return [b.load(part) for part in parts]
+
+    def _joined(self, r: Reduction, x: Any) -> Any:
+        """The lanes of a partial result as one."""
+        return self.body.lanes.folded(x, lambda a, b: combine(self.s, r.op, self.dtype(r), a, b))
+
+    def _start(self, parts: Sequence[Any], j: Any = None) -> None:
+        """Let partial results be those of nothing."""
+        for r, part in zip(self.nest.reductions, parts, strict=True):
+            dt = self.dtype(r)
+            put(self.s, self.s.number(initial(r.op, dt), dt), part, j)
 
     # ------------------------------------------------ many neighbouring results at once
 
@@ -240,14 +282,22 @@ class Reducing:
         width = self._least(rest, TILE)
         totals = [Total(body, r.op, self.dtype(r), TILE) for r in self.nest.reductions]
         parts = [body.variable(self.s.type_of(self.dtype(r)), TILE) for r in self.nest.reductions]
-        with body.loop(body.whole(0), width, "j") as j:
+
+        def clear(j: Any) -> None:
             for t in totals:
                 t.reset(j)
+
+        self._each(width, clear)
         self._rows({**at}, 0, lane, start, width, totals, parts)
-        with body.loop(body.whole(0), width, "j") as j:
+
+        def finish(j: Any) -> None:
             place = {**at, lane: b.add(start, j, flags=["nsw"])}
             for r, t in zip(self.nest.reductions, totals, strict=True):
-                self.store(r, t.result(j), t.wide, place)
+                out = body.kernel.dtypes[r.access.buffer]
+                value = self.s.cast(t.result(j), t.wide, out)
+                body.write(value, r.access, self.indices(place))
+
+        self._each(width, finish, masked=True)
 
     def _rows(
         self, at: dict[int, Any], done: int, lane: int, start: Any, width: Any,
@@ -266,37 +316,48 @@ class Reducing:
             last = self._least(b.add(first, body.whole(ROWS), flags=["nsw"]), extent)
 
             def work() -> None:
-                self._each(width, lambda j: self._clear(parts, j))
+                self._each(width, lambda j: self._start(parts, j))
                 with body.loop(first, last, f"r{k}") as i:
-                    row = {**at, k: i}
-                    self._each(width, lambda j: self._add_row(row, lane, start, j, parts))
+                    self._add_row({**at, k: i}, lane, start, width, parts)
 
             body.twice(self.nest, work)
             self._each(width, lambda j: self._fold(totals, parts, j))
 
-    def _each(self, width: Any, work: Callable[[Any], None]) -> None:
-        with self.body.loop(self.body.whole(0), width, "j") as j:
+    def _each(self, width: Any, work: Callable[[Any], Any], masked: bool = False) -> None:
+        """`work` for the entries of a tile, many at once.
+
+        Those that are too many are computed too where it does no harm: inside the tile.
+        """
+        body, lane = self.body, self.kept[-1]
+        lanes = lanes_for(self.nest, lane)
+
+        def some(j: Any, partly: bool) -> None:
+            if partly and masked:
+                body.lanes.mask = body.lanes.mask_of(self.s.builder.sub(width, j))
             work(j)
+            body.lanes.mask = None
 
-    def _clear(self, parts: list[Any], j: Any) -> None:
-        for r, part in zip(self.nest.reductions, parts, strict=True):
-            dt = self.dtype(r)
-            empty = self.s.number(initial(r.op, dt), dt)
-            self.s.builder.store(empty, self.s.builder.gep(part, [j], inbounds=True))
+        with body.vectors_along(lane, lanes):
+            body.in_vectors(lanes, body.whole(0), width, True, some)
 
-    def _add_row(self, at: dict[int, Any], lane: int, start: Any, j: Any, parts: list[Any]) -> None:
-        b = self.s.builder
-        place = b.add(start, j, flags=["nsw"])
-        values = self.body.run(self.nest, self.indices({**at, lane: place}))
-        for r, part in zip(self.nest.reductions, parts, strict=True):
-            at_j = b.gep(part, [j], inbounds=True)
-            made = combine(self.s, r.op, self.dtype(r), b.load(at_j), values[r.value])
-            b.store(made, at_j)
+    def _add_row(
+        self, at: dict[int, Any], lane: int, start: Any, width: Any, parts: list[Any]
+    ) -> None:
+        b, body = self.s.builder, self.body
+
+        def indices(j: Any) -> list[Any]:
+            return self.indices({**at, lane: b.add(start, j, flags=["nsw"])})
+
+        def add(j: Any, values: list[Any]) -> None:
+            for r, part in zip(self.nest.reductions, parts, strict=True):
+                before = get(self.s, part, j)
+                put(self.s, combine(self.s, r.op, self.dtype(r), before, values[r.value]), part, j)
+
+        body.across(self.nest, lane, body.whole(0), width, indices, add)
 
     def _fold(self, totals: list[Total], parts: list[Any], j: Any) -> None:
-        b = self.s.builder
         for t, part in zip(totals, parts, strict=True):
-            t.fold(b.load(b.gep(part, [j], inbounds=True)), t.dt, j)
+            t.fold(get(self.s, part, j), t.dt, j)
 
 
 def write_finish(module: Any, kernel: Kernel) -> Any:
@@ -314,10 +375,12 @@ def write_finish(module: Any, kernel: Kernel) -> Any:
     s, b = body.scalars, body.builder
     reducing = Reducing(body, nest)
     for r in split:
+        assert r.partial is not None
         dt = state_dtype(r.op, reducing.dtype(r))
         total = Total(body, r.op, dt)
         total.reset()
         with body.loop(body.whole(0), body.whole(count), "part") as part:
+            assert r.partial is not None
             place = b.gep(body.buffers[r.partial], [part], inbounds=True)
             total.fold(s.load(place, dt), dt)
         reducing.store(r, total.result(), total.wide, {})

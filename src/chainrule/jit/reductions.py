@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.jit.formulas import absolute, exp, log, where
+from chainrule.jit.formulas import absolute, exp, log, minimum, where
 from chainrule.jit.values import Unsupported, Value, apply, cast, dropped, inserted, number, reduce
 
 Rule = Callable[..., Any]
@@ -97,7 +97,8 @@ def _logsumexp(x: Value, axis: tuple[int, ...], keepdims: bool = False) -> Value
     if x.dtype.kind != "f":
         raise Unsupported("logsumexp of integers has no compiled form")
     top = reduce("max", x, axis, keepdims=True)
-    top = where(apply("isfinite", top), top, 0)
+    # Among finite numbers an infinite one leaves zeros: exp(x - top) stays what gradients need.
+    top = where(top.same(-np.inf), 0, minimum(top, np.finfo(x.dtype).max))
     found = log(reduce("sum", exp(x - top), axis, keepdims=True)) + top
     return found if keepdims else dropped(found, axis)
 

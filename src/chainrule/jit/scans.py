@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from chainrule.core.node import Node
 from chainrule.jit.formulas import where
 from chainrule.jit.indices import INT64
-from chainrule.jit.kernel import Access, Instruction, Nest
+from chainrule.jit.kernel import Access, Nest
 from chainrule.jit.lowering import emit, has_rare
 from chainrule.jit.moves import Rule, full_map
 from chainrule.jit.reductions import position
@@ -81,23 +81,22 @@ SCANS: dict[str, Rule] = {
 
 
 def write_scan(
-    body: Body, nest: Nest, place: int, c: Instruction, values: list[Any], indices: Sequence[Any]
+    body: Body, nest: Nest, place: int, args: Sequence[Any], indices: Sequence[Any]
 ) -> Any:
-    """One entry of a running result.
+    """One entry of a running result, or several neighbouring ones.
 
     Blocks with rare arguments are computed again, so there the entry before comes from memory.
     """
-    b, s = body.builder, body.scalars
+    b, s, c = body.builder, body.scalars, nest.code[place]
     assert c.access is not None
     assert c.operand is not None
-    args = [values[a] for a in c.args]
     first = b.icmp_signed("==", body.place(c.access, indices), body.whole(0))
     inner = c.access.strides[-1] != 0 and not any(has_rare(k.op, k.dtype) for k in nest.code)
     if inner:
         memory = body.carried(place, s.type_of(c.dtype))
         before = b.load(memory)
     else:
-        before = s.load(_entry_before(body, nest, place, c.access, first, indices), c.dtype)
+        before = _entry_before(body, nest, place, c.access, first, indices)
     if c.number == "recurrence":
         following = b.fadd(b.fmul(args[0], before), args[1])
     else:
@@ -111,9 +110,13 @@ def write_scan(
 def _entry_before(
     body: Body, nest: Nest, place: int, along: Access, first: Any, indices: Sequence[Any]
 ) -> Any:
-    """The address of the result one step back; of the entry itself, where there is none before."""
-    b = body.builder
+    """The result one step back; what stands in the entry itself, where there is none before."""
+    b, s = body.builder, body.scalars
     store = next(x.access for x in nest.stores if x.value == place)
     step = sum(a * d for a, d in zip(store.strides, along.strides, strict=True))
     back = b.select(first, body.whole(0), body.whole(-step))
-    return body.pointer(store, indices, [(back, 1)])
+    pointer = body.pointer(store, indices, [(back, 1)])
+    dtype = nest.code[place].dtype
+    if s.lanes == 1:
+        return s.load(pointer, dtype)
+    return body.lanes.load(pointer, store.strides[body.along], dtype)

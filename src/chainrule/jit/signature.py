@@ -55,6 +55,10 @@ class Call(NamedTuple):
         return args, kwargs
 
 
+_NUMBERS = (float, complex, int)
+_F64 = np.dtype(np.float64)
+
+
 class Held:
     """An argument that is static although it may hold tensors: it counts as a whole."""
 
@@ -74,6 +78,16 @@ class Reader:
     def __init__(self) -> None:
         self.changing: dict[Any, frozenset[int]] = {}
         self._integers: dict[Any, tuple[int, ...]] = {}
+        self._frozen: set[Any] = set()
+
+    def freeze(self, call: Call) -> bool:
+        """Let numbers be part of the signature in calls like this; False if they are, or none."""
+        fixed = call.key[0]
+        numbers = any(type(call.leaves[i]) in (float, complex, int) for i in call.places)
+        if not numbers or fixed in self._frozen:
+            return False
+        self._frozen.add(fixed)
+        return True
 
     def read(self, args: Sequence[Any], kwargs: dict[str, Any]) -> Call:
         """The signature of a call.
@@ -84,6 +98,11 @@ class Reader:
         leaves, spec = tree.flatten((tuple(args), kwargs))
         kinds = [_kind(x, spec, i) for i, x in enumerate(leaves)]
         fixed: Any = (spec, tuple(kinds))
+        if fixed in self._frozen:
+            held = [(k, leaves[i]) if k in _NUMBERS else k for i, k in enumerate(kinds)]
+            places = [i for i, k in enumerate(held) if type(k) is tuple and k[0] is Tensor]
+            tensors = [as_tensor(leaves[i]) for i in places]
+            return Call((fixed, tuple(held)), leaves, spec, places, tensors, gives_arrays(leaves))
         integers = [i for i, k in enumerate(kinds) if k is int]
         values = tuple([leaves[i] for i in integers])
         moving = self.changing.get(fixed, frozenset())
@@ -94,7 +113,8 @@ class Reader:
                 moving = self.changing[fixed] = moving | new
         still = tuple([v for i, v in zip(integers, values, strict=True) if i not in moving])
         places, tensors = [], []
-        number = number_dtype(leaves)
+        numbers = any(k is float or k is complex for k in kinds)
+        number = number_dtype(leaves) if numbers else _F64
         for i, (x, kind) in enumerate(zip(leaves, kinds, strict=True)):
             if kind is int and i not in moving:
                 continue
@@ -102,17 +122,19 @@ class Reader:
             if made is not None:
                 places.append(i)
                 tensors.append(made)
-        key = (fixed, moving, still)
+        key: Any = (fixed, moving, still)
         return Call(key, leaves, spec, places, tensors, gives_arrays(leaves))
 
 
 def _kind(x: Any, spec: Any, i: int) -> Any:
     """What of a leaf is part of the signature."""
+    if type(x) is np.ndarray:
+        return (Tensor, x.shape, x.dtype)
     if isinstance(x, Tensor):
         return (Tensor, tuple(x.array.shape), x.array.dtype)
     if is_array(x):
         return (Tensor, x.shape, x.dtype)
-    if type(x) in (float, complex, int):
+    if type(x) in _NUMBERS:
         return type(x)
     if isinstance(x, Held):
         x = x.value

@@ -50,28 +50,51 @@ class Staging:
         return b.gep(memory, [j], inbounds=True)
 
     def hold(self, values: list[Any], i: Any) -> None:
-        """Keep what iteration i of the innermost loop makes."""
-        s = self.body.scalars
+        """Keep what iteration i of the innermost loop makes, and those that it stands for."""
         for store, memory, indices in zip(self.stores, self.memory, self.indices, strict=True):
-            s.store(values[store.value], self._at(memory, i), self.nest.code[store.value].dtype)
-            for a, kept in zip(store.args, indices, strict=True):
-                s.store(values[a], self._at(kept, i), _INT64)
+            kept = [(values[store.value], memory, self.nest.code[store.value].dtype)]
+            kept += [(values[a], m, _INT64) for a, m in zip(store.args, indices, strict=True)]
+            for value, place, dtype in kept:
+                if self.body.scalars.lanes > 1:
+                    self.body.lanes.store(value, self._at(place, i), 1, dtype)
+                else:
+                    self.body.scalars.store(value, self._at(place, i), dtype)
 
     def release(self, outer: list[Any], stop: Any) -> None:
         """Write what iterations from `start` to `stop` have made."""
-        s = self.body.scalars
-        with self.body.loop(self.start, stop, "held") as i:
+        body, s = self.body, self.body.scalars
+        with body.loop(self.start, stop, "held") as i:
             for store, memory, indices in zip(self.stores, self.memory, self.indices, strict=True):
                 value = s.load(self._at(memory, i), self.nest.code[store.value].dtype)
                 found = [s.load(self._at(kept, i), _INT64) for kept in indices]
-                self.body.write(store, value, found, [*outer, i][: len(self.nest.extents)])
+                moves = zip(found, store.strides, strict=True)
+                body.put(value, store, body.pointer(store.access, [*outer, i], moves))
+
+
+def varying(nest: Nest, loop: int) -> list[bool]:
+    """Which operations of a nest a loop changes, by their place in the code."""
+    found: list[bool] = []
+    for c in nest.code:
+        moves = c.access is not None and c.access.strides[loop] != 0
+        found.append(moves or c.op == "scan" or any(found[a] for a in c.args))
+    return found
+
+
+def is_serial(nest: Nest, loop: int) -> bool:
+    """Whether iterations of an innermost loop have to be computed one after the other."""
+    if any(c.op == "scan" and c.access and c.access.strides[loop] for c in nest.code):
+        return True
+    moved = varying(nest, loop)
+    held = held_back(nest)
+    return any(moved[a] for s in nest.stores if s not in held for a in s.args)
 
 
 def held_back(nest: Nest) -> list[Store]:
     """The stores of a nest that are better made block by block; none if that is not worth it."""
     if not nest.extents or nest.reductions or any(c.op == "scan" for c in nest.code):
         return []
-    apart = [s for s in nest.stores if s.args or s.access.strides[-1] != 1]
+    moved = varying(nest, len(nest.extents) - 1)
+    apart = [s for s in nest.stores if s.access.strides[-1] != 1 or any(moved[a] for a in s.args)]
     work = sum(cost_of(c.op, c.dtype) for c in nest.code if c.op not in ("load", "number"))
     # What is added may be added once only: not again when rare arguments are computed again.
     again = any(has_rare(c.op, c.dtype) for c in nest.code)

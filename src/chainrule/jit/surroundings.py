@@ -16,23 +16,25 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from chainrule.core.dtypes import default_dtype
 from chainrule.core.source import INTERNAL
 from chainrule.core.tensor import Tensor
 from chainrule.nn.module import Module
 
 NUMBERS = (bool, int, float, complex, str, type(None))
+_SIMPLE = (*NUMBERS, Tensor, np.ndarray, FunctionType, MethodType)
 MOST = 500  # functions that are looked into
 WIDEST = 200  # entries of a list or dict that are looked at
 
 
 class Getter(NamedTuple):
-    """A variable, or a module: what tells it from others, and how its state is found out."""
+    """A variable, or a module: what tells it from others, and how its content is found."""
 
     key: Any
-    get: Callable[[], Any]
+    content: Callable[[], Any]
 
-    def __call__(self) -> Any:
-        return self.get()
+    def state(self) -> Any:
+        return state_of(self.content())
 
 
 class Surroundings:
@@ -40,24 +42,54 @@ class Surroundings:
 
     def __init__(self, f: Any) -> None:
         self._f = f
-        self._getters: list[Getter] = []
+        self.getters: list[Getter] = []
         self._changed: set[Any] = set()  # what the function itself changes: it is not looked at
         self.look()
 
     def look(self) -> None:
         """Find out anew what there is: variables may have been defined, or functions replaced."""
-        self._getters = [g for g in _getters(self._f) if g.key not in self._changed]
+        self.getters = [g for g in _getters(self._f) if g.key not in self._changed]
 
     def state(self) -> tuple[Any, ...]:
         """What has to be the same for a recording to hold."""
-        return tuple([g.get() for g in self._getters]) if self._getters else ()
+        return (default_dtype(), *[g.state() for g in self.getters])
 
     def forget_changed(self, before: tuple[Any, ...]) -> None:
         """No longer look at what has changed since a state: the function did that."""
-        if len(before) == len(self._getters):
-            pairs = zip(self._getters, before, self.state(), strict=True)
+        if len(before) == 1 + len(self.getters):
+            pairs = zip(self.getters, before[1:], self.state()[1:], strict=True)
             self._changed.update(g.key for g, a, b in pairs if a != b)
-            self._getters = [g for g in self._getters if g.key not in self._changed]
+            self.getters = [g for g in self.getters if g.key not in self._changed]
+
+
+class Watch:
+    """Tells quickly whether the state of surroundings is still what it was.
+
+    What has no inside that matters is compared by identity; only if that fails, and for lists,
+    dicts, modules and other objects, states are.
+    """
+
+    def __init__(self, surroundings: Surroundings) -> None:
+        self._surroundings = surroundings
+        self._state = surroundings.state()
+        self._dtype = default_dtype()
+        self._same: list[tuple[Callable[[], Any], Any]] = []
+        self._deep: list[tuple[Getter, Any]] = []
+        for getter in surroundings.getters:
+            content = getter.content()
+            if isinstance(content, _SIMPLE):
+                self._same.append((getter.content, content))
+            else:
+                self._deep.append((getter, state_of(content)))
+
+    def holds(self) -> bool:
+        """Whether a recording for that state holds."""
+        if default_dtype() is not self._dtype:
+            return False
+        for content, before in self._same:
+            if content() is not before:
+                return self._surroundings.state() == self._state
+        return all(getter.state() == before for getter, before in self._deep)
 
 
 def _getters(f: Any) -> Iterator[Getter]:
@@ -140,12 +172,12 @@ def _flags(module: Module) -> tuple[Any, ...]:
 
 
 def _of_cell(cell: CellType) -> Getter:
-    return Getter(id(cell), lambda: state_of(_content(cell)))
+    return Getter(id(cell), lambda: _content(cell))
 
 
 def _of_global(names: dict[str, Any], name: str) -> Getter:
-    return Getter((id(names), name), lambda: state_of(names.get(name)))
+    return Getter((id(names), name), lambda: names.get(name))
 
 
 def _of_module(module: Module) -> Getter:
-    return Getter(id(module), lambda: _flags(module))
+    return Getter(id(module), lambda: module)

@@ -23,13 +23,14 @@ from __future__ import annotations
 from typing import Any
 
 from ..llvm import Host, llvm_ir
+from ..vectors import lane_type
 from . import error_function, exponential, logarithm, power, special, trigonometric  # noqa: F401
 from .emitter import Emitter, Value
 from .large_angles import WHOLE, write_whole
 from .registry import FUNCTIONS, add_function, entry_of, write_function
 from .trigonometric import ORDINARY
 
-__all__ = ["define", "define_whole", "names", "rare"]
+__all__ = ["WHOLE", "define", "define_whole", "names", "rare"]
 
 
 def names() -> list[str]:
@@ -48,7 +49,8 @@ def define(module: Any, name: str, type_: Any, *, target: Host | None = None) ->
     Args:
         module: the `llvmlite.ir.Module` in which it is called.
         name: one of `names()`.
-        type_: `ir.FloatType()` or `ir.DoubleType()`, of all arguments and the result.
+        type_: `ir.FloatType()` or `ir.DoubleType()`, of all arguments and the result, or a
+            vector of them (`lane_type`).
         target: the processor whose instructions may be used, the one at hand unless told. On
             others the code is correct too, but may call functions for what they lack.
 
@@ -84,7 +86,7 @@ def rare(module: Any, name: str, type_: Any) -> Any | None:
         size = e.absolute(x)
         return (size > ORDINARY[dtype]) & (size < float("inf"))
 
-    types = (llvm_ir().IntType(1), [type_])
+    types = (lane_type(llvm_ir().IntType(1), getattr(type_, "count", 1)), [type_])
     return write_function(module, f"chainrule.is_large.{dtype}", types, None, write, dtype)
 
 

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..llvm import Host, llvm_ir
+from ..vectors import lane_type, suffix
 from .polynomials import POLYNOMIALS
 from .words import WORDS
 
@@ -54,7 +55,7 @@ class Value:
 
     @property
     def is_real(self) -> bool:
-        return str(self.raw.type) in ("float", "double")
+        return str(getattr(self.raw.type, "element", self.raw.type)) in ("float", "double")
 
     def _with(self, other: Any) -> tuple[Any, Any]:
         """The raw operands of a binary operation; Python numbers take this value's type."""
@@ -151,15 +152,16 @@ class Value:
 class Emitter:
     """Instructions of one kind of arithmetic, appended where `builder` stands."""
 
-    def __init__(self, builder: Any, kind: str, target: Host) -> None:
+    def __init__(self, builder: Any, kind: str, target: Host, lanes: int = 1) -> None:
         ir = llvm_ir()
+        self.lanes = lanes
         self.builder = builder
         self.kind = kind
         self.fma_exists = target.has_fma
         self.scaling_exists = target.has_scaling
         self.format = FORMATS[kind]
-        self.real = ir.FloatType() if kind == "float32" else ir.DoubleType()
-        self.integer = ir.IntType(self.format.bits)
+        self.real = lane_type(ir.FloatType() if kind == "float32" else ir.DoubleType(), lanes)
+        self.integer = lane_type(ir.IntType(self.format.bits), lanes)
 
     @property
     def is_wide(self) -> bool:
@@ -210,7 +212,7 @@ class Emitter:
         """One of LLVM's intrinsics, all of whose arguments are of the real type."""
         ir = llvm_ir()
         module = self.builder.module
-        name = f"{intrinsic}.f{self.format.bits}"
+        name = f"{intrinsic}.{suffix(self.real)}"
         if name not in module.globals:
             type_ = ir.FunctionType(self.real, [self.real] * len(arguments))
             ir.Function(module, type_, name)
@@ -300,8 +302,8 @@ class Emitter:
 
     def _scale_at_once(self, x: Value, k: Value) -> Value:
         ir = llvm_ir()
-        short, module = ir.IntType(32), self.builder.module
-        name = f"llvm.ldexp.f{self.format.bits}.i32"
+        short, module = lane_type(ir.IntType(32), self.lanes), self.builder.module
+        name = f"llvm.ldexp.{suffix(self.real)}.{suffix(short)}"
         if name not in module.globals:
             ir.Function(module, ir.FunctionType(self.real, [self.real, short]), name)
         if self.format.bits != 32:

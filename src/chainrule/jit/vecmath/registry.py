@@ -44,9 +44,10 @@ def entry_of(name: str, type_: Any) -> tuple[Elementary, str]:
     except KeyError:
         known = ", ".join(sorted(FUNCTIONS))
         raise KeyError(f"no function {name!r} to compile; there are {known}") from None
-    if isinstance(type_, ir.FloatType):
+    element = getattr(type_, "element", type_)
+    if isinstance(element, ir.FloatType):
         return entry, "float32"
-    if isinstance(type_, ir.DoubleType):
+    if isinstance(element, ir.DoubleType):
         return entry, "float64"
     raise TypeError(f"{name} is compiled for float and double only, not for {type_}")
 
@@ -64,6 +65,9 @@ def write_function(
     Arithmetic of another type than the arguments' (wide) converts them, and the result.
     """
     ir = llvm_ir()
+    lanes = getattr(types[0], "count", 1)
+    if lanes > 1:
+        name = f"{name}.x{lanes}"
     if name in module.globals:
         return module.globals[name]
     function = ir.Function(module, ir.FunctionType(*types), name)
@@ -71,7 +75,7 @@ def write_function(
     for attribute in ("alwaysinline", "nounwind", "readnone"):
         function.attributes.add(attribute)
     builder = ir.IRBuilder(function.append_basic_block("entry"))
-    emitter = Emitter(builder, kind, target or host())
+    emitter = Emitter(builder, kind, target or host(), lanes)
     arguments = [
         a if a.type == emitter.real else builder.fpext(a, emitter.real) for a in function.args
     ]

@@ -1,0 +1,62 @@
+"""The primitives that are calls of NumPy in compiled programs: all of their samples, or some."""
+
+from __future__ import annotations
+
+CALLS = {
+    "linear algebra by LAPACK": """
+        adjugate cholesky det eig eigh eigvals eigvalsh inv leading_minors lu lu_info matrix_exp
+        matrix_rank pinv qr slogdet solve solve_triangular svd svdvals zero_pivot
+    """,
+    "Fourier transforms": "fft irfft rfft",
+    "complex numbers": """
+        angle astype complex complex_sign imag isreal real view_as_complex view_as_real
+    """,
+    "functions without vector mathematics": """
+        bessel_j0 bessel_j1 bessel_y0 bessel_y1 erfinv frexp gammainc gammaincc gcd i0 i0e i1
+        i1e lcm log_ndtr logaddexp2 modified_bessel_k0 modified_bessel_k1 ndtri nextafter
+        polygamma scaled_modified_bessel_k0 scaled_modified_bessel_k1 zeta
+    """,
+    "remainders of floating-point numbers": "floor_divide fmod remainder truncated_divide",
+    "one entry after the other": """
+        cummax_along cummax_index cummin_along cummin_index cumprod cumsum logcumsumexp
+        lstm_step recurrence
+    """,
+    "sorting and searching": """
+        argsort kthvalue_along median_all median_along median_index mode_along mode_index
+        nanmedian_all nanmedian_along rank_index searchsorted sort_along topk_along topk_index
+        weight_per_bin
+    """,
+    "index arrays": """
+        embedding embedding_rows exchange index_put max_along min_along nll nll_spread
+        positions_in_range scatter_extreme scatter_prod select_along softmax_nll spread_along
+    """,
+    "joins and moved entries": """
+        as_strided as_strided_transpose concat diagonal diagonal_transpose pad pad_transpose
+        repeat_example roll shift stack tile within
+    """,
+    "convolutions, windows and pooling": """
+        channel_affine channel_sum col2im conv_transpose conv_weight convolution im2col max_pool
+        pool_pick pool_positions pool_spread unfold unfold_transpose window_spread window_sum
+    """,
+    "random numbers": "bernoulli_draw normal_draw poisson_draw",
+    "user code": "module_boundary",
+    "not written as formulas": """
+        binary_cross_entropy binary_cross_entropy_with_logits cross huber nansum
+    """,
+}
+# What keeps some samples of primitives that are compiled from being so.
+PARTLY = {
+    "argmax": "the place among the entries of several axes",
+    "argmin": "the place among the entries of several axes",
+    "conj": "complex128",
+    "contract_pair": "complex128",
+    "dot": "complex128",
+    "linear": "complex128",
+    "linear_each": "complex128",
+    "mm": "complex128|an array without entries",
+    "mv": "an array without entries",
+    "bmm": "an array without entries",
+    "getitem": "an index of arrays",
+    "index_add": "an index of arrays",
+    "vector_norm": "scaled against overflow",
+}
