@@ -143,7 +143,7 @@ def _identity(native: dict[str, list[Any]], slots: dict[int, int]) -> list[Any]:
         what = step.kernel if isinstance(step, KernelStep) else (step.gemm, step.buffers[-1].dtype)
         return what, [_place(b, slots) for b in step.buffers]
 
-    return [(name, [of(step) for step in run]) for name, run in native.items()]
+    return [(n, _is_shared(run[0]), [of(step) for step in run]) for n, run in native.items()]
 
 
 def _place(buffer: Buffer, slots: dict[int, int]) -> tuple[int, int]:
