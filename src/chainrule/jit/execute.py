@@ -22,6 +22,7 @@ from chainrule.jit.gemm import routine, write_gemm
 from chainrule.jit.kernel import work_of
 from chainrule.jit.llvm import Code, compile_module, llvm_ir
 from chainrule.jit.loops import write_kernel
+from chainrule.jit.progress import waiting
 from chainrule.jit.reduce import write_finish
 from chainrule.jit.threads import Shared, is_large
 
@@ -56,6 +57,15 @@ def compiled(graph: Graph, keep: bool = True) -> Program:
     value and grad of <lambda>: ... operations in 1 kernel, 0 calls of BLAS, 0 calls of NumPy, ...
     """
     llvm_ir()
+    with waiting(f"compiling {graph.title}, {len(graph.nodes):,} operations"):
+        made = _made(graph, keep)
+    if keep:
+        cache.warn()
+    return made
+
+
+def _made(graph: Graph, keep: bool) -> Program:
+    """A program, with calls of NumPy for what LLVM does not accept."""
     refused: dict[Node, str] = {}
     while True:
         steps = fuse(graph, refused)
@@ -68,8 +78,6 @@ def compiled(graph: Graph, keep: bool = True) -> Program:
                 raise  # LLVM fails without any of our kernels
             refused |= found
             continue
-        if keep:
-            cache.warn()
         return Program(steps, *runs, perf_counter() - began)
 
 
@@ -137,7 +145,7 @@ def _identity(native: dict[str, list[Any]], slots: dict[int, int]) -> list[Any]:
         what = step.kernel if isinstance(step, KernelStep) else (step.gemm, step.buffers[-1].dtype)
         return what, [_place(b, slots) for b in step.buffers]
 
-    return [(name, [of(step) for step in run]) for name, run in native.items()]
+    return [(name, _is_shared(run[0]), [of(step) for step in run]) for name, run in native.items()]
 
 
 def _place(buffer: Buffer, slots: dict[int, int]) -> tuple[int, int]:

@@ -20,7 +20,7 @@ from chainrule.jit.positions import Positions
 from chainrule.jit.scans import write_scan
 from chainrule.jit.staging import Staging, held_back, varying
 
-LONG = 30  # instructions of a body that is written once, its masks costing little in comparison
+LONG = 20  # instructions of a body that is written once, its masks costing little in comparison
 
 
 @contextmanager
@@ -65,7 +65,7 @@ class Body:
         self.scalars = scalars
         self.lanes = Lanes(scalars)
         self.along = -1  # the loop of which several iterations are computed at once
-        self.buffers = list(self.function.args[:-2])
+        self.buffers: list[Any] = list(self.function.args[:-2])
         for parameter, count in kernel.rows.items():
             kind = scalars.memory_type(kernel.dtypes[parameter])
             self.buffers[parameter] = self.variable(kind, count)
