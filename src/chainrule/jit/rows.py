@@ -32,6 +32,7 @@ def keep_rows(kernel: Kernel, used: Sequence[Buffer], step: int) -> None:
         buffer = used[parameter]
         if (
             buffer.kind != kinds.TEMPORARY
+            or buffer.filled
             or buffer.place is not None
             or (buffer.first, buffer.last) != (step, step)
         ):
@@ -48,6 +49,8 @@ def keep_rows(kernel: Kernel, used: Sequence[Buffer], step: int) -> None:
 def _by_rows(nests: Sequence[Nest], parameter: int, row: int) -> bool:
     """Whether iteration i of the loop over rows touches row i of an array, and no other."""
     for nest in nests:
+        if any(c.op == "scan" and c.access and c.access.strides[0] for c in nest.code):
+            return False  # it needs the row before
         for r in nest.reductions:
             if r.partial == parameter:
                 return False
