@@ -148,7 +148,7 @@ def test_the_key_determines_the_module():
     """Kernels of one key have one text, and those of one text one key."""
     seen: dict[str, str] = {}
     for dtype in ("float32", "float64"):
-        for shape in ((7, 90), (7, 91), (2, 12), (3000, 40)):
+        for shape in ((7, 90), (2, 12)):
             x = ordinary(shape, dtype, 0)
             for f in FUNCTIONS[:7]:
                 graph = trace(f, x)
@@ -156,7 +156,7 @@ def test_the_key_determines_the_module():
                     for key, text in modules_of(g):
                         assert seen.setdefault(key, text) == text
     assert len(set(seen.values())) == len(seen)
-    assert len(seen) > 100
+    assert len(seen) > 60
 
 
 def modules_of(graph):
