@@ -201,7 +201,8 @@ class Clusters:
     def _open(self, value: Value, earliest: int) -> Cluster:
         clusters = self._by_domain.setdefault(value.domain, [])
         first = bisect_left(clusters, earliest, key=lambda c: c.position)
-        for cluster in clusters[first : first + 8]:
+        last = clusters[-1:] if len(clusters) > first + 8 else []  # where the others are full
+        for cluster in (*clusters[first : first + 8], *last):
             if cluster.cost < self.largest and cluster.takes(value):
                 return cluster
         made = Cluster(len(self.steps), value.domain)
