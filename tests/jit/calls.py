@@ -20,7 +20,7 @@ CALLS = {
     "sorting and searching": """
         argsort median_all median_index mode_index nanmedian_all rank_index searchsorted topk_index
     """,
-    "index arrays": "exchange nll nll_spread scatter_extreme scatter_prod softmax_nll",
+    "index arrays": "exchange scatter_extreme scatter_prod softmax_nll",
     "moved entries": "as_strided as_strided_transpose",
     "convolutions, windows and pooling": """
         channel_affine channel_sum col2im conv_transpose conv_weight convolution im2col max_pool
@@ -36,16 +36,16 @@ CALLS = {
 PARTLY = {
     "argmax": "the place among the entries of several axes",
     "argmin": "the place among the entries of several axes",
+    "bmm": "an array without entries",
     "conj": "complex128",
     "contract_pair": "complex128",
+    "diagonal": "an array without entries",
+    "diagonal_transpose": "an array without entries",
     "dot": "complex128",
     "linear": "complex128",
     "linear_each": "complex128",
-    "mm": "complex128|an array without entries",
+    "mm": "an array without entries|complex128",
     "mv": "an array without entries",
-    "bmm": "an array without entries",
-    "diagonal": "an array without entries",
-    "diagonal_transpose": "an array without entries",
     "embedding_rows": "several tables with a padding row each",
     "vector_norm": "scaled against overflow",
 }
