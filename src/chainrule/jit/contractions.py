@@ -224,7 +224,7 @@ class Product:
         summed = a.by_stride(self.k)
         if b.span(summed) is None and b.span(b.by_stride(self.k)) is not None:
             summed = b.by_stride(self.k)
-        batch, m, n = (_ordered(x, a, b, self.order) for x in (self.batch, self.m, self.n))
+        batch, m, n = (_ordered(x, a, b) for x in (self.batch, self.m, self.n))
         if not _is_matrix(a, m, summed):
             a = a.packed("".join([*batch, *m, *summed]))
         if not _is_matrix(b, n, summed):
@@ -251,7 +251,7 @@ class Product:
         return [*batch, *m, *n]
 
 
-def _ordered(letters: list[str], a: Operand, b: Operand, order: list[str]) -> list[str]:
+def _ordered(letters: list[str], a: Operand, b: Operand) -> list[str]:
     """Letters of one kind in the order of the result, if that makes them one, else of memory."""
     for x in (a, b):
         moving = [c for c in letters if x.moves(c)]
@@ -309,8 +309,7 @@ def _is_matrix(x: Operand, rows: Sequence[str], columns: Sequence[str]) -> bool:
     one, two = x.span(rows), x.span(columns)
     if one is None or two is None:
         return False
-    (many, far), (inner, near) = sorted((one, two), key=lambda e: -e[1])
-    del many
+    (_, far), (inner, near) = sorted((one, two), key=lambda e: -e[1])
     return near == 1 and inner <= far < 2**31
 
 
