@@ -128,7 +128,7 @@ class Clusters:
         self._again: dict[int, tuple[int, frozenset[int]] | None] = {}
         self._loaded: dict[int, frozenset[int]] = {}
         kept = list(kept)
-        self.live = _live(order, kept)
+        self.live = needed_values(order, kept)
         self.largest = LARGEST_OF_FEW if len(self.live) <= FEW else LARGEST
         for value in self.live:
             if value.kind in (MAP, REDUCE):
@@ -290,7 +290,7 @@ def reduced_loops(value: Value) -> frozenset[int]:
     return frozenset(loops.index(a) for a in value.detail)
 
 
-def _live(order: Sequence[Value], kept: list[Value]) -> list[Value]:
+def needed_values(order: Sequence[Value], kept: Sequence[Value]) -> list[Value]:
     """The values on which those that are kept depend, in order."""
     needed: set[int] = set()
     stack = list(kept)

@@ -16,6 +16,7 @@ from itertools import product
 from math import prod
 from typing import Any
 
+from chainrule.jit.clusters import needed_values
 from chainrule.jit.maps import (
     STILL,
     Map,
@@ -51,7 +52,6 @@ from chainrule.jit.windows import (
     Core,
     all_of,
     axes_in,
-    by_entries,
     composed_places,
     core_of,
     inside_of,
@@ -91,7 +91,7 @@ class Columns:
     """
 
     def __init__(self, order: Sequence[Value], kept: Sequence[Value]) -> None:
-        self.live = _live(order, kept)
+        self.live = needed_values(order, kept)
         self.order: list[Value] = []
         self.fine: dict[int, frozenset[int]] = {}  # axes along which splitting pays
         self.wanted: dict[int, _Wanted] = {}
@@ -236,9 +236,20 @@ class Columns:
         if not wanted.whole and all(parts_of(value, *core) for core in wanted.views):
             return list(wanted.views)
         cores = self._columns(value) or []
-        if by_entries(value) and all(parts_of(value, *core) for core in cores):
+        if self._by_entries(value) and all(parts_of(value, *core) for core in cores):
             return self._split(value)
         return None
+
+    def _by_entries(self, value: Value) -> bool:
+        """Whether the parts of a join are columns, or made of them; of a patch one cannot say."""
+        if value.kind == PATCH:
+            return True
+        for part, window in zip(value.args, value.detail, strict=True):
+            fine = self._inherited(part, full_map(part.shape))
+            for d, (_, terms) in zip(value.shape, window, strict=True):
+                if any(part.shape[axis] != d and axis not in fine for axis, _ in terms):
+                    return False
+        return True
 
     def _split(self, value: Value) -> list[Core] | None:
         """The columns of a value that is wanted as a whole; None for one."""
@@ -440,15 +451,3 @@ class Columns:
 
 _STEPS = {"sum": "add", "prod": "multiply", "max": "maximum", "min": "minimum",
           "any": "logical_or", "all": "logical_and"}  # fmt: skip
-
-
-def _live(order: Sequence[Value], kept: Sequence[Value]) -> list[Value]:
-    """The values on which those that are kept depend, in order."""
-    needed: set[int] = set()
-    stack = list(kept)
-    while stack:
-        value = stack.pop()
-        if id(value) not in needed:
-            needed.add(id(value))
-            stack.extend(value.args)
-    return [v for v in order if id(v) in needed]

@@ -15,6 +15,7 @@ import numpy as np
 
 from chainrule.jit import vecmath
 from chainrule.jit.llvm import llvm_ir
+from chainrule.jit.remainder import float_remainder
 from chainrule.jit.vectors import lane_type, suffix
 
 COMPILED_DTYPES = frozenset(
@@ -285,7 +286,7 @@ def _quotient(s: Scalars, dt: Dtype, x: Any, y: Any) -> Any:
 
 def _truncated_remainder(s: Scalars, dt: Dtype, x: Any, y: Any) -> Any:
     if dt.kind == "f":
-        return s.builder.frem(x, y)
+        return float_remainder(s, dt, x, y)
     return s.builder.sub(x, s.builder.mul(_quotient(s, dt, x, y), y))
 
 
