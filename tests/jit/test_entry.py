@@ -54,7 +54,7 @@ def test_constants_scratch_and_several_arguments():
     program = program_of(f, x, y)
     assert 0 < program.steps.scratch <= entry.ON_STACK
     is_evaluated(program, x, y, rtol=1e-14)
-    wide = ordinary((3, 50_000), "float64", 2)
+    wide = ordinary((20, 5_000), "float64", 2)
     program = program_of(lambda x: (x - (x * 2).sum(0)).transpose(0, 1) + 1, wide)
     assert program.steps.scratch > entry.ON_STACK
     is_evaluated(program, wide)

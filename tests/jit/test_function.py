@@ -364,3 +364,35 @@ def test_what_the_backward_half_does_not_take_may_be_written():
     scale.add_(1)
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         y.sum().backward()
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: cr.ones(5), lambda: np.ones(5), lambda: np.ones((3, 5))[0],
+        lambda: cr.ones(3, 5)[1], lambda: cr.ones(3, 5)[1][None].expand(2, 5),
+    ],
+)  # fmt: skip
+def test_arrays_made_inside_are_constants(make):
+    f = jit(lambda x: x + make())
+    close(f(x), np.asarray(x + np.asarray(make())))
+    assert not f.variants()[0].recording.captured
+
+
+def test_seeds_of_gradients_are_constants():
+    f = jit(cr.func.grad(lambda x: cr.logsumexp(x, 0)))
+    f(x)
+    assert not f.variants()[0].recording.captured
+
+
+@pytest.mark.parametrize("kind", [np.asarray, cr.tensor])
+@pytest.mark.parametrize(
+    "look", [lambda t: t, lambda t: t[0], lambda t: t.T[:, 1], lambda t: t[1:2].reshape(5)]
+)
+def test_arrays_from_outside_are_read_in_every_call(kind, look):
+    table = kind(np.arange(25.0).reshape(5, 5))
+    f = jit(lambda x: x + look(table))
+    for _ in range(2):
+        close(f(x), np.asarray(x + np.asarray(look(table))))
+        table[0] += 1
+        table[1] *= 2

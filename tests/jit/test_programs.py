@@ -237,13 +237,13 @@ def test_what_cannot_be_compiled_runs_in_numpy(monkeypatch):
     x = ordinary((4, 4), "float64", 0) + 8 * np.eye(4)
 
     def f(x):
-        return (cr.linalg.inv(x) * 2).exp().sum() + x[[0, 2]].sum()
+        return (cr.linalg.inv(x) * 2).exp().sum() + cr.linalg.det(x)
 
     program, found, wanted = both(trace(f, x), x)
     np.testing.assert_allclose(found, wanted)
     text = str(program.report())
     assert "inv has no compiled form" in text
-    assert "an index of arrays has no compiled form" in text
+    assert "det has no compiled form" in text
     assert "test_programs.py" in text
 
     from chainrule.jit import lowering

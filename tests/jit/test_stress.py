@@ -133,6 +133,8 @@ class Interrupted(KeyboardInterrupt):
     """What Ctrl-C raises, at a moment of the test's choice."""
 
 
+# An interrupt that comes during a finalizer is printed and ignored, by Python itself.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @posix
 def test_interrupts_while_compiling(disk, tmp_path):
     """At whatever moment Ctrl-C comes, the next call works, and nothing is left half done."""
@@ -144,9 +146,9 @@ def test_interrupts_while_compiling(disk, tmp_path):
     x = np.linspace(0.1, 1, 6)
     hits = 0
     try:
-        for k in range(30):
+        for k in range(12):
             f = jit(lambda x, k=k: wave(x) * (k + 1.5))
-            for moment in (0.0004 * (k + 1), 0.003 * (k + 1)):
+            for moment in (0.001 * (k + 1), 0.007 * (k + 1)):
                 try:
                     signal.setitimer(signal.ITIMER_REAL, moment)
                     cr.func.grad(f)(x)
@@ -162,7 +164,7 @@ def test_interrupts_while_compiling(disk, tmp_path):
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
-    assert hits > 10
+    assert hits > 5
     assert not [*tmp_path.rglob("*.part")]
 
 

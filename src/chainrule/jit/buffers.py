@@ -17,6 +17,7 @@ CONSTANT = "constant"
 OUTPUT = "output"  # a fresh array that is returned
 TEMPORARY = "temporary"
 MADE = "made"  # by a call of NumPy
+FLAG = "flag"  # not 0 if an index was out of bounds
 
 
 @dataclass(eq=False)
@@ -30,6 +31,7 @@ class Buffer:
         first, last: the steps that write it and that need it last.
         offset: where a temporary one begins, in bytes.
         place: the buffer in whose memory it stands; None if it has memory of its own.
+        filled: whether it is written part by part.
     """
 
     index: int
@@ -41,6 +43,7 @@ class Buffer:
     last: int = -1
     offset: int = 0
     place: Buffer | None = None
+    filled: bool = False
 
     @property
     def root(self) -> Buffer:

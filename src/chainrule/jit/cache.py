@@ -93,7 +93,8 @@ class Cache:
             with replacing(path, mode=0o600, durable=False) as file:
                 file.write(MAGIC + hashlib.sha256(body).digest() + body)
         except OSError as error:
-            self._fail(error)
+            if not path.exists():  # else another process was faster; Windows lets one only
+                self._fail(error)
             return
         self.stored += 1
         self._since += 1

@@ -17,6 +17,7 @@ from chainrule.jit.maps import Map, Shape, broadcast, compose, identity
 from chainrule.jit.values import (
     CALL,
     CONTRACT,
+    FILLED,
     GIVEN,
     MAP,
     NUMBER,
@@ -28,7 +29,9 @@ from chainrule.jit.values import (
     viewed,
 )
 
-LARGEST = 1500  # instructions in a cluster, about; more only takes longer to compile
+LARGEST = 1500  # instructions in a cluster, about; more only takes longer to compile,
+LARGEST_OF_FEW = 4000  # which short programs can afford:
+FEW = 6000  # those of so many values
 DEEPEST = 3  # operations that are repeated rather than their result loaded
 
 
@@ -40,6 +43,7 @@ class Cluster:
         domain: the extents of the loops.
         members: the values, each after what it needs.
         reduced: the loops over which all its reductions go; None if it has none.
+        ordered: whether iterations have to be run one after the other.
     """
 
     def __init__(self, position: int, domain: Shape) -> None:
@@ -47,7 +51,14 @@ class Cluster:
         self.domain = domain
         self.members: list[Value] = []
         self.reduced: frozenset[int] | None = None
+        self.ordered = False
         self.cost = 0
+
+    def takes(self, value: Value) -> bool:
+        """Whether a value may be computed here too: reductions choose the order of their loops."""
+        if value.kind == REDUCE:
+            return not self.ordered and self.reduced in (None, reduced_loops(value))
+        return self.reduced is None or not is_ordered(value)
 
 
 NOWHERE = Cluster(-1, ())  # of those that need a value otherwise than entry by entry
@@ -61,12 +72,18 @@ class Call:
         self.value = value
 
 
-def reads(value: Value) -> list[tuple[Value, Map]]:
-    """What a computed value needs: the value behind any view, and its index map by the loops."""
-    found = []
-    for a in value.args:
+def reads(value: Value) -> list[tuple[Value, Map | None]]:
+    """What a computed value needs: the value behind any view, and its index map by the loops.
+
+    No map: all of it must be there before.
+    """
+    found: list[tuple[Value, Map | None]] = []
+    for i, a in enumerate(value.args):
         base, rows = viewed(a)
         if base.kind == NUMBER:
+            continue
+        if (value.op, i) in WHOLE:
+            found.append((base, None))
             continue
         if value.kind == REDUCE:
             loops = identity(a.shape)
@@ -74,6 +91,17 @@ def reads(value: Value) -> list[tuple[Value, Map]]:
             loops = compose(broadcast(a.shape, value.shape), identity(value.shape))
         found.append((base, loops if rows is None else compose(rows, loops)))
     return found
+
+
+# The arguments that are read at an index which is a value, or are there to be written.
+WHOLE = frozenset((("gather", 0), ("place", 1)))
+
+
+def is_ordered(value: Value) -> bool:
+    """Whether a value needs iterations one after the other: what was there before, or is added."""
+    if value.op == "place":
+        return value.detail[0] == "add" or len(value.args) > 2
+    return value.op == "scan"
 
 
 def source(value: Value) -> Value:
@@ -101,6 +129,7 @@ class Clusters:
         self._loaded: dict[int, frozenset[int]] = {}
         kept = list(kept)
         self.live = _live(order, kept)
+        self.largest = LARGEST_OF_FEW if len(self.live) <= FEW else LARGEST
         for value in self.live:
             if value.kind in (MAP, REDUCE):
                 self._place(value)
@@ -108,6 +137,10 @@ class Clusters:
                 self._append_call(value)
             elif value.kind == PICK:
                 self.home[id(value)] = self.home[id(value.args[0])]
+            elif value.kind == FILLED:
+                self.home[id(value)] = max(
+                    [self.home[id(a)] for a in value.args], key=lambda step: step.position
+                )
         self._decide(kept)
 
     # ------------------------------------------------ where values are computed
@@ -123,11 +156,12 @@ class Clusters:
         cluster.members.append(value)
         if value.kind == REDUCE:
             cluster.reduced = reduced_loops(value)
+        cluster.ordered = cluster.ordered or is_ordered(value)
         cluster.cost += cost_of(value.op, value.dtype)
         self.home[id(value)] = cluster
 
     @staticmethod
-    def _in_loop(value: Value, base: Value, rows: Map) -> bool:
+    def _in_loop(value: Value, base: Value, rows: Map | None) -> bool:
         """Whether each iteration needs the entry that the same iteration of another loop makes."""
         return base.kind == MAP and base.domain == value.domain and rows == identity(base.shape)
 
@@ -135,9 +169,7 @@ class Clusters:
         clusters = self._by_domain.setdefault(value.domain, [])
         first = bisect_left(clusters, earliest, key=lambda c: c.position)
         for cluster in clusters[first : first + 8]:
-            if cluster.cost < LARGEST and (
-                value.kind != REDUCE or cluster.reduced in (None, reduced_loops(value))
-            ):
+            if cluster.cost < self.largest and cluster.takes(value):
                 return cluster
         made = Cluster(len(self.steps), value.domain)
         self.steps.append(made)
@@ -156,7 +188,9 @@ class Clusters:
         wanted = {id(source(v)) for v in kept}
         others: dict[int, list[Cluster]] = {}  # by value the other clusters that need it
         for value in self.live:
-            if value.kind == CONTRACT:
+            if value.op == "gather":
+                wanted.add(id(source(value.args[0])))
+            if value.kind == CONTRACT or value.op in ("scan", "place"):
                 self.stored.add(id(value))
             if value.kind in (CALL, CONTRACT, PICK, RESHAPED):
                 wanted.update(id(source(a)) for a in value.args)
@@ -221,27 +255,33 @@ class Clusters:
             )
         return found
 
-    def needed(self, cluster: Cluster) -> list[tuple[Value, Map]]:
+    def needed(self, cluster: Cluster) -> list[tuple[Value, Map | None]]:
         """The results of other steps that a cluster reads, by its loops; not what it repeats."""
         found = []
         waiting = [pair for value in cluster.members for pair in reads(value)]
-        seen: set[tuple[int, Map]] = set()
+        seen: set[tuple[int, Map | None]] = set()
         while waiting:
             base, rows = waiting.pop()
             home = self.home.get(id(source(base)))
             if home is None or home is cluster or (id(base), rows) in seen:
                 continue
             seen.add((id(base), rows))
-            if base.kind == MAP and id(base) not in self.stored:
+            if base.kind == MAP and id(base) not in self.stored and rows is not None:
                 loops = tuple([row for row, d in zip(rows, base.shape, strict=True) if d != 1])
-                waiting.extend([(b, compose(r, loops)) for b, r in reads(base)])
+                waiting.extend([(b, r if r is None else compose(r, loops)) for b, r in reads(base)])
             else:
                 found.append((base, rows))
         return found
 
+    def makers(self, value: Value) -> list[Any]:
+        """The steps that make what stands in memory behind a value."""
+        base = source(value)
+        parts = base.args if base.kind == FILLED else (base,)
+        return [self.home[id(p)] for p in parts if id(p) in self.home]
+
     def is_readable(self, value: Value) -> bool:
         """Whether the value stands in memory."""
-        return value.kind in (GIVEN, CALL, PICK, RESHAPED) or id(value) in self.stored
+        return value.kind in (GIVEN, CALL, PICK, RESHAPED, FILLED) or id(value) in self.stored
 
 
 def reduced_loops(value: Value) -> frozenset[int]:

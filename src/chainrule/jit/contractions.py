@@ -222,11 +222,17 @@ class Product:
         rows = tuple((0, ((self.order.index(c), 1),)) for c in order)
         return view(value, rows, tuple(self.sizes[c] for c in self.order))
 
+    def _steps(self, order: list[str]) -> dict[str, int]:
+        return dict(
+            zip(order, contiguous_strides(tuple(self.sizes[c] for c in order)), strict=True)
+        )
+
     def _layout(self, batch: list[str], m: list[str], n: list[str]) -> list[str]:
         """The order of the axes in which the result is written: as wanted, if BLAS can."""
         text = "".join(self.order)
         whole = "".join(m) in text and "".join(n) in text
-        if whole and self.order[-1] in (m[-1], n[-1]):
+        far = self._steps(self.order)
+        if whole and self.order[-1] in (m[-1], n[-1]) and max(far[m[-1]], far[n[-1]]) < 2**31:
             return self.order
         return [*batch, *m, *n]
 

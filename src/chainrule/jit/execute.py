@@ -12,6 +12,7 @@ import numpy as np
 from chainrule.core.node import Node
 from chainrule.core.tensor import Tensor, as_array, wrap
 from chainrule.graph.ir import Graph
+from chainrule.graph.run import evaluate, plan_of
 from chainrule.jit import buffers as kinds
 from chainrule.jit import cache, library
 from chainrule.jit.buffers import Buffer
@@ -21,6 +22,7 @@ from chainrule.jit.gemm import routine, write_gemm
 from chainrule.jit.kernel import work_of
 from chainrule.jit.llvm import Code, compile_module, llvm_ir
 from chainrule.jit.loops import write_kernel
+from chainrule.jit.progress import waiting
 from chainrule.jit.reduce import write_finish
 from chainrule.jit.threads import Shared, is_large
 
@@ -55,6 +57,15 @@ def compiled(graph: Graph, keep: bool = True) -> Program:
     value and grad of <lambda>: ... operations in 1 kernel, 0 calls of BLAS, 0 calls of NumPy, ...
     """
     llvm_ir()
+    with waiting(f"compiling {graph.title}, {len(graph.nodes):,} operations"):
+        made = _made(graph, keep)
+    if keep:
+        cache.warn()
+    return made
+
+
+def _made(graph: Graph, keep: bool) -> Program:
+    """A program, with calls of NumPy for what LLVM does not accept."""
     refused: dict[Node, str] = {}
     while True:
         steps = fuse(graph, refused)
@@ -67,8 +78,6 @@ def compiled(graph: Graph, keep: bool = True) -> Program:
                 raise  # LLVM fails without any of our kernels
             refused |= found
             continue
-        if keep:
-            cache.warn()
         return Program(steps, *runs, perf_counter() - began)
 
 
@@ -104,12 +113,13 @@ def _compile(steps: Steps, keep: bool) -> tuple[Code | None, list[list[Any]]]:
 
     def write() -> Any:
         module = llvm_ir().Module(name="chainrule")
+        flag = None if steps.flag is None else slots[steps.flag.index]
         written = []
         for name, run in native.items():
             if _is_shared(run[0]):
                 _write_shared(module, name, run[0], slots)
             else:
-                written.append(_write_run(module, name, run, slots, routines))
+                written.append(_write_run(module, name, run, slots, routines, flag))
         if signature is not None:
             write_entry(module, written[0], signature)
         return module
@@ -135,7 +145,7 @@ def _identity(native: dict[str, list[Any]], slots: dict[int, int]) -> list[Any]:
         what = step.kernel if isinstance(step, KernelStep) else (step.gemm, step.buffers[-1].dtype)
         return what, [_place(b, slots) for b in step.buffers]
 
-    return [(name, [of(step) for step in run]) for name, run in native.items()]
+    return [(name, _is_shared(run[0]), [of(step) for step in run]) for name, run in native.items()]
 
 
 def _place(buffer: Buffer, slots: dict[int, int]) -> tuple[int, int]:
@@ -150,6 +160,9 @@ def _signature(steps: Steps, slots: dict[int, int]) -> Signature | None:
     if whole is None or not is_known():
         return None
     made = {slots[b.index]: b for b in steps.buffers if b.kind == kinds.OUTPUT}
+    if steps.flag is not None:
+        whole = [*whole, slots[steps.flag.index]]
+        made[whole[-1]] = steps.flag
     kernels = [s.kernel for s in steps.steps if isinstance(s, KernelStep)]
     routines = _routines(steps, slots).values()
     return Signature(
@@ -181,8 +194,9 @@ def _routines(steps: Steps, slots: dict[int, int]) -> dict[str, int]:
 
 
 def _write_run(
-    module: Any, name: str, run: list[Any], slots: dict[int, int], routines: dict[str, int]
-) -> Any:
+    module: Any, name: str, run: list[Any], slots: dict[int, int], routines: dict[str, int],
+    flag: int | None,
+) -> Any:  # fmt: skip
     """A function of the table of addresses: kernels and calls of BLAS, one after the other."""
     ir = llvm_ir()
     byte, size = ir.IntType(8).as_pointer(), ir.IntType(64)
@@ -199,6 +213,8 @@ def _write_run(
         slot, offset = _place(buffer, slots)
         return b.gep(entry(slot), [size(offset)]) if offset else entry(slot)
 
+    if flag is not None:
+        b.store(size(0), b.bitcast(entry(flag), size.as_pointer()))
     for step in run:
         if isinstance(step, LibraryStep):
             dtype = step.buffers[-1].dtype
@@ -302,12 +318,14 @@ class Program:
             for b in steps.buffers
             if b.kind == kinds.OUTPUT
         ]
+        self._flag = None if steps.flag is None else self._slots[steps.flag.index]
         self._inputs = [(self._slots[b.index], b.dtype) for b in steps.inputs]
         self._entry: Any = None
         if _is_one(runs) and code is not None and _signature(steps, self._slots) is not None:
             constants = [b.value for b in _constants(steps)]
             known = [*map(_address, constants), *map(library.address, routines)]
-            self._entry = entry_of(code, known, constants)
+            entry = entry_of(code, known, constants)
+            self._entry = entry if steps.flag is None else self._watched(entry)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run on arguments as the graph's.
@@ -332,6 +350,17 @@ class Program:
         variable's shape and dtype in C order, and nothing was run.
         """
         return self._entry or self._checked
+
+    def _watched(self, entry: Callable[..., Any]) -> Callable[..., Any]:
+        """An entry whose last result says whether an index was out of bounds."""
+
+        def run(*arrays: np.ndarray) -> Any:
+            found = entry(*arrays)
+            if found is not None and found.pop()[0]:
+                return evaluate(plan_of(self.graph), list(arrays))  # raises, with its message
+            return found
+
+        return run
 
     def _checked(self, *arrays: np.ndarray) -> list[np.ndarray] | None:
         """As `fast`, where there is no native entry."""
@@ -373,6 +402,9 @@ class Program:
             except IndexError:
                 table[SCRATCH] = self.allocate(self.steps.scratch, np.uint8)
             addresses[SCRATCH] = _address(table[SCRATCH])
+        if self._flag is not None:
+            table[self._flag] = np.zeros(1, np.int64)
+            addresses[self._flag] = _address(table[self._flag])
         for step in self._runs:
             if isinstance(step, CallStep):
                 self._call(step, table, addresses)
@@ -380,6 +412,9 @@ class Program:
                 step(addresses, (table, self.code))
             else:
                 step(addresses)
+            if self._flag is not None and table[self._flag][0]:
+                # An index is out of bounds: evaluation raises, with its message.
+                return evaluate(plan_of(self.graph), list(arrays))
         if self._whole is not None:
             outs = [table[slot] for slot in self._whole]
         else:

@@ -18,10 +18,14 @@ from chainrule.graph.ir import Graph
 from chainrule.graph.passes.base import UNKNOWN, number_in
 from chainrule.graph.run import constant
 from chainrule.jit.contractions import CONTRACTIONS
-from chainrule.jit.formulas import FORMULAS, gelu, where, where_
+from chainrule.jit.formulas import FORMULAS, gelu, where_
+from chainrule.jit.gathers import GATHERS
+from chainrule.jit.indices import INDICES, put
 from chainrule.jit.lowering import COMPILED_DTYPES, FUNCTIONS, OPERATIONS, has_function
 from chainrule.jit.maps import Row, Shape, split_map
-from chainrule.jit.reductions import REDUCTIONS, position
+from chainrule.jit.moves import MOVES, full_map, moving
+from chainrule.jit.reductions import REDUCTIONS
+from chainrule.jit.scans import SCANS
 from chainrule.jit.values import (
     CALL,
     GIVEN,
@@ -38,6 +42,7 @@ from chainrule.jit.values import (
     inserted,
     number,
     view,
+    viewed,
     widened,
 )
 from chainrule.transforms.tracing import CONSTANT, INPUT
@@ -243,97 +248,17 @@ def _reduction(name: str) -> Rule:
 def _permuted(node: Node, args: Sequence[Value], params: Mapping[str, Any]) -> Value:
     x, axes = args[0], params["axes"]
     place = {a: i for i, a in enumerate(axes)}
-    rows = tuple(_moving(x.shape[a], place[a]) for a in range(x.ndim))
+    rows = tuple(moving(x.shape[a], place[a]) for a in range(x.ndim))
     return view(x, rows, tuple(x.shape[a] for a in axes))
-
-
-def _moving(extent: int, axis: int) -> Row:
-    return (0, ()) if extent == 1 else (0, ((axis, 1),))
 
 
 def _flipped(node: Node, args: Sequence[Value], params: Mapping[str, Any]) -> Value:
     x = args[0]
     axes = {a % x.ndim for a in params["axis"]}
     rows: list[Row] = [
-        (d - 1, ((k, -1),)) if k in axes and d != 1 else _moving(d, k)
-        for k, d in enumerate(x.shape)
+        (d - 1, ((k, -1),)) if k in axes and d != 1 else moving(d, k) for k, d in enumerate(x.shape)
     ]
     return view(x, tuple(rows), x.shape)
-
-
-def _items(x: Value, index: Sequence[Any]) -> list[Any]:
-    """A basic index with an item for every axis, and None for every new one."""
-    taken = sum(type(item) in (int, tuple) for item in index)
-    items: list[Any] = []
-    for item in index if Ellipsis in index else (*index, Ellipsis):
-        items.extend(
-            [("slice", None, None, None)] * (x.ndim - taken) if item is Ellipsis else [item]
-        )
-    return items
-
-
-def _indexed(node: Node, args: Sequence[Value], params: Mapping[str, Any]) -> Value:
-    """Basic indexing: integers, slices, new axes, an ellipsis."""
-    if len(args) > 1:
-        raise Unsupported("an index of arrays has no compiled form")
-    x = args[0]
-    rows: list[Row] = []
-    shape: list[int] = []
-    for item in _items(x, params["index"]):
-        if item is None:
-            shape.append(1)
-            continue
-        d = x.shape[len(rows)]
-        if type(item) is int:
-            rows.append((item % d, ()))
-            continue
-        start, stop, step = slice(*item[1:]).indices(d)
-        count = len(range(start, stop, step))
-        rows.append((start, ((len(shape), step),) if count != 1 else ()))
-        shape.append(count)
-    return view(x, tuple(rows), tuple(shape))
-
-
-def _index_add(node: Node, args: Sequence[Value], params: Mapping[str, Any]) -> Value:
-    """x with g added at an index of integers and whole axes: where the integers are, x + g."""
-    if len(args) > 2:
-        raise Unsupported("an index of arrays has no compiled form")
-    x, g = args
-    axis = 0
-    rows: list[Row] = []
-    here: Value | None = None
-    for item in _items(x, params["index"]):
-        if item is None:
-            rows.append((0, ()))
-            continue
-        d = x.shape[axis]
-        if type(item) is int:
-            hit = position(x, axis).same(item % d)
-            here = hit if here is None else here & hit
-        else:
-            start, stop, step = slice(*item[1:]).indices(d)
-            if len(range(start, stop, step)) != d:
-                raise Unsupported("adding to part of an axis has no compiled form")
-            rows.append((0, ()) if d == 1 else (start, ((axis, step),)))
-        axis += 1
-    if g.shape != np.broadcast_shapes(g.shape, _taken_shape(x, params["index"])):
-        raise Unsupported("adding one entry in many places has no compiled form")
-    added = x + view(g, tuple(rows), x.shape)
-    return added if here is None else where(here, added, x)
-
-
-def _taken_shape(x: Value, index: Sequence[Any]) -> Shape:
-    """The shape of what an index of integers and whole axes takes."""
-    shape: list[int] = []
-    axis = 0
-    for item in _items(x, index):
-        if item is None:
-            shape.append(1)
-        else:
-            if type(item) is not int:
-                shape.append(x.shape[axis])
-            axis += 1
-    return tuple(shape)
 
 
 def reshape(x: Value, shape: Shape) -> Value:
@@ -358,6 +283,17 @@ def _reshaped(node: Node, args: Sequence[Value], params: Mapping[str, Any]) -> V
         known = prod(d for d in shape if d != -1)
         shape = tuple(x.size // known if d == -1 else d for d in shape)
     return reshape(x, shape)
+
+
+def _written(node: Node, args: Sequence[Value], params: Mapping[str, Any]) -> Value:
+    """A value with another one put where a view of it shows."""
+    x, y = args
+    name, taken = params["view"]
+    shown = EXPANSIONS[name](node, [Value(GIVEN, "input", (), x.shape, x.dtype)], dict(taken))
+    base, rows = viewed(shown)
+    if base.kind != GIVEN:
+        raise Unsupported("a write through a view that is no index map")
+    return put(x, widened(cast(y, x.dtype), shown.shape), rows or full_map(x.shape))
 
 
 def _contraction(name: str) -> Rule:
@@ -393,9 +329,13 @@ EXPANSIONS: dict[str, Rule] = {
         args[0], params["axis"], args[0].ndim + len(params["axis"])
     ),
     "squeeze": lambda node, args, params: dropped(args[0], params["axis"]),
-    "getitem": _indexed,
     "flip": _flipped,
-    "index_add": _index_add,
+    "write_view": _written,
+    "overwrite": lambda node, args, params: widened(cast(args[1], node.dtype), args[0].shape),
+    **MOVES,
+    **INDICES,
+    **GATHERS,
+    **SCANS,
     **dict.fromkeys(("detach", "clone", "real", "conj"), _same),
 }
 

@@ -73,6 +73,10 @@ def _pow(x: Value, y: Value) -> Value:
             return x * x
         if exponent == 3:
             return x * x * x
+        if x.dtype.kind == "f" and exponent in (4, -1, -2):
+            # At most 1.5 units in the last place; 1/x is infinite only where x**-2 is.
+            base = x * x if exponent == 4 else 1 / x
+            return base if exponent == -1 else base * base
         if exponent == 0.5 and x.dtype.kind == "f":
             return apply("sqrt", x)
     if x.dtype.kind != "f":
@@ -163,17 +167,44 @@ def where_(condition: Value, x: Value, y: Value) -> Value:
     return where(cast(condition, bool), x, y)
 
 
-def _integer_division(name: str) -> Formula:
+def _division(name: str) -> Formula:
     """Division that rounds: of integers, by a constant other than 0, which cannot fail."""
 
     def divided(x: Value, y: Value) -> Value:
+        if x.dtype.kind == "f":
+            return _OF_NUMBERS[name](x, y)
         if x.dtype.kind not in "iu":
-            raise Unsupported("a remainder of floating-point numbers takes a division in steps")
+            raise Unsupported("a division of booleans has no compiled form")
         if y.kind != "number" or not y.detail:
             raise Unsupported("a division by an integer that is not constant may fail")
         return apply(name, x, y)
 
     return divided
+
+
+def _parted(x: Value, y: Value) -> tuple[Value, Value]:
+    """Quotient, rounded down, and remainder, by NumPy's steps.
+
+    The remainder has the divisor's sign. x - remainder is a multiple of y up to rounding, so the
+    quotient is next to an integer; a zero has the sign of x/y.
+    """
+    rest = apply("fmod", x, y)
+    whole = (x - rest) / y
+    off = apply("logical_not", rest.same(0)) & apply("not_equal", y < 0, rest < 0)
+    whole = where(off, whole - 1, whole)
+    zero = apply("copysign", number(0, x.dtype), y)
+    modulus = where(rest.same(0), zero, where(off, rest + y, rest))
+    down = apply("floor", whole)
+    down = where(whole - down > 0.5, down + 1, down)
+    return where(whole.same(0), apply("copysign", number(0, x.dtype), x / y), down), modulus
+
+
+_OF_NUMBERS: dict[str, Formula] = {
+    "floor_divide": lambda x, y: where(y.same(0), x / y, _parted(x, y)[0]),
+    "remainder": lambda x, y: where(y.same(0), apply("fmod", x, y), _parted(x, y)[1]),
+    "truncated_divide": lambda x, y: apply("trunc", x / y),
+    "fmod": lambda x, y: apply("fmod", x, y),
+}
 
 
 # By primitive, on values of one dtype; parameters by name.
@@ -220,10 +251,10 @@ FORMULAS: dict[str, Formula] = {
     "isneginf": lambda x: x.same(-math.inf) if x.dtype.kind == "f" else x < x,
     "deg2rad": lambda x: x * (math.pi / 180),
     "rad2deg": lambda x: x * (180 / math.pi),
-    "floor_divide": _integer_division("floor_divide"),
-    "truncated_divide": _integer_division("truncated_divide"),
-    "remainder": _integer_division("remainder"),
-    "fmod": _integer_division("fmod"),
+    "floor_divide": _division("floor_divide"),
+    "truncated_divide": _division("truncated_divide"),
+    "remainder": _division("remainder"),
+    "fmod": _division("fmod"),
 }
 
 

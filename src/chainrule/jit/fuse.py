@@ -14,6 +14,7 @@ from chainrule.graph.ir import Graph
 from chainrule.jit import buffers as kinds
 from chainrule.jit.buffers import Buffer, arrange
 from chainrule.jit.clusters import Call, Cluster, Clusters
+from chainrule.jit.columns import Columns
 from chainrule.jit.expand import Expansion
 from chainrule.jit.gemm import Gemm
 from chainrule.jit.groups import Groups
@@ -27,9 +28,12 @@ from chainrule.jit.rows import keep_rows
 from chainrule.jit.values import (
     CALL,
     CONTRACT,
+    FILLED,
     GIVEN,
+    JOIN,
     MAP,
     NUMBER,
+    PATCH,
     PICK,
     REDUCE,
     RESHAPED,
@@ -92,6 +96,7 @@ class Steps:
         inputs: the buffers of the graph's inputs.
         outputs: the results, as windows; those of kind "given" or "constant" are to be copied.
         refused: why nodes are calls, by node.
+        flag: where kernels note that an index is out of bounds; None if none is checked.
     """
 
     graph: Graph
@@ -101,6 +106,7 @@ class Steps:
     outputs: list[Window]
     scratch: int
     refused: dict[Node, str] = field(default_factory=dict)
+    flag: Buffer | None = None
 
 
 def fuse(graph: Graph, refused: Mapping[Node, str] | None = None) -> Steps:
@@ -124,9 +130,11 @@ class _Fusion:
         self.made: list[Step] = []
         for node in graph.inputs:
             self._given(self.expansion.of[node])
-        self.results = self._results()
-        order = self.expansion.order
-        self.clusters = Clusters(order, [v for v, _ in self.results])
+        self.flag: Buffer | None = None
+        results = self._results()
+        columns = Columns(self.expansion.order, [v for v, _ in results])
+        self.results = [(columns.result(v), shape) for v, shape in results]
+        self.clusters = Clusters(columns.order, [v for v, _ in self.results])
         self.groups = Groups(self.clusters)
         self.layouts = Layouts(self.clusters.live, [id(v) for v, _ in self.results])
 
@@ -155,6 +163,24 @@ class _Fusion:
         buffer = Buffer(len(self.buffers), kind, value.shape, value.dtype)
         self.buffers.append(buffer)
         return buffer
+
+    def _fill(self, value: Value, results: set[int]) -> None:
+        """The memory that operations write part by part; that of an older value is used on."""
+        before = value.detail
+        buffer = self._new(kinds.TEMPORARY, value) if before is None else self.of[id(before)]
+        buffer.filled = True
+        if id(value) in results:
+            buffer.kind = kinds.OUTPUT
+        for writer in (value, *value.args):
+            self.of[id(writer)] = buffer
+
+    def _flag(self) -> Buffer:
+        """Where kernels note that an index is out of bounds."""
+        if self.flag is None:
+            shape, dtype = (1,), np.dtype(np.int64)
+            self.flag = Buffer(len(self.buffers), kinds.FLAG, shape, dtype)
+            self.buffers.append(self.flag)
+        return self.flag
 
     def _given(self, value: Value) -> Buffer:
         found = self.of.get(id(value))
@@ -189,9 +215,11 @@ class _Fusion:
     def steps(self) -> Steps:
         results = {id(v) for v, _ in self.results}
         for value in self.clusters.live:
-            if id(value) in self.clusters.stored:
+            if id(value) in self.clusters.stored and value.op != "place":
                 kind = kinds.OUTPUT if id(value) in results else kinds.TEMPORARY
                 self.of[id(value)] = self._new(kind, value)
+            elif value.kind == FILLED:
+                self._fill(value, results)
             elif value.kind == PICK or (value.kind == CALL and value.node.shape is not None):  # type: ignore[union-attr]
                 self.of[id(value)] = self._new(kinds.MADE, value)
         for group in self.groups.steps:
@@ -212,7 +240,7 @@ class _Fusion:
         return Steps(
             self.graph, self.made, self.buffers,
             [self.of[id(self.expansion.of[n])] for n in self.graph.inputs],
-            outputs, arrange(self.buffers), self.expansion.calls,
+            outputs, arrange(self.buffers), self.expansion.calls, self.flag,
         )  # fmt: skip
 
     def _output(self, value: Value, shape: tuple[int, ...]) -> Window:
@@ -255,7 +283,7 @@ class _Fusion:
 
     def _kernel(self, group: list[Cluster]) -> KernelStep:
         shared = len(group) > 1
-        builder = KernelBuilder(self.clusters, self.buffer, self.layouts)
+        builder = KernelBuilder(self.clusters, self.buffer, self.layouts, self._flag)
         nests = [arranged(self._nest(builder, cluster, shared)) for cluster in group]
         used = builder.buffers
         dtypes = [b.dtype for b in used]
@@ -310,7 +338,7 @@ def _whole(value: Value) -> Value | None:
     while base.kind == RESHAPED and rows is None:
         base = base.args[0]
     if (
-        base.kind not in (MAP, REDUCE, CONTRACT, CALL, PICK)
+        base.kind not in (MAP, REDUCE, CONTRACT, CALL, PICK, JOIN, PATCH)
         or base.size != value.size
         or value.size == 0
     ):

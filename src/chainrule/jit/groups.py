@@ -49,8 +49,9 @@ class Groups:
     def _joined(self, cluster: Cluster) -> int | None:
         """The group that a cluster joins; None if it begins one."""
         needs = [
-            (self._place[self.clusters.home[id(source(base))].position], base, rows)
+            (self._place[home.position], base, rows)
             for base, rows in self.clusters.needed(cluster)
+            for home in self.clusters.makers(base)
         ]
         at = max([group for group, _, _ in needs], default=-1)
         if at < 0 or not isinstance(self.steps[at], list) or not cluster.domain:
@@ -92,9 +93,7 @@ class Groups:
         if cluster.reduced is not None and len(cluster.reduced) == 1:
             (loop,) = cluster.reduced
             length = prod(cluster.domain) // cluster.domain[loop]
-            # What is kept must not be added to twice, as rare arguments would have it.
-            rare = any(v.kind == MAP and has_rare(v.op, v.dtype) for v in cluster.members)
-            if not rare and NARROWEST <= length <= WIDEST and self._by_rows(cluster, loop):
+            if _plain(cluster) and NARROWEST <= length <= WIDEST and self._by_rows(cluster, loop):
                 yield loop
 
     def _by_rows(self, cluster: Cluster, loop: int) -> bool:
@@ -105,15 +104,15 @@ class Groups:
             if base.ndim > 1
         )
 
-    def _arrays(self, cluster: Cluster) -> Iterator[tuple[Value, Map]]:
+    def _arrays(self, cluster: Cluster) -> Iterator[tuple[Value, Map | None]]:
         for value in cluster.members:
             for base, rows in reads(value):
                 if self.clusters.home.get(id(source(base))) is not cluster:
                     yield base, rows
 
-    def _in_row(self, base: Value, rows: Map, loop: int) -> bool:
+    def _in_row(self, base: Value, rows: Map | None, loop: int) -> bool:
         """Whether iteration i of the loop over rows needs row i of a result, and no other."""
-        if base.kind not in (MAP, REDUCE):
+        if base.kind not in (MAP, REDUCE) or rows is None:
             return False
         home = self.clusters.home[id(base)]
         if base.kind == REDUCE and self.row_loop.get(id(home), 0) in home.reduced:
@@ -123,3 +122,12 @@ class Groups:
         if first is None or rows[first] != (0, ((loop, 1),)):
             return False
         return all(k != loop for j, row in enumerate(rows) if j != first for k, _ in row[1])
+
+
+def _plain(cluster: Cluster) -> bool:
+    """Whether iterations can run in another order, and once only."""
+    # What is kept must not be added to twice, as rare arguments would have it.
+    return not any(
+        v.kind == MAP and (v.op in ("scan", "place") or has_rare(v.op, v.dtype))
+        for v in cluster.members
+    )

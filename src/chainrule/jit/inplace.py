@@ -22,7 +22,8 @@ def overwrite(kernel: Kernel, used: list[Buffer], step: int) -> None:
         return
     made = [used[s.access.buffer] for s in nest.stores]
     for result in made:
-        if result.kind in (kinds.TEMPORARY, kinds.OUTPUT) and result.first == step:
+        fresh = result.kind in (kinds.TEMPORARY, kinds.OUTPUT) and not result.filled
+        if fresh and result.first == step:
             _overwrite(kernel, used, step, result)
 
 
@@ -44,6 +45,7 @@ def _overwrite(kernel: Kernel, used: list[Buffer], step: int, result: Buffer) ->
 def _gives_way(old: Buffer, made: Buffer, step: int) -> bool:
     return (
         old.root.kind == kinds.TEMPORARY
+        and not old.filled
         and old.first < step == old.last
         and old.dtype == made.dtype
         and old.size == made.size

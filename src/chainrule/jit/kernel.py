@@ -40,12 +40,16 @@ class Instruction:
     """One scalar operation.
 
     Attributes:
-        op: "load", "number", "index", "astype", or an operation of the table in `lowering.py`.
+        op: "load", "gather", "number", "index", "position", "scan", "astype", or an operation of
+            the table in `lowering.py`.
         dtype: of the result.
-        args: places in the code of the operands.
+        args: places in the code of the operands; of a gather, of the indices.
         operand: the dtype of the operands.
-        access: of a load; the affine function that an "index" is.
-        number: the constant.
+        access: of a load or gather; the affine function that an "index" is, or the index along
+            the axis of a "scan"; the entry that is
+            written if a "position" is out of bounds.
+        number: the constant; the bounds of a "position"; the operation of a "scan".
+        strides: of a gather, by which its indices move, in entries.
     """
 
     op: str
@@ -54,14 +58,28 @@ class Instruction:
     operand: np.dtype[Any] | None = None
     access: Access | None = None
     number: Any = None
+    strides: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
 class Store:
-    """A result that is written for every iteration."""
+    """A result that is written for every iteration.
+
+    Attributes:
+        mode: "put", or "add" to what is there.
+        args, strides: places in the code of indices, and by how many entries they move.
+    """
 
     value: int
     access: Access
+    mode: str = "put"
+    args: tuple[int, ...] = ()
+    strides: tuple[int, ...] = ()
+
+    @property
+    def scattered(self) -> bool:
+        """Whether two iterations may write one entry."""
+        return bool(self.args)
 
 
 @dataclass(frozen=True)
@@ -151,8 +169,25 @@ class Kernel:
     rows: dict[int, int] = field(default_factory=dict)
 
     @property
+    def ordered(self) -> bool:
+        """Whether one thread has to run the outermost loop, in order.
+
+        Iterations may write one entry, or need the one before.
+        """
+        return any(
+            any(s.scattered for s in nest.stores)
+            or any(c.op == "scan" and c.access and c.access.strides[0] for c in nest.code)
+            for nest in self.nests
+        )
+
+    @property
     def trip(self) -> int:
         """The extent of the outermost loop, which threads may share."""
+        return 1 if self.ordered else self.outermost
+
+    @property
+    def outermost(self) -> int:
+        """The iterations of the outermost loop."""
         nest = self.nests[0]
         if not nest.extents:
             return 1
@@ -215,8 +250,11 @@ def _reach(nest: Nest, k: int) -> int:
 
 
 def _stored_reach(nest: Nest, k: int) -> int:
-    """How far apart neighbours along a loop are in the arrays that are written."""
-    return sum(abs(s.access.strides[k]) for s in nest.stores)
+    """How far apart neighbours along a loop are in the arrays that are written.
+
+    Where a place is computed, the loops that do not move it otherwise move it as the index does.
+    """
+    return sum(abs(s.access.strides[k]) or max(s.strides, default=0) for s in nest.stores)
 
 
 def permuted(nest: Nest, order: Sequence[int]) -> Nest:

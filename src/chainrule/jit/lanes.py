@@ -13,6 +13,7 @@ from typing import Any
 from chainrule.jit.kernel import Nest
 from chainrule.jit.llvm import host
 from chainrule.jit.lowering import Dtype, Scalars, cost_of
+from chainrule.jit.staging import is_serial
 from chainrule.jit.vectors import lane_type, suffix
 
 MOST = 64  # lanes of one vector
@@ -24,6 +25,8 @@ def lanes_for(nest: Nest, loop: int) -> int:
     The widest entries fill a register. Short code takes several of them, which hides how long each
     instruction takes, and a short loop no more than it has.
     """
+    if is_serial(nest, loop):
+        return 1
     loads = [c.dtype.itemsize for c in nest.code if c.op == "load"]
     widest = max(loads or [c.dtype.itemsize for c in nest.code if c.op != "number"], default=8)
     cost = sum(cost_of(c.op, c.dtype) for c in nest.code)
@@ -91,11 +94,18 @@ class Lanes:
         """Entries that stand `stride` apart, the first one at a pointer."""
         s, b = self.s, self.s.builder
         memory = lane_type(s.memory_type(dt), self.count)
-        if stride == 1:
-            place = b.bitcast(pointer, memory.as_pointer())
-            found = self._masked("load", memory, place, dt)
-        else:
-            found = self._masked("gather", memory, self._pointers(pointer, stride, dt), dt)
+        if stride != 1:
+            first = self.spread(b.ptrtoint(pointer, self.ir.IntType(64)))
+            return self.load_at(b.add(first, self.steps(stride * dt.itemsize)), dt)
+        found = self._masked("load", memory, b.bitcast(pointer, memory.as_pointer()), dt)
+        return b.icmp_unsigned("!=", found, memory(0)) if dt.kind == "b" else found
+
+    def load_at(self, places: Any, dt: Dtype) -> Any:
+        """Entries at addresses, given as integers."""
+        ir, s, b = self.ir, self.s, self.s.builder
+        memory = lane_type(s.memory_type(dt), self.count)
+        pointers = b.inttoptr(places, ir.VectorType(ir.IntType(8).as_pointer(), self.count))
+        found = self._masked("gather", memory, pointers, dt)
         return b.icmp_unsigned("!=", found, memory(0)) if dt.kind == "b" else found
 
     def store(self, value: Any, pointer: Any, stride: int, dt: Dtype) -> None:

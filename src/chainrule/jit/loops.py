@@ -8,16 +8,28 @@ stores under a mask, else twice, with a mask for what whole vectors leave over.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from chainrule.jit.buffers import ALIGNMENT
-from chainrule.jit.kernel import BLOCK, ROWS, Access, Instruction, Kernel, Nest, sections_of
+from chainrule.jit.kernel import (
+    BLOCK,
+    ROWS,
+    Access,
+    Instruction,
+    Kernel,
+    Nest,
+    Store,
+    sections_of,
+)
 from chainrule.jit.lanes import Lanes, lanes_for
-from chainrule.jit.lowering import Scalars, cost_of, emit, has_rare
+from chainrule.jit.lowering import OPERATIONS, Scalars, cost_of, emit, has_rare
+from chainrule.jit.positions import Positions
+from chainrule.jit.scans import write_scan
+from chainrule.jit.staging import Staging, held_back, varying
 
-LONG = 30  # instructions of a body that is written once, its masks costing little in comparison
+LONG = 20  # instructions of a body that is written once, its masks costing little in comparison
 
 
 @contextmanager
@@ -69,6 +81,11 @@ class Body:
             self.buffers[parameter].align = ALIGNMENT
         self.begin, self.end = self.function.args[-2:]
         self.flag: Any = None  # where rare arguments are noted
+        self.staging: Staging | None = None  # what holds results back
+        self.positions = Positions(self)
+        self.running: dict[int, Any] = {}  # what a nest carries from one iteration to the next
+        if kernel.ordered:
+            self.begin, self.end = self.whole(0), self.whole(kernel.outermost)
 
     def whole(self, number: int) -> Any:
         return self.size(number)
@@ -97,10 +114,21 @@ class Body:
             return offset
         return b.add(found, offset, flags=["nsw"]) if access.offset else found
 
-    def pointer(self, access: Access, indices: Sequence[Any]) -> Any:
-        return self.builder.gep(
-            self.buffers[access.buffer], [self.place(access, indices)], inbounds=True
-        )
+    def pointer(
+        self, access: Access, indices: Sequence[Any], moves: Iterable[tuple[Any, int]] = ()
+    ) -> Any:
+        """The address of an entry, moved on by computed indices with their strides."""
+        b = self.builder
+        place = self.place(access, indices)
+        for index, stride in moves:
+            place = b.add(place, b.mul(index, self.whole(stride), flags=["nsw"]), flags=["nsw"])
+        return b.gep(self.buffers[access.buffer], [place], inbounds=True)
+
+    def carried(self, place: int, type_: Any) -> Any:
+        """A variable that keeps its value from one iteration to the next, by place in the code."""
+        if place not in self.running:
+            self.running[place] = self.variable(type_)
+        return self.running[place]
 
     def twice(self, nest: Nest, work: Callable[[], None]) -> None:
         """What `work` writes, which may be run again: once more for arguments that are rare.
@@ -179,23 +207,27 @@ class Body:
     def _known(self, nest: Nest, loop: int, lanes: int, indices: Sequence[Any]) -> list[Any]:
         """What the loop does not change, computed before it, in all lanes; None for the rest."""
         values: list[Any] = []
-        for c in nest.code:
-            if c.access is not None:
-                moves = c.access.strides[loop] != 0
-            else:
-                moves = has_rare(c.op, c.dtype) or any(values[a] is None for a in c.args)
-            values.append(None if moves else self._value(c, values, indices))
+        for k, (c, moves) in enumerate(zip(nest.code, varying(nest, loop), strict=True)):
+            moves = moves or has_rare(c.op, c.dtype)
+            moves = moves or any(values[a] is None for a in c.args)
+            values.append(None if moves else self._value(nest, k, values, indices))
         with self.scalars.in_lanes(lanes):  # numbers are written where they are needed
             return [
                 None if v is None or c.op == "number" else self.lanes.spread(v)
                 for c, v in zip(nest.code, values, strict=True)
             ]
 
-    def _value(self, c: Instruction, values: Sequence[Any], indices: Sequence[Any]) -> Any:
-        """One operation."""
-        s = self.scalars
+    def _value(self, nest: Nest, k: int, values: Sequence[Any], indices: Sequence[Any]) -> Any:
+        """The operation at a place in the code."""
+        s, c = self.scalars, nest.code[k]
         if c.op == "number":
             return s.number(c.number, c.dtype)
+        if c.op == "position":
+            return self.positions.checked(c, values[c.args[0]])
+        if c.op == "gather":
+            return self.positions.gathered(c, [values[a] for a in c.args], indices)
+        if c.op == "scan":
+            return write_scan(self, nest, k, [values[a] for a in c.args], indices)
         if c.access is not None:
             return self._read(c, c.access, indices)
         assert c.operand is not None
@@ -217,12 +249,22 @@ class Body:
 
     def write(self, value: Any, access: Access, indices: Sequence[Any]) -> None:
         """Store an entry, or several neighbouring ones."""
+        self.put(value, Store(0, access), self.pointer(access, indices))
+
+    def put(self, value: Any, store: Store, pointer: Any) -> None:
+        """Store an entry, or several neighbouring ones, at an address, or add them there."""
+        s, access = self.scalars, store.access
         dtype = self.kernel.dtypes[access.buffer]
-        pointer = self.pointer(access, indices)
-        if self.scalars.lanes > 1:
-            self.lanes.store(value, pointer, access.strides[self.along], dtype)
+        if s.lanes > 1:
+            stride = access.strides[self.along]
+            if store.mode == "add":
+                before = self.lanes.load(pointer, stride, dtype)
+                value = OPERATIONS["add"](s, dtype, before, value)
+            self.lanes.store(value, pointer, stride, dtype)
         else:
-            self.scalars.store(value, pointer, dtype)
+            if store.mode == "add":
+                value = OPERATIONS["add"](s, dtype, s.load(pointer, dtype), value)
+            s.store(value, pointer, dtype)
 
     def run(
         self, nest: Nest, indices: Sequence[Any], known: Sequence[Any] | None = None
@@ -235,11 +277,14 @@ class Body:
         s = self.scalars
         s.rare.clear()
         values: list[Any] = []
-        for k, c in enumerate(nest.code):
+        for k in range(len(nest.code)):
             found = None if known is None else known[k]
-            values.append(self._value(c, values, indices) if found is None else found)
+            values.append(self._value(nest, k, values, indices) if found is None else found)
         for store in nest.stores:
-            self.write(values[store.value], store.access, indices)
+            if self.staging is None or store not in self.staging.stores:
+                found = [values[a] for a in store.args]
+                moves = zip(self.positions.single(found), store.strides, strict=True)
+                self.put(values[store.value], store, self.pointer(store.access, indices, moves))
         if self.flag is not None and s.rare:
             self._note(s.rare)
         return values
@@ -278,7 +323,7 @@ def write_kernel(module: Any, kernel: Kernel) -> Any:
             Reducing(body, nest).whole()
         else:
             _elementwise(body, nest, [])
-    body.builder.ret_void()
+    body.positions.finish()
     return body.function
 
 
@@ -344,20 +389,29 @@ def _elementwise(body: Body, nest: Nest, indices: list[Any]) -> None:
 
 
 def _innermost(body: Body, nest: Nest, indices: list[Any], begin: Any, end: Any) -> None:
-    """The innermost loop; in blocks, if it may have to be repeated."""
+    """The innermost loop; in blocks, if it may have to be repeated, or results are held back."""
+    staging = body.staging = Staging(body, nest) if held_back(nest) else None
+
+    def then(i: Any, values: list[Any]) -> None:
+        if staging is not None:
+            staging.hold(values, i)
 
     def work(start: Any, stop: Any) -> None:
-        body.across(
-            nest, len(indices), start, stop, lambda i: [*indices, i], lambda i, values: None
-        )
+        body.across(nest, len(indices), start, stop, lambda i: [*indices, i], then)
 
-    if not any(has_rare(c.op, c.dtype) for c in nest.code):
+    if staging is None and not any(has_rare(c.op, c.dtype) for c in nest.code):
         work(begin, end)
         return
     b = body.builder
-    length = b.add(b.sub(end, begin), body.whole(BLOCK - 1))
-    with body.loop(body.whole(0), b.udiv(length, body.whole(BLOCK)), "block") as block:
-        start = b.add(begin, b.mul(block, body.whole(BLOCK), flags=["nsw"]), flags=["nsw"])
-        stop = b.add(start, body.whole(BLOCK), flags=["nsw"])
+    size = BLOCK if staging is None else staging.block
+    length = b.add(b.sub(end, begin), body.whole(size - 1))
+    with body.loop(body.whole(0), b.udiv(length, body.whole(size)), "block") as block:
+        start = b.add(begin, b.mul(block, body.whole(size), flags=["nsw"]), flags=["nsw"])
+        stop = b.add(start, body.whole(size), flags=["nsw"])
         stop = b.select(b.icmp_signed("<", stop, end), stop, end)
+        if staging is not None:
+            staging.start = start
         body.twice(nest, lambda: work(start, stop))
+        if staging is not None:
+            staging.release(indices, stop)
+    body.staging = None

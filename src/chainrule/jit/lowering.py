@@ -281,6 +281,8 @@ def _quotient(s: Scalars, dt: Dtype, x: Any, y: Any) -> Any:
 
 
 def _truncated_remainder(s: Scalars, dt: Dtype, x: Any, y: Any) -> Any:
+    if dt.kind == "f":
+        return s.builder.frem(x, y)
     return s.builder.sub(x, s.builder.mul(_quotient(s, dt, x, y), y))
 
 
@@ -387,8 +389,8 @@ INNER: dict[str, Emit] = {
     "copy": lambda s, dt, x: x,
     "pack": lambda s, dt, x: x,  # a copy that is worth the memory it takes
 }
-# Written by the loops around them: conversions, and the index of an entry.
-_BY_LOOPS = frozenset(("astype", "index"))
+# Written by the loops around them: conversions, indices, and what they are used for.
+_BY_LOOPS = frozenset(("astype", "index", "position", "gather", "place", "scan"))
 FUNCTIONS = (
     "exp", "exp2", "expm1", "log", "log1p", "log2", "log10", "sigmoid", "sin", "cos", "tan",
     "sinh", "cosh", "tanh", "asin", "acos", "atan", "asinh", "acosh", "atanh", "atan2", "pow",
@@ -417,6 +419,8 @@ def emit(s: Scalars, name: str, dt: Dtype, args: Any) -> Any:
 
 def cost_of(name: str, dt: Dtype) -> int:
     """About how many instructions an operation takes: loads count as one."""
-    if name in ("divide", "sqrt"):
+    if name == "fmod":
+        return 16
+    if name in ("divide", "sqrt", "gather", "scan"):
         return 4
     return 24 if name in FUNCTIONS else 1

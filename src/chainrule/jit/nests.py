@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from chainrule.jit.buffers import Buffer
 from chainrule.jit.clusters import Cluster, Clusters, reduced_loops
 from chainrule.jit.kernel import Access, Instruction, Nest, Reduction, Store
 from chainrule.jit.layouts import Layouts
-from chainrule.jit.maps import Map, broadcast, compose, contiguous_strides, identity, strided
+from chainrule.jit.maps import Map, Row, broadcast, compose, contiguous_strides, identity, strided
 from chainrule.jit.values import MAP, NUMBER, REDUCE, Value, viewed
 
 
@@ -22,18 +22,31 @@ class KernelBuilder:
     """
 
     def __init__(
-        self, clusters: Clusters, buffer_of: Callable[[Value], Buffer], layouts: Layouts
+        self,
+        clusters: Clusters,
+        buffer_of: Callable[[Value], Buffer],
+        layouts: Layouts,
+        flag: Callable[[], Buffer],
     ) -> None:
         self.clusters = clusters
         self.buffer_of = buffer_of
         self.layouts = layouts
+        self.flag = flag
         self.buffers: list[Buffer] = []
         self.written: set[int] = set()
         self._parameter: dict[int, int] = {}
 
     def parameter(self, value: Value) -> int:
         """The parameter that is the memory of a value."""
-        buffer = self.buffer_of(value)
+        return self._of_buffer(self.buffer_of(value))
+
+    def flag_parameter(self) -> int:
+        """The parameter that takes note of an index out of bounds."""
+        found = self._of_buffer(self.flag())
+        self.written.add(found)
+        return found
+
+    def _of_buffer(self, buffer: Buffer) -> int:
         found = self._parameter.get(buffer.index)
         if found is None:
             found = self._parameter[buffer.index] = len(self.buffers)
@@ -61,6 +74,8 @@ class _NestBuilder:
             if value.kind == REDUCE:
                 done = self.read(value.args[0], identity(value.args[0].shape))
                 reductions.append(Reduction(value.op, done, self._result(value)))
+            elif value.op == "place":
+                stores.append(self._placed(value))
             else:
                 done = self.read(value, identity(value.shape))
                 if id(value) in clusters.stored:
@@ -70,6 +85,45 @@ class _NestBuilder:
             domain, tuple(k in gone for k in range(len(domain))), tuple(self.code),
             tuple(stores), tuple(reductions), rows,
         )  # fmt: skip
+
+    def _placed(self, value: Value) -> Store:
+        """The store that writes a part into memory, in a window or at indices."""
+        mode, places = value.detail
+        part, *rest = value.args
+        loops = identity(value.shape)
+        done = self.read(part, compose(broadcast(part.shape, value.shape), loops))
+        parameter = self.kernel.parameter(value)
+        self.kernel.written.add(parameter)
+        strides = contiguous_strides(self.kernel.buffer_of(value).shape)
+        access, args, steps = self._at(parameter, 0, places, strides, value, rest[1:], loops)
+        return Store(done, access, mode, args, steps)
+
+    def _at(
+        self, parameter: int, offset: int, places: Any, strides: Sequence[int], value: Value,
+        arrays: Sequence[Value], rows: Map,
+    ) -> tuple[Access, tuple[int, ...], tuple[int, ...]]:  # fmt: skip
+        """An entry at places that are affine or indices: access, the indices, their strides."""
+        affine = [(p, s) for p, s in zip(places, strides, strict=True) if type(p) is tuple]
+        by_loops = compose(tuple([p for p, _ in affine]), rows)
+        start, steps = strided(by_loops, [s for _, s in affine], len(self.cluster.domain))
+        moves = [0] * len(arrays)
+        for p, s in zip(places, strides, strict=True):
+            if type(p) is int:
+                moves[p] += s
+        args = [self.read(a, compose(broadcast(a.shape, value.shape), rows)) for a in arrays]
+        return Access(parameter, offset + start, steps), tuple(args), tuple(moves)
+
+    def _gathered(self, value: Value, rows: Map) -> Instruction:
+        """A load at indices from a value in memory, which may be a view of it."""
+        x, *arrays = value.args
+        base, inner = viewed(x)
+        offset, strides = 0, self.kernel.layouts.strides(base)
+        if inner is not None:
+            offset, strides = strided(inner, strides, x.ndim)
+        access, args, moves = self._at(
+            self.kernel.parameter(base), offset, value.detail, strides, value, arrays, rows
+        )
+        return Instruction("gather", value.dtype, args, access=access, strides=moves)
 
     def _result(self, value: Value) -> Access:
         """Where a result of this cluster is written."""
@@ -110,11 +164,29 @@ class _NestBuilder:
         if value.kind != MAP or (clusters.is_readable(value) and not here):
             access = self._access(self.kernel.parameter(value), value, rows)
             return Instruction("load", value.dtype, access=access)
+        if value.op == "scan":
+            op, axis = value.detail
+            args = tuple([self.read(a, rows) for a in value.args])
+            along = _by_loops(rows[axis], len(self.cluster.domain))
+            return Instruction("scan", value.dtype, args, value.dtype, along, op)
         if value.op == "index":
-            offset, terms = rows[value.detail]
-            strides = [0] * len(self.cluster.domain)
-            for loop, step in terms:
-                strides[loop] += step
-            return Instruction("index", value.dtype, access=Access(-1, offset, tuple(strides)))
+            along = _by_loops(rows[value.detail], len(self.cluster.domain))
+            return Instruction("index", value.dtype, access=along)
+        if value.op == "gather":
+            return self._gathered(value, rows)
         places = [self.read(a, compose(broadcast(a.shape, value.shape), rows)) for a in value.args]
+        if value.op == "position":
+            still = Access(self.kernel.flag_parameter(), 0, (0,) * len(self.cluster.domain))
+            return Instruction(
+                value.op, value.dtype, tuple(places), value.dtype, still, value.detail
+            )
         return Instruction(value.op, value.dtype, tuple(places), value.args[-1].dtype)
+
+
+def _by_loops(row: Row, loops: int) -> Access:
+    """The index along an axis, as a function of the loops."""
+    offset, terms = row
+    strides = [0] * loops
+    for loop, step in terms:
+        strides[loop] += step
+    return Access(-1, offset, tuple(strides))

@@ -367,23 +367,27 @@ def _known(y: Tensor) -> Node:
 def _only_here(x: Any) -> bool:
     """Whether nobody but the recording, and its caller here, holds an array or tensor.
 
-    What nobody else holds cannot change.  If in doubt, somebody does.
+    What nobody else holds cannot change.  References are counted, of the tensor, of those it is a
+    view of, and of the memory.  If in doubt, somebody else does.
     """
-    array = x if isinstance(x, np.ndarray) else x.array
-    if array is x:
-        references = 4  # `x` here and at the caller, `array`, the argument of getrefcount
-    else:
-        if sys.getrefcount(x) > 3:
+    count = sys.getrefcount  # whose argument is one more reference, like each variable here
+    owner = owner_of(getattr(x, "array", x))
+    if type(owner) is not np.ndarray or count(x) > (4 if x is owner else 3):
+        return False
+    if isinstance(x, np.ndarray):
+        return x is owner or (x.base is owner and count(owner) <= 3)
+    holders = 0
+    t = x
+    while True:
+        if t.array is not owner and (t.array.base is not owner or count(t.array) > 2):
             return False
-        references = 3  # the tensor, `array`, the argument
-    owner = owner_of(array)
-    if owner is not array:
-        if sys.getrefcount(array) > references:
+        holders += 1
+        if t._view is None:
+            return count(owner) <= holders + 2
+        parent = t._view.parent
+        if count(parent) > 3:
             return False
-        references = 3  # the base of `array`, `owner`, the argument
-    else:
-        references += 1
-    return type(owner) is np.ndarray and sys.getrefcount(owner) <= references
+        t = parent
 
 
 def _settle(node: Node, x: Any) -> None:

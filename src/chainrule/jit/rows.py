@@ -32,6 +32,8 @@ def keep_rows(kernel: Kernel, used: Sequence[Buffer], step: int) -> None:
         buffer = used[parameter]
         if (
             buffer.kind != kinds.TEMPORARY
+            or buffer.filled
+            or buffer.filled
             or buffer.place is not None
             or (buffer.first, buffer.last) != (step, step)
         ):
@@ -48,9 +50,12 @@ def keep_rows(kernel: Kernel, used: Sequence[Buffer], step: int) -> None:
 def _by_rows(nests: Sequence[Nest], parameter: int, row: int) -> bool:
     """Whether iteration i of the loop over rows touches row i of an array, and no other."""
     for nest in nests:
-        for r in nest.reductions:
-            if r.partial == parameter:
-                return False
+        if any(c.op == "scan" and c.access and c.access.strides[0] for c in nest.code):
+            return False  # it needs the row before
+        if any(r.partial == parameter for r in nest.reductions):
+            return False
+        if any(c.access and c.access.buffer == parameter and c.op != "load" for c in nest.code):
+            return False  # read at indices that are values, or in the order of the loops
         for a in nest.accesses:
             if a.buffer != parameter:
                 continue

@@ -137,7 +137,7 @@ class RowSums:
     # ------------------------------------------------ loops
 
     def _first(self, outer: list[Any]) -> Any:
-        """The place of the first result of a line, whose outer indices, after the row, are given."""
+        """The place of the first result of a line, by its indices but the innermost."""
         b, body = self.s.builder, self.body
         found = body.whole(0)
         for i, step in zip(outer[1:], self.steps[:-1], strict=True):

@@ -23,6 +23,9 @@ REDUCE = "reduce"  # sum, prod, max, min, any, all over axes
 CONTRACT = "contract"  # a matrix product by BLAS
 CALL = "call"  # an operation of NumPy
 PICK = "pick"  # one of several results of a call
+JOIN = "join"  # parts, each in a window of the result
+PATCH = "patch"  # a value with another put, or added, in some places
+FILLED = "filled"  # memory that `place` operations write: what joins and patches become
 
 
 class Unsupported(Exception):  # noqa: N818 - a reason, not a failure
@@ -38,7 +41,8 @@ class Value:
         args: the values that it needs.
         shape, dtype: of the value.
         detail: the number, the index map (from the entries of `args[0]` to the axes of this
-            value), the axes of a reduction, or the primitive's parameters, by kind.
+            value), the axes of a reduction, the windows of a join, the places of a patch, or the
+            primitive's parameters, by kind.
         node: the node of the graph whose computation this is part of.
     """
 
@@ -161,7 +165,7 @@ def cast(x: Value, dtype: Any) -> Value:
 def view(x: Value, rows: Map, shape: Shape) -> Value:
     """Entries of x moved by an index map; views of views are one view."""
     if x.kind == NUMBER:
-        return Value(NUMBER, "number", (), shape, x.dtype, x.detail)
+        return Value(NUMBER, x.op, (), shape, x.dtype, x.detail)
     if x.kind == VIEW:
         return view(x.args[0], compose(x.detail, rows), shape)
     return Value(VIEW, "view", (x,), shape, x.dtype, rows)
