@@ -17,6 +17,7 @@ from chainrule.core.primitive import PICK as PICK_PRIM
 from chainrule.graph.ir import Graph
 from chainrule.graph.passes.base import UNKNOWN, number_in
 from chainrule.graph.run import constant
+from chainrule.jit.classes import CLASSES
 from chainrule.jit.contractions import CONTRACTIONS
 from chainrule.jit.formulas import FORMULAS, gelu, where_
 from chainrule.jit.gathers import GATHERS
@@ -306,7 +307,7 @@ def _contraction(name: str) -> Rule:
 
 
 # Operations of which an argument may be None.
-_OPTIONAL = frozenset(("linear", "linear_each"))
+_OPTIONAL = frozenset(("linear", "linear_each", *CLASSES))
 
 
 def _same(node: Node, args: Sequence[Value], params: Any) -> Value:
@@ -335,6 +336,7 @@ EXPANSIONS: dict[str, Rule] = {
     **MOVES,
     **INDICES,
     **GATHERS,
+    **CLASSES,
     **SCANS,
     **dict.fromkeys(("detach", "clone", "real", "conj"), _same),
 }
