@@ -18,6 +18,7 @@ from chainrule.jit.values import MAP, REDUCE, Value
 
 LONGEST_ROW = 1 << 15  # entries of a row that nests share while it is in the cache
 SHORTEST_ROW = 64
+SHORT = 1 << 12  # entries of a cluster that may run before others
 NARROWEST, WIDEST = 16, 4096  # sums that a nest over rows keeps: they are on the stack
 
 
@@ -35,7 +36,7 @@ class Groups:
         self.steps: list[Any] = []
         self.row_loop: dict[int, int] = {}
         self._place: dict[int, int] = {}
-        for step in clusters.steps:
+        for step in self._ordered():
             at = None
             if isinstance(step, Cluster):
                 at = self._joined(step)
@@ -45,6 +46,21 @@ class Groups:
                 at = len(self.steps)
                 self.steps.append([step] if isinstance(step, Cluster) else step)
             self._place[step.position] = at
+
+    def _ordered(self) -> list[Any]:
+        """The steps, short ones that need nothing else first: they would stand between long ones."""
+        early: dict[int, Cluster] = {}
+        for step in self.clusters.steps:
+            if isinstance(step, Cluster) and prod(step.domain) <= SHORT and _plain(step):
+                homes = {
+                    id(home)
+                    for base, _ in self.clusters.needed(step)
+                    for home in self.clusters.makers(base)
+                }
+                if homes <= early.keys():
+                    early[id(step)] = step
+        later = [step for step in self.clusters.steps if id(step) not in early]
+        return [*early.values(), *later]
 
     def _joined(self, cluster: Cluster) -> int | None:
         """The group that a cluster joins; None if it begins one."""
