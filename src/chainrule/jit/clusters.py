@@ -267,7 +267,7 @@ class Clusters:
                 still = rows is not None and not any(
                     loop == innermost for _, terms in rows for loop, _ in terms
                 )
-                depth = max(depth, 1 + (0 if still and innermost else below[0]))
+                depth = max(depth, 1 + (0 if still and innermost > 0 else below[0]))
                 large |= below[1]
             elif base.size >= value.size > 1:
                 large |= {id(base)}
