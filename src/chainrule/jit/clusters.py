@@ -257,12 +257,17 @@ class Clusters:
             return None
         depth = 1
         large: frozenset[int] = frozenset()
-        for base, _ in reads(value):
+        innermost = len(value.domain) - 1
+        for base, rows in reads(value):
             if base.kind in (MAP, REDUCE) and id(base) not in self.stored:
                 below = self._again.get(id(base))
                 if below is None:
                     return None
-                depth = max(depth, 1 + below[0])
+                # What the innermost loop does not move along is computed before it.
+                still = rows is not None and not any(
+                    loop == innermost for _, terms in rows for loop, _ in terms
+                )
+                depth = max(depth, 1 + (0 if still and innermost else below[0]))
                 large |= below[1]
             elif base.size >= value.size > 1:
                 large |= {id(base)}
