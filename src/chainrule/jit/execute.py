@@ -16,7 +16,7 @@ from chainrule.graph.run import evaluate, plan_of
 from chainrule.jit import buffers as kinds
 from chainrule.jit import cache, library
 from chainrule.jit.buffers import Buffer
-from chainrule.jit.entry import Signature, entry_of, is_known, write_entry
+from chainrule.jit.entry import Signature, entry_of, is_known, watched, write_entry
 from chainrule.jit.fuse import CallStep, KernelStep, LibraryStep, Steps, Window, fuse
 from chainrule.jit.kernel import work_of
 from chainrule.jit.llvm import Code, compile_module, llvm_ir
@@ -240,7 +240,7 @@ class Program:
             constants = [b.value for b in _constants(steps)]
             known = [*map(_address, constants), *map(library.address, routines)]
             entry = entry_of(code, known, constants)
-            self._entry = entry if steps.flag is None else self._watched(entry)
+            self._entry = entry if steps.flag is None else watched(entry, self.graph)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run on arguments as the graph's.
@@ -265,17 +265,6 @@ class Program:
         variable's shape and dtype in C order, and nothing was run.
         """
         return self._entry or self._checked
-
-    def _watched(self, entry: Callable[..., Any]) -> Callable[..., Any]:
-        """An entry whose last result says whether an index was out of bounds."""
-
-        def run(*arrays: np.ndarray) -> Any:
-            found = entry(*arrays)
-            if found is not None and found.pop()[0]:
-                return evaluate(plan_of(self.graph), list(arrays))  # raises, with its message
-            return found
-
-        return run
 
     def _checked(self, *arrays: np.ndarray) -> list[np.ndarray] | None:
         """As `fast`, where there is no native entry."""
