@@ -20,6 +20,7 @@ import chainrule as cr
 from chainrule.graph.ir import Graph
 from chainrule.graph.run import evaluate, plan_of
 from chainrule.jit import buffers, execute, fuse
+from tests.jit import random_graphs
 from tests.jit.inputs import ordinary
 from tests.jit.registry import DRAWS, cases, primitives, traced
 from tests.jit.test_programs import FUNCTIONS
@@ -198,7 +199,16 @@ def of_fuzzer(count: int = 300, seed: int = 0) -> Programs:
         yield f"program {i} of seed {seed}", graph.value_and_grad().optimize(), [x]
 
 
-PROGRAMS = {"functions": of_functions, "registry": of_registry, "fuzzer": of_fuzzer}
+def of_graphs(count: int = 200) -> Programs:
+    """Random graphs of many shapes, gathers and joins among them."""
+    for seed in range(count):
+        graph = random_graphs.graph_of(seed, random_graphs.rows(seed))
+        yield f"graph of seed {seed}", graph.optimize(), random_graphs.inputs(seed)
+
+
+PROGRAMS = {
+    "functions": of_functions, "registry": of_registry, "fuzzer": of_fuzzer, "graphs": of_graphs,
+}  # fmt: skip
 
 
 def main(where: str, which: str, every: str = "1", first: str = "0") -> None:

@@ -27,13 +27,18 @@ X = ordinary((7, 90), "float64", 0)
 KEY = "ab" * 32
 
 
+@pytest.fixture(autouse=True)
+def _edited(monkeypatch):
+    """Somebody may edit the compiler while its tests run."""
+    monkeypatch.setattr(identity, "_IMPORTED", float("inf"))
+
+
 @pytest.fixture
 def folder(monkeypatch, tmp_path):
     """A cache of the test's own, empty."""
     monkeypatch.setenv("CHAINRULE_CACHE", "1")
     monkeypatch.setenv("CHAINRULE_CACHE_DIR", str(tmp_path))
     monkeypatch.setattr(cache, "_KNOWN", {})
-    monkeypatch.setattr(identity, "_IMPORTED", float("inf"))  # whoever edits the compiler meanwhile
     return tmp_path / "code"
 
 

@@ -28,11 +28,12 @@ def guarded(*options):
 def test_nothing_is_touched_outside_buffers(where):
     assert guarded(where, "functions", "8", "1" if where == "end" else "5") >= 6
     assert guarded(where, "registry", "24", "0" if where == "end" else "12") > 40
+    assert guarded(where, "graphs", "20", "7" if where == "end" else "3") == 10
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("where", ["end", "begin"])
-@pytest.mark.parametrize("programs", ["functions", "registry", "fuzzer"])
+@pytest.mark.parametrize("programs", ["functions", "registry", "fuzzer", "graphs"])
 def test_nothing_is_touched_outside_buffers_by_any_program(where, programs):
     assert guarded(where, programs) > 50
 

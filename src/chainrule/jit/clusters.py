@@ -28,10 +28,12 @@ from chainrule.jit.values import (
     Value,
     viewed,
 )
+from chainrule.jit.windows import range_of
 
 LARGEST = 1500  # instructions in a cluster, about; more only takes longer to compile,
 LARGEST_OF_FEW = 4000  # which short programs can afford:
 FEW = 6000  # those of so many values
+MOST_BESIDE = 64  # parts that are placed in the same loops
 DEEPEST = 3  # operations that are repeated rather than their result loaded
 
 
@@ -104,6 +106,17 @@ def is_ordered(value: Value) -> bool:
     return value.op == "scan"
 
 
+def apart(first: Value, second: Value) -> bool:
+    """Whether two parts are placed where they do not overlap, as far as that is known."""
+    for one, other in zip(first.detail[1], second.detail[1], strict=True):
+        if type(one) is tuple and type(other) is tuple:
+            low, high = range_of(one, first.shape)
+            least, most = range_of(other, second.shape)
+            if high < least or low > most:
+                return True
+    return False
+
+
 def source(value: Value) -> Value:
     """The value in whose memory another one stands, which may be a view of it, or it reshaped."""
     while value.kind in (VIEW, RESHAPED):
@@ -128,7 +141,7 @@ class Clusters:
         self._again: dict[int, tuple[int, frozenset[int]] | None] = {}
         self._loaded: dict[int, frozenset[int]] = {}
         kept = list(kept)
-        self.live = _live(order, kept)
+        self.live = needed_values(order, kept)
         self.largest = LARGEST_OF_FEW if len(self.live) <= FEW else LARGEST
         for value in self.live:
             if value.kind in (MAP, REDUCE):
@@ -150,7 +163,8 @@ class Clusters:
         for base, rows in reads(value):
             step = self.home.get(id(source(base)))
             if step is not None:
-                waits = 0 if self._in_loop(value, base, rows) else 1
+                together = self._in_loop(value, base, rows) or self._beside(value, base)
+                waits = 0 if together else 1
                 earliest = max(earliest, step.position + waits)
         cluster = self._open(value, earliest)
         cluster.members.append(value)
@@ -165,10 +179,30 @@ class Clusters:
         """Whether each iteration needs the entry that the same iteration of another loop makes."""
         return base.kind == MAP and base.domain == value.domain and rows == identity(base.shape)
 
+    def _beside(self, value: Value, base: Value) -> bool:
+        """Whether a part may be placed in the loops that place the one before it.
+
+        Without loops, parts are placed in order. In loops, they must not overlap.
+        """
+        if value.op != "place" or base.kind != FILLED:
+            return False
+        home = self.home[id(base)]
+        if home.domain != value.domain or not value.domain:
+            return True
+        for _ in range(MOST_BESIDE):
+            (writer, *others) = base.args
+            if others or (self.home[id(writer)] is home and not apart(writer, value)):
+                return False
+            if base.detail is None or self.home[id(writer)] is not home:
+                return True
+            base = base.detail
+        return False
+
     def _open(self, value: Value, earliest: int) -> Cluster:
         clusters = self._by_domain.setdefault(value.domain, [])
         first = bisect_left(clusters, earliest, key=lambda c: c.position)
-        for cluster in clusters[first : first + 8]:
+        last = clusters[-1:] if len(clusters) > first + 8 else []  # where the others are full
+        for cluster in (*clusters[first : first + 8], *last):
             if cluster.cost < self.largest and cluster.takes(value):
                 return cluster
         made = Cluster(len(self.steps), value.domain)
@@ -295,7 +329,7 @@ def reduced_loops(value: Value) -> frozenset[int]:
     return frozenset(loops.index(a) for a in value.detail)
 
 
-def _live(order: Sequence[Value], kept: list[Value]) -> list[Value]:
+def needed_values(order: Sequence[Value], kept: Sequence[Value]) -> list[Value]:
     """The values on which those that are kept depend, in order."""
     needed: set[int] = set()
     stack = list(kept)

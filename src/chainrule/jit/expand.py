@@ -17,11 +17,11 @@ from chainrule.core.primitive import PICK as PICK_PRIM
 from chainrule.graph.ir import Graph
 from chainrule.graph.passes.base import UNKNOWN, number_in
 from chainrule.graph.run import constant
-from chainrule.jit.classes import CLASSES
 from chainrule.jit.contractions import CONTRACTIONS
 from chainrule.jit.formulas import FORMULAS, gelu, where_
 from chainrule.jit.gathers import GATHERS
 from chainrule.jit.indices import INDICES, put
+from chainrule.jit.losses import LOSSES
 from chainrule.jit.lowering import COMPILED_DTYPES, FUNCTIONS, OPERATIONS, has_function
 from chainrule.jit.maps import Row, Shape, split_map
 from chainrule.jit.moves import MOVES, full_map, moving
@@ -307,7 +307,7 @@ def _contraction(name: str) -> Rule:
 
 
 # Operations of which an argument may be None.
-_OPTIONAL = frozenset(("linear", "linear_each", *CLASSES))
+_OPTIONAL = frozenset(("linear", "linear_each", "nll", "nll_spread"))
 
 
 def _same(node: Node, args: Sequence[Value], params: Any) -> Value:
@@ -336,7 +336,7 @@ EXPANSIONS: dict[str, Rule] = {
     **MOVES,
     **INDICES,
     **GATHERS,
-    **CLASSES,
+    **LOSSES,
     **SCANS,
     **dict.fromkeys(("detach", "clone", "real", "conj"), _same),
 }

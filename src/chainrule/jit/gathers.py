@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import prod
 from typing import Any
 
 from chainrule.core.node import Node
@@ -10,12 +11,13 @@ from chainrule.jit.formulas import where
 from chainrule.jit.indices import INT64, Place, gather, position_of
 from chainrule.jit.maps import Shape
 from chainrule.jit.moves import Rule, full_map, moving
-from chainrule.jit.reductions import position
+from chainrule.jit.reductions import position, total
 from chainrule.jit.values import (
     MAP,
     PATCH,
     Unsupported,
     Value,
+    apply,
     cast,
     dropped,
     inserted,
@@ -30,6 +32,11 @@ def _in_range(node: Node, args: Sequence[Value], params: Mapping[str, Any]) -> V
     if x.dtype != INT64:
         raise Unsupported("positions of another dtype than int64")
     return Value(MAP, "position", (x,), x.shape, INT64, (params["low"], params["size"], 0))
+
+
+def _in_image(node: Node, args: Sequence[Value], params: Mapping[str, Any]) -> Value:
+    """Positions in an image as they are, once they are checked."""
+    return _in_range(node, args, {"low": 0, "size": prod(params["size"])})
 
 
 def _select(node: Node, args: Sequence[Value], params: Mapping[str, Any]) -> Value:
@@ -109,8 +116,19 @@ def _bins(node: Node, args: Sequence[Value], params: Mapping[str, Any]) -> Value
     return cast(Value(PATCH, "add", (zeros, wide, at), shape, wide.dtype, (0,)), w.dtype)
 
 
+def _without_nan(node: Node, args: Sequence[Value], params: Mapping[str, Any]) -> Value:
+    """A sum in which nan counts as 0."""
+    x = args[0]
+    if x.dtype.kind == "f":
+        x = where(apply("isnan", x), number(0, x.dtype), x)
+    found: Value = total(x, **params)
+    return found
+
+
 GATHERS: dict[str, Rule] = {
+    "nansum": _without_nan,
     "positions_in_range": _in_range,
+    "within": _in_image,
     "spread_along": _spread,
     "embedding": _embedding,
     "embedding_rows": _embedding_rows,

@@ -24,11 +24,13 @@ from chainrule.jit.kernel import (
     sections_of,
 )
 from chainrule.jit.lanes import Lanes, lanes_for
+from chainrule.jit.llvm import INLINED
 from chainrule.jit.lowering import OPERATIONS, Scalars, cost_of, emit, has_rare
 from chainrule.jit.positions import Positions
 from chainrule.jit.scans import write_scan
 from chainrule.jit.staging import Staging, held_back, varying
 
+FEW = INLINED  # functions with rare arguments in code that is written again for those
 LONG = 20  # instructions of a body that is written once, its masks costing little in comparison
 
 
@@ -136,7 +138,7 @@ class Body:
         Vectors compute sin, cos, tan of ordinary arguments only. Where one of a block is not, the
         whole block is computed again, by functions that branch.
         """
-        if not any(has_rare(c.op, c.dtype) for c in nest.code):
+        if not is_repeated(nest):
             work()
             return
         s, b = self.scalars, self.builder
@@ -276,6 +278,7 @@ class Body:
         """
         s = self.scalars
         s.rare.clear()
+        s.checked = _rare_functions(nest) > FEW
         values: list[Any] = []
         for k in range(len(nest.code)):
             found = None if known is None else known[k]
@@ -296,6 +299,18 @@ class Body:
         if self.scalars.lanes > 1:
             found = self.lanes.any(found)
         b.store(b.or_(b.load(self.flag), b.zext(found, self.scalars.ir.IntType(8))), self.flag)
+
+
+def _rare_functions(nest: Nest) -> int:
+    return sum(has_rare(c.op, c.dtype) for c in nest.code)
+
+
+def is_repeated(nest: Nest) -> bool:
+    """Whether blocks with rare arguments are computed again.
+
+    Not, if so many functions have rare arguments that they are called anyway: they look themselves.
+    """
+    return 0 < _rare_functions(nest) <= FEW
 
 
 Indices = Callable[[Any], Sequence[Any]]
@@ -399,7 +414,7 @@ def _innermost(body: Body, nest: Nest, indices: list[Any], begin: Any, end: Any)
     def work(start: Any, stop: Any) -> None:
         body.across(nest, len(indices), start, stop, lambda i: [*indices, i], then)
 
-    if staging is None and not any(has_rare(c.op, c.dtype) for c in nest.code):
+    if staging is None and not is_repeated(nest):
         work(begin, end)
         return
     b = body.builder

@@ -15,6 +15,7 @@ import numpy as np
 
 from chainrule.jit import vecmath
 from chainrule.jit.llvm import llvm_ir
+from chainrule.jit.remainder import float_remainder
 from chainrule.jit.vectors import lane_type, suffix
 
 COMPILED_DTYPES = frozenset(
@@ -34,7 +35,8 @@ class Scalars:
         self.builder = builder
         # Functions that vectors compute for ordinary arguments only (see `vecmath`): with `whole`
         # they are written for all arguments, else arguments that are not ordinary are noted.
-        self.whole = False
+        # `checked` has functions of vectors look for them.
+        self.whole = self.checked = False
         self.rare: list[Any] = []
         self.lanes = 1  # entries in a register
 
@@ -99,8 +101,10 @@ class Scalars:
     def function(self, name: str, *args: Any) -> Any:
         """One of the elementary functions."""
         module, type_ = self.builder.module, args[0].type
-        if self.whole:
+        if self.whole or (self.checked and self.lanes == 1):
             return self.builder.call(vecmath.define_whole(module, name, type_), args)
+        if self.checked and name in vecmath.WHOLE:
+            return self.builder.call(vecmath.define_checked(module, name, type_), args)
         rare = vecmath.rare(module, name, type_)
         if rare is not None:
             self.rare.append(self.builder.call(rare, args))
@@ -282,7 +286,7 @@ def _quotient(s: Scalars, dt: Dtype, x: Any, y: Any) -> Any:
 
 def _truncated_remainder(s: Scalars, dt: Dtype, x: Any, y: Any) -> Any:
     if dt.kind == "f":
-        return s.builder.frem(x, y)
+        return float_remainder(s, dt, x, y)
     return s.builder.sub(x, s.builder.mul(_quotient(s, dt, x, y), y))
 
 

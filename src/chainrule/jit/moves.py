@@ -190,6 +190,11 @@ def _tiled(node: Node, args: Sequence[Value], params: Mapping[str, Any]) -> Valu
     return _pieces(x, axes)
 
 
+def _repeated(node: Node, args: Sequence[Value], params: Mapping[str, Any]) -> Value:
+    x = args[0]
+    return widened(x, (params["size"], *x.shape))
+
+
 MOST_PIECES = 32
 
 
@@ -238,6 +243,7 @@ MOVES: dict[str, Rule] = {
     "pad_transpose": _fold,
     "roll": _roll,
     "tile": _tiled,
+    "repeat_example": _repeated,
     "shift": _shifted,
     "diagonal": _diagonal,
     "diagonal_transpose": _diagonal_transpose,

@@ -143,15 +143,6 @@ def parts_of(value: Value, rows: Map, shape: Shape) -> list[tuple[Value, Map, Sh
     return [(y, place, shape)] if value.op == "put" else [(x, rows, shape), (y, place, shape)]
 
 
-def by_entries(value: Value) -> bool:
-    """Whether the parts of a join are columns; of a patch, there is no telling."""
-    return value.kind == PATCH or all(
-        not terms or (start == 0 and part.shape[terms[0][0]] == d)
-        for part, window in zip(value.args, value.detail, strict=True)
-        for d, (start, terms) in zip(value.shape, window, strict=True)
-    )
-
-
 def axes_in(axes: set[int], window: Map) -> set[int]:
     """The axes of a join along which axes of a part lie."""
     return {k for k, (_, terms) in enumerate(window) for axis, _ in terms if axis in axes}

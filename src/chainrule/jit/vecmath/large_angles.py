@@ -87,6 +87,39 @@ def signed_fraction(e: Emitter, fraction: Any) -> Pair:
     return total
 
 
+def reduced(e: Emitter, x: Value) -> tuple[Pair, Value]:
+    """r and n as `large_angle` gives them, of any sign, by a function that the module has once."""
+    ir = llvm_ir()
+    b = e.builder
+    name = "chainrule.large_angle"
+    function = b.module.globals.get(name)
+    if function is None:
+        parts = ir.LiteralStructType([e.real, e.real, e.integer])
+        function = ir.Function(b.module, ir.FunctionType(parts, [e.real]), name)
+        function.linkage = "internal"
+        for attribute in ("noinline", "nounwind"):
+            function.attributes.add(attribute)
+        e.builder = ir.IRBuilder(function.append_basic_block("entry"))
+        r, n = large_angle(e, e.absolute(Value(e, function.args[0])))
+        assert r.lo is not None
+        found = ir.Constant(parts, ir.Undefined)
+        for i, part in enumerate((r.hi, r.lo, n)):
+            found = e.builder.insert_value(found, part.raw, i)
+        e.builder.ret(found)
+        e.builder = b
+    made = b.call(function, [x.raw])
+    hi, lo, n = (Value(e, b.extract_value(made, i)) for i in range(3))
+    # sin and tan are odd: for negative x, r and n change sign.
+    sign = e.select(x < 0.0, -1.0, 1.0)
+    n = Value(e, b.select((x < 0.0).raw, (-n).raw, n.raw))
+    return Pair(hi * sign, lo * sign), n
+
+
+def write_large(e: Emitter, name: str, x: Value) -> Value:
+    """The function for arguments all of which are large."""
+    return WHOLE[name][1](e, *reduced(e, x))
+
+
 def write_whole(e: Emitter, name: str, x: Value) -> Value:
     """The function for every argument, with a branch for large ones."""
     ordinary, of_quadrant = WHOLE[name]
@@ -96,12 +129,7 @@ def write_whole(e: Emitter, name: str, x: Value) -> Value:
     usual = ordinary(e, x)
     before = b.block
     with b.if_then(finite_large.raw):
-        r, n = large_angle(e, size)
-        # sin and tan are odd: for negative x, r and n change sign.
-        sign = e.select(x < 0.0, -1.0, 1.0)
-        n = Value(e, b.select((x < 0.0).raw, (-n).raw, n.raw))
-        assert r.lo is not None
-        rare = of_quadrant(e, Pair(r.hi * sign, r.lo * sign), n)
+        rare = of_quadrant(e, *reduced(e, x))
         inside = b.block
     result = b.phi(e.real)
     result.add_incoming(usual.raw, before)
