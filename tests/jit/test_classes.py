@@ -55,3 +55,18 @@ def test_target_out_of_bounds(bad: int) -> None:
         with pytest.raises(IndexError, match=f"Target {bad} is out of bounds"):
             program(x, np.array([0, bad, 2]))
         program(x, target)
+
+
+def test_the_sum_over_classes_is_the_one_entry() -> None:
+    x, target = np.random.default_rng(0).standard_normal((70, 80)), np.arange(70)
+    graph = cr.graph.trace(grad(F.cross_entropy), x, target).optimize()
+    program = compiled(graph)
+    sums = [
+        r
+        for step in program.steps.steps
+        for nest in step.kernel.nests
+        for r in nest.reductions
+        if r.op == "sum" and nest.extents == (70, 80)
+    ]
+    assert len(sums) == 1  # of exponentials
+    np.testing.assert_allclose(program(x, target), graph(x, target), rtol=1e-12, atol=1e-18)

@@ -48,7 +48,7 @@ class Groups:
             self._place[step.position] = at
 
     def _ordered(self) -> list[Any]:
-        """The steps; first those of one entry that need nothing else, lest they part long ones."""
+        """The steps, first short ones that need no others: they would stand between long ones."""
         early: dict[int, Cluster] = {}
         for step in self.clusters.steps:
             if isinstance(step, Cluster) and prod(step.domain) <= SHORT and _plain(step):
