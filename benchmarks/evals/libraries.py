@@ -215,6 +215,11 @@ class Torch(Library):
 class TorchCompile(Torch):
     name = "torch.compile"
 
+    def __init__(self) -> None:
+        super().__init__()
+        # Every size and way of a case is compiled, not only the first eight of a function.
+        self.torch._dynamo.config.recompile_limit = 1000
+
     def program(self, f: Function, *args: Any, given_up: tuple[int, ...] = ()) -> Function:
         return self.torch.compile(f, dynamic=False)  # type: ignore[no-any-return]
 

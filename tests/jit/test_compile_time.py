@@ -40,9 +40,9 @@ def gradient(f, x):
 def test_code_grows_in_proportion(shape):
     """Functions that are used often are written once: each further use takes a few instructions."""
     x = ordinary(shape, "float64", 0)
-    few, many = (instructions(gradient(chain(n), np.asarray(x))) for n in (80, 160))
+    few, many = (instructions(gradient(chain(n), np.asarray(x))) for n in (320, 640))
     assert many < 2.1 * few
-    assert many < 100 * 160  # a sine or tangent and its derivative, of some 50 instructions each
+    assert many < 100 * 640  # a sine or tangent and its derivative, of some 50 instructions each
 
 
 def test_a_function_that_is_used_once_is_inlined():

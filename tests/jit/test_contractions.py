@@ -236,8 +236,10 @@ def test_a_shared_weight_is_one_product():
     ("nj,jk->nk", (500, 16), (16, 16), 0),
     ("ik,jk->ij", (100, 16), (100, 16), 1),
     ("nj,nk->jk", (500, 40), (500, 2), 1),
-    ("nj,kj->nk", (500, 40), (3, 40), 0),
-    ("nj,kj->nk", (500, 40), (8, 40), 1),
+    ("nj,kj->nk", (500, 40), (3, 40), 1),
+    ("nj,kj->nk", (500, 140), (3, 140), 0),
+    ("nj,jk->nk", (500, 140), (140, 3), 0),
+    ("nj,kj->nk", (500, 140), (8, 140), 1),
     ("bi,bi->b", (30, 40), (30, 40), 0),
 ])  # fmt: skip
 def test_small_ones_are_loops(equation, left, right, calls):
@@ -246,6 +248,15 @@ def test_small_ones_are_loops(equation, left, right, calls):
     assert not program.steps.refused
     assert len(program.report().library) == calls
     assert_contracted(program.run([x, y])[0], x, y, equation)
+
+
+def test_few_columns_are_added_up_along_memory():
+    """The small operand is turned so that the innermost loop is the sum, for both operands."""
+    x, y = ordinary((500, 140), "float32", 0), ordinary((140, 3), "float32", 1)
+    program = compiled(trace(lambda x, y: cr.relu(x @ y), x, y))
+    nests = [s.kernel.nests[0] for s in program.steps.steps]
+    assert [n.extents for n in nests][:2] == [(3, 140), (500, 3, 140)]
+    assert nests[1].reduced == (False, False, True)
 
 
 def test_batches_of_small_matrices_are_vectors():

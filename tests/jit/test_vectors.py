@@ -83,12 +83,9 @@ def test_an_ordinary_neighbour_keeps_its_bits():
 
 
 def test_what_a_loop_does_not_change_is_computed_before_it():
-    def f(x):
-        return x * cr.exp(x[:, :1]) * cr.log(x[:, :1] ** 2 + 2)
-
     x = ordinary((50, 300), "float64", 0)
-    program, found, wanted = both(trace(f, x), x)
-    np.testing.assert_allclose(found[0], wanted[0], rtol=1e-14)
+    program, found, wanted = both(trace(lambda x: x * (x[:, :1] + 2.5), x), x)
+    np.testing.assert_array_equal(found[0], wanted[0])
     code = program.report().ir
-    assert "@chainrule.exp.float64(" in code  # of numbers: once for each row
-    assert "@chainrule.exp.float64.x" not in code
+    assert "fadd double" in code  # once for each row
+    assert "fadd <" not in code

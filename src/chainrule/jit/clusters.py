@@ -28,10 +28,12 @@ from chainrule.jit.values import (
     Value,
     viewed,
 )
+from chainrule.jit.windows import range_of
 
 LARGEST = 1500  # instructions in a cluster, about; more only takes longer to compile,
 LARGEST_OF_FEW = 4000  # which short programs can afford:
 FEW = 6000  # those of so many values
+MOST_BESIDE = 64  # parts that are placed in the same loops
 DEEPEST = 3  # operations that are repeated rather than their result loaded
 
 
@@ -104,6 +106,17 @@ def is_ordered(value: Value) -> bool:
     return value.op == "scan"
 
 
+def apart(first: Value, second: Value) -> bool:
+    """Whether two parts are placed where they do not overlap, as far as that is known."""
+    for one, other in zip(first.detail[1], second.detail[1], strict=True):
+        if type(one) is tuple and type(other) is tuple:
+            low, high = range_of(one, first.shape)
+            least, most = range_of(other, second.shape)
+            if high < least or low > most:
+                return True
+    return False
+
+
 def source(value: Value) -> Value:
     """The value in whose memory another one stands, which may be a view of it, or it reshaped."""
     while value.kind in (VIEW, RESHAPED):
@@ -150,7 +163,8 @@ class Clusters:
         for base, rows in reads(value):
             step = self.home.get(id(source(base)))
             if step is not None:
-                waits = 0 if self._in_loop(value, base, rows) else 1
+                together = self._in_loop(value, base, rows) or self._beside(value, base)
+                waits = 0 if together else 1
                 earliest = max(earliest, step.position + waits)
         cluster = self._open(value, earliest)
         cluster.members.append(value)
@@ -165,10 +179,30 @@ class Clusters:
         """Whether each iteration needs the entry that the same iteration of another loop makes."""
         return base.kind == MAP and base.domain == value.domain and rows == identity(base.shape)
 
+    def _beside(self, value: Value, base: Value) -> bool:
+        """Whether a part may be placed in the loops that place the one before it.
+
+        Without loops, parts are placed in order. In loops, they must not overlap.
+        """
+        if value.op != "place" or base.kind != FILLED:
+            return False
+        home = self.home[id(base)]
+        if home.domain != value.domain or not value.domain:
+            return True
+        for _ in range(MOST_BESIDE):
+            (writer, *others) = base.args
+            if others or (self.home[id(writer)] is home and not apart(writer, value)):
+                return False
+            if base.detail is None or self.home[id(writer)] is not home:
+                return True
+            base = base.detail
+        return False
+
     def _open(self, value: Value, earliest: int) -> Cluster:
         clusters = self._by_domain.setdefault(value.domain, [])
         first = bisect_left(clusters, earliest, key=lambda c: c.position)
-        for cluster in clusters[first : first + 8]:
+        last = clusters[-1:] if len(clusters) > first + 8 else []  # where the others are full
+        for cluster in (*clusters[first : first + 8], *last):
             if cluster.cost < self.largest and cluster.takes(value):
                 return cluster
         made = Cluster(len(self.steps), value.domain)
@@ -223,12 +257,17 @@ class Clusters:
             return None
         depth = 1
         large: frozenset[int] = frozenset()
-        for base, _ in reads(value):
+        innermost = len(value.domain) - 1
+        for base, rows in reads(value):
             if base.kind in (MAP, REDUCE) and id(base) not in self.stored:
                 below = self._again.get(id(base))
                 if below is None:
                     return None
-                depth = max(depth, 1 + below[0])
+                # What the innermost loop does not move along is computed before it.
+                still = rows is not None and not any(
+                    loop == innermost for _, terms in rows for loop, _ in terms
+                )
+                depth = max(depth, 1 + (0 if still and innermost > 0 else below[0]))
                 large |= below[1]
             elif base.size >= value.size > 1:
                 large |= {id(base)}

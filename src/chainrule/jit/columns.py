@@ -17,6 +17,7 @@ from math import prod
 from typing import Any
 
 from chainrule.jit.clusters import needed_values
+from chainrule.jit.filling import Filling, add_up
 from chainrule.jit.maps import (
     STILL,
     Map,
@@ -24,8 +25,6 @@ from chainrule.jit.maps import (
     Shape,
     broadcast,
     compose,
-    contiguous_strides,
-    strided,
 )
 from chainrule.jit.moves import full_map, moving
 from chainrule.jit.values import (
@@ -64,8 +63,6 @@ from chainrule.jit.windows import (
 )
 
 COLUMNS = 64  # the most values that one becomes
-PACKED = 64  # entries of a column that may be copied to be contiguous,
-REUSED = 16  # and how often they are read then
 REST = 16  # the fewest entries each of them has
 UNROLLED = 16  # the longest reduction that becomes operations
 
@@ -100,7 +97,8 @@ class Columns:
         self.columns: dict[int, dict[Core, Value]] = {}
         self.whole: dict[int, Value] = {}
         self.results: set[int] = set()
-        self.packed: dict[tuple[int, Map], Value] = {}
+        self.filling = Filling(self.order)
+        add_up(self.live)
         for value in self.live:
             self.fine[id(value)] = self._fine(value)
         for value in kept:
@@ -297,7 +295,7 @@ class Columns:
                 (rows, shape): self._column(value, rows, shape) for rows, shape in cores
             }
             if id(value) in self.split:
-                self.whole[id(value)] = self._fill(
+                self.whole[id(value)] = self.filling.fill(
                     list(made.values()), [rows for rows, _ in cores], value
                 )
         elif not self.wanted[id(value)].count:
@@ -340,34 +338,10 @@ class Columns:
         if (op == "pull_product" and zero) or (op == "negative" and empty[0]):
             return Value(NUMBER, NOTHING, (), shape, like.dtype, like.dtype.type(0))
         if op != "gather":
-            args = [self._packed(a, shape) for a in args]
+            args = [self.filling.packed(a, shape) for a in args]
         made = Value(MAP, op, tuple(args), shape, like.dtype, detail, like.node)
         self.order.append(made)
         return made
-
-    def _packed(self, x: Value, shape: Shape) -> Value:
-        """An operand; a column that is far from contiguous and read over and over is copied out.
-
-        Copying costs one pass over the column, reading it from all over the array as many passes
-        as the operation has rows.
-        """
-        base, rows = viewed(x)
-        if rows is None or base.kind not in (GIVEN, FILLED):
-            return x
-        (inside, extents), axes = core_of(rows, x.shape)
-        moving_last = len(axes) > 0 and x.ndim == len(shape) and axes[-1] == len(shape) - 1
-        count = prod(extents)
-        if not moving_last or count < PACKED or prod(shape) < REUSED * count:
-            return x
-        _, steps = strided(inside, contiguous_strides(base.shape), len(extents))
-        if abs(steps[-1]) <= 1:
-            return x
-        key = id(base), inside
-        column = self.packed.get(key)
-        if column is None:
-            part = view(base, inside, extents)
-            column = self.packed[key] = self._fill([part], [full_map(extents)], part)
-        return view(column, tuple([(0, ((a, 1),)) for a in axes]), x.shape)
 
     def read(self, value: Value) -> Value:
         """What stands for a value."""
@@ -414,39 +388,13 @@ class Columns:
             return base
         return view(base, rows, shape)
 
-    # ------------------------------------------------ what stays in memory
-
     def _filled(self, value: Value) -> Value:
         """The memory of a join or patch, and the operations that write it."""
         parts = [self.read(a) for a in value.args]
         if value.kind == JOIN:
-            return self._fill(parts, value.detail, value)
-        x, y, *arrays = parts
-        old, _ = viewed(value.args[0])
-        if x.kind != FILLED or x.shape != value.shape or self.wanted[id(old)].count > 1:
-            x = self._fill([x], [full_map(value.shape)], value)
-        last = self._placed(y, value.detail, value.op, value, (x, *arrays))
-        return self._memory((last,), value, x)
-
-    def _fill(self, parts: Sequence[Value], windows: Sequence[Any], like: Value) -> Value:
-        """Memory into which parts are written that do not overlap."""
-        places = [self._placed(p, w, "put", like) for p, w in zip(parts, windows, strict=True)]
-        return self._memory(tuple(places), like)
-
-    def _memory(self, writers: tuple[Value, ...], like: Value, before: Any = None) -> Value:
-        made = Value(FILLED, "filled", writers, like.shape, like.dtype, before, like.node)
-        self.order.append(made)
-        return made
-
-    def _placed(
-        self, part: Value, places: Any, mode: str, like: Value, after: tuple[Value, ...] = ()
-    ) -> Value:
-        """The operation that writes a part to memory, after what is there before."""
-        made = Value(
-            MAP, "place", (part, *after), part.shape, part.dtype, (mode, places), like.node
-        )
-        self.order.append(made)
-        return made
+            return self.filling.fill(parts, value.detail, value)
+        wanted = self.wanted.get(id(viewed(value.args[0])[0]))
+        return self.filling.patched(value, parts, wanted is not None and wanted.count == 1)
 
 
 _STEPS = {"sum": "add", "prod": "multiply", "max": "maximum", "min": "minimum",

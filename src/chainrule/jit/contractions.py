@@ -43,7 +43,8 @@ UNROLLED = 8  # terms of a sum that scalar code adds up
 UNROLLED_NARROW = 16  # the same, where the result has few rows or columns
 NARROW = 64
 SMALLEST = 2  # rows or columns of a product for BLAS
-SMALLEST_ALONG = 8  # the same, where loops read the larger operand in the order of memory
+SMALLEST_ALONG = 8  # the same, where loops add up long pieces of memory of the larger operand
+LONG = 128
 READ_AGAIN = 16  # times that an operand is read, from which on a copy of it pays
 
 
@@ -159,7 +160,7 @@ class Product:
         m, n, k = (self.extent(x) for x in (self.m, self.n, self.k))
         larger = self.a if m >= n else self.b
         along = any(larger.strides[c] == 1 for c in self.k)
-        least = SMALLEST_ALONG if along else SMALLEST
+        least = SMALLEST_ALONG if along and k >= LONG else SMALLEST
         return min(m, n) >= least and max(m, n, k) < 2**31
 
     # ------------------------------------------------ in kernels
@@ -197,10 +198,23 @@ class Product:
     def _reduced(self) -> Value:
         """A reduction of products."""
         letters = "".join([*self.order, *self.k, *self.one_sided])
-        terms = _times(self.a.taken(letters), self.b.taken(letters))
+        a, b = self._along(self.a, self.b), self._along(self.b, self.a)
+        terms = _times(a.taken(letters), b.taken(letters))
         terms = widened(terms, tuple(self.sizes[c] for c in letters))
         op = "any" if terms.dtype.kind == "b" else "sum"
         return reduce(op, terms, range(len(self.order), len(letters)))
+
+    def _along(self, x: Operand, other: Operand) -> Operand:
+        """An operand, or a copy that lies along the sum as the other one does, if that is read
+        so much more that the copy pays: few columns are no vectors, but a sum is."""
+        kept = [c for c in self.order if x.moves(c)]
+        lies, wanted = (any(y.strides[c] == 1 for c in self.k) for y in (x, other))
+        size = self.extent(kept) * self.extent(self.k)
+        rows = self.extent([c for c in self.order if other.moves(c)])
+        pays = READ_AGAIN * size <= rows * self.extent(self.k)
+        if not kept or lies or not wanted or not pays or self.one_sided:
+            return x
+        return x.packed("".join([*kept, *other.by_stride(self.k)]))
 
     # ------------------------------------------------ by BLAS
 
@@ -210,7 +224,7 @@ class Product:
         summed = a.by_stride(self.k)
         if b.span(summed) is None and b.span(b.by_stride(self.k)) is not None:
             summed = b.by_stride(self.k)
-        batch, m, n = (_ordered(x, a, b, self.order) for x in (self.batch, self.m, self.n))
+        batch, m, n = (_ordered(x, a, b) for x in (self.batch, self.m, self.n))
         if not _is_matrix(a, m, summed):
             a = a.packed("".join([*batch, *m, *summed]))
         if not _is_matrix(b, n, summed):
@@ -237,7 +251,7 @@ class Product:
         return [*batch, *m, *n]
 
 
-def _ordered(letters: list[str], a: Operand, b: Operand, order: list[str]) -> list[str]:
+def _ordered(letters: list[str], a: Operand, b: Operand) -> list[str]:
     """Letters of one kind in the order of the result, if that makes them one, else of memory."""
     for x in (a, b):
         moving = [c for c in letters if x.moves(c)]
@@ -295,8 +309,7 @@ def _is_matrix(x: Operand, rows: Sequence[str], columns: Sequence[str]) -> bool:
     one, two = x.span(rows), x.span(columns)
     if one is None or two is None:
         return False
-    (many, far), (inner, near) = sorted((one, two), key=lambda e: -e[1])
-    del many
+    (_, far), (inner, near) = sorted((one, two), key=lambda e: -e[1])
     return near == 1 and inner <= far < 2**31
 
 

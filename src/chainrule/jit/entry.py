@@ -17,6 +17,8 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.graph.ir import Graph
+from chainrule.graph.run import evaluate, plan_of
 from chainrule.jit.buffers import ALIGNMENT
 from chainrule.jit.llvm import Code, llvm_binding, llvm_ir
 from chainrule.jit.lowering import COMPILED_DTYPES
@@ -293,3 +295,15 @@ class _Writer:
             if dropped is not None:
                 b.call(self._symbol("Py_DecRef", None, [self.byte]), [dropped])
             b.ret(self.byte(None))
+
+
+def watched(entry: Callable[..., Any], graph: Graph) -> Callable[..., Any]:
+    """An entry of a graph's program, whose last result says if an index was out of bounds."""
+
+    def run(*arrays: np.ndarray) -> Any:
+        found = entry(*arrays)
+        if found is not None and found.pop()[0]:
+            return evaluate(plan_of(graph), list(arrays))  # raises, with its message
+        return found
+
+    return run

@@ -16,20 +16,18 @@ from chainrule.graph.run import evaluate, plan_of
 from chainrule.jit import buffers as kinds
 from chainrule.jit import cache, library
 from chainrule.jit.buffers import Buffer
-from chainrule.jit.entry import Signature, entry_of, is_known, write_entry
+from chainrule.jit.entry import Signature, entry_of, is_known, watched, write_entry
 from chainrule.jit.fuse import CallStep, KernelStep, LibraryStep, Steps, Window, fuse
-from chainrule.jit.gemm import routine, write_gemm
 from chainrule.jit.kernel import work_of
 from chainrule.jit.llvm import Code, compile_module, llvm_ir
 from chainrule.jit.loops import write_kernel
 from chainrule.jit.progress import waiting
-from chainrule.jit.reduce import write_finish
+from chainrule.jit.runs import SCRATCH, place_of, routines_of, slots_of, write_run, write_shared
 from chainrule.jit.threads import Shared, is_large
 
 _RUN = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 _PART = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
 HELD = 100_000  # scalar operations, up to which a program keeps other Python threads waiting
-SCRATCH = 0  # the place of the scratch memory in the table of addresses
 
 
 def compiled(graph: Graph, keep: bool = True) -> Program:
@@ -106,8 +104,8 @@ def _compile(steps: Steps, keep: bool) -> tuple[Code | None, list[list[Any]]]:
         if alone or not runs or isinstance(runs[-1][0], CallStep) or _is_shared(runs[-1][0]):
             runs.append([])
         runs[-1].append(step)
-    slots = _slots(steps.buffers)
-    routines = _routines(steps, slots)
+    slots = slots_of(steps.buffers)
+    routines = routines_of(steps, slots)
     native = {f"run{i}": run for i, run in enumerate(runs) if not isinstance(run[0], CallStep)}
     signature = _signature(steps, slots) if _is_one(runs) else None
 
@@ -117,9 +115,9 @@ def _compile(steps: Steps, keep: bool) -> tuple[Code | None, list[list[Any]]]:
         written = []
         for name, run in native.items():
             if _is_shared(run[0]):
-                _write_shared(module, name, run[0], slots)
+                write_shared(module, name, run[0], slots)
             else:
-                written.append(_write_run(module, name, run, slots, routines, flag))
+                written.append(write_run(module, name, run, slots, routines, flag))
         if signature is not None:
             write_entry(module, written[0], signature)
         return module
@@ -143,15 +141,9 @@ def _identity(native: dict[str, list[Any]], slots: dict[int, int]) -> list[Any]:
 
     def of(step: KernelStep | LibraryStep) -> Any:
         what = step.kernel if isinstance(step, KernelStep) else (step.gemm, step.buffers[-1].dtype)
-        return what, [_place(b, slots) for b in step.buffers]
+        return what, [place_of(b, slots) for b in step.buffers]
 
     return [(name, _is_shared(run[0]), [of(step) for step in run]) for name, run in native.items()]
-
-
-def _place(buffer: Buffer, slots: dict[int, int]) -> tuple[int, int]:
-    """Where the address of a buffer is found: the slot in the table, and the bytes from there."""
-    root = buffer.root
-    return slots.get(root.index, SCRATCH), root.offset if root.kind == kinds.TEMPORARY else 0
 
 
 def _signature(steps: Steps, slots: dict[int, int]) -> Signature | None:
@@ -164,7 +156,7 @@ def _signature(steps: Steps, slots: dict[int, int]) -> Signature | None:
         whole = [*whole, slots[steps.flag.index]]
         made[whole[-1]] = steps.flag
     kernels = [s.kernel for s in steps.steps if isinstance(s, KernelStep)]
-    routines = _routines(steps, slots).values()
+    routines = routines_of(steps, slots).values()
     return Signature(
         slots=1 + max([*slots.values(), *routines, SCRATCH]),
         inputs=tuple([(slots[b.index], b.shape, b.dtype) for b in steps.inputs]),
@@ -177,83 +169,6 @@ def _signature(steps: Steps, slots: dict[int, int]) -> Signature | None:
 
 def _constants(steps: Steps) -> list[Buffer]:
     return [b for b in steps.buffers if b.kind == kinds.CONSTANT]
-
-
-def _slots(buffers: Sequence[Buffer]) -> dict[int, int]:
-    """The places in the table of addresses, by buffer: those of all that are not temporary."""
-    lasting = [b for b in buffers if b.root.kind != kinds.TEMPORARY and b.place is None]
-    slots = {b.index: i for i, b in enumerate(lasting, SCRATCH + 1)}
-    return slots | {b.index: slots[b.root.index] for b in buffers if b.root.index in slots}
-
-
-def _routines(steps: Steps, slots: dict[int, int]) -> dict[str, int]:
-    """The places in the table of addresses of the functions of BLAS that are called."""
-    first = 1 + max(slots.values(), default=SCRATCH)
-    names = [routine(s.buffers[-1].dtype) for s in steps.steps if isinstance(s, LibraryStep)]
-    return {name: first + i for i, name in enumerate(dict.fromkeys(names))}
-
-
-def _write_run(
-    module: Any, name: str, run: list[Any], slots: dict[int, int], routines: dict[str, int],
-    flag: int | None,
-) -> Any:  # fmt: skip
-    """A function of the table of addresses: kernels and calls of BLAS, one after the other."""
-    ir = llvm_ir()
-    byte, size = ir.IntType(8).as_pointer(), ir.IntType(64)
-    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [byte.as_pointer()]), name)
-    b = ir.IRBuilder(function.append_basic_block("entry"))
-    known: dict[int, Any] = {}
-
-    def entry(slot: int) -> Any:
-        if slot not in known:
-            known[slot] = b.load(b.gep(function.args[0], [size(slot)]))
-        return known[slot]
-
-    def address(buffer: Buffer) -> Any:
-        slot, offset = _place(buffer, slots)
-        return b.gep(entry(slot), [size(offset)]) if offset else entry(slot)
-
-    if flag is not None:
-        b.store(size(0), b.bitcast(entry(flag), size.as_pointer()))
-    for step in run:
-        if isinstance(step, LibraryStep):
-            dtype = step.buffers[-1].dtype
-            called = entry(routines[routine(dtype)])
-            write_gemm(b, step.gemm, dtype, called, [address(x) for x in step.buffers])
-            continue
-        kernel = step.kernel
-        pointers = [address(buffer) for buffer in step.buffers]
-        for made in (write_kernel(module, kernel), write_finish(module, kernel)):
-            if made is not None:
-                _call_kernel(b, made, pointers, size(0), size(kernel.trip))
-    b.ret_void()
-    return function
-
-
-def _call_kernel(b: Any, made: Any, pointers: list[Any], begin: Any, end: Any) -> None:
-    """Run the function of a kernel."""
-    made.attributes.add("noinline")
-    types = [a.type for a in made.args[:-2]]
-    given = [b.bitcast(p, t) for p, t in zip(pointers, types, strict=True)]
-    b.call(made, [*given, begin, end])
-
-
-def _write_shared(module: Any, name: str, step: KernelStep, slots: dict[int, int]) -> None:
-    """Functions of the table of addresses, begin and end, for part of a kernel and what follows."""
-    ir = llvm_ir()
-    byte, size = ir.IntType(8).as_pointer(), ir.IntType(64)
-    kind = ir.FunctionType(ir.VoidType(), [byte.as_pointer(), size, size])
-    kernel = step.kernel
-    made = {name: write_kernel(module, kernel), f"{name}_finish": write_finish(module, kernel)}
-    for title, body in made.items():
-        function = ir.Function(module, kind, title)
-        b = ir.IRBuilder(function.append_basic_block("entry"))
-        table, begin, end = function.args
-        if body is not None:
-            places = [_place(buffer, slots) for buffer in step.buffers]
-            pointers = [b.gep(b.load(b.gep(table, [size(i)])), [size(k)]) for i, k in places]
-            _call_kernel(b, body, pointers, begin, end)
-        b.ret_void()
 
 
 def _address(x: np.ndarray) -> int:
@@ -288,8 +203,8 @@ class Program:
         self.graph = steps.graph
         self.code = code
         self.seconds = seconds
-        self._slots = _slots(steps.buffers)
-        routines = _routines(steps, self._slots)
+        self._slots = slots_of(steps.buffers)
+        routines = routines_of(steps, self._slots)
         self._size = 1 + max([*self._slots.values(), *routines.values(), SCRATCH])
         self._runs: list[Any] = []
         for i, run in enumerate(runs):
@@ -325,7 +240,7 @@ class Program:
             constants = [b.value for b in _constants(steps)]
             known = [*map(_address, constants), *map(library.address, routines)]
             entry = entry_of(code, known, constants)
-            self._entry = entry if steps.flag is None else self._watched(entry)
+            self._entry = entry if steps.flag is None else watched(entry, self.graph)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run on arguments as the graph's.
@@ -350,17 +265,6 @@ class Program:
         variable's shape and dtype in C order, and nothing was run.
         """
         return self._entry or self._checked
-
-    def _watched(self, entry: Callable[..., Any]) -> Callable[..., Any]:
-        """An entry whose last result says whether an index was out of bounds."""
-
-        def run(*arrays: np.ndarray) -> Any:
-            found = entry(*arrays)
-            if found is not None and found.pop()[0]:
-                return evaluate(plan_of(self.graph), list(arrays))  # raises, with its message
-            return found
-
-        return run
 
     def _checked(self, *arrays: np.ndarray) -> list[np.ndarray] | None:
         """As `fast`, where there is no native entry."""

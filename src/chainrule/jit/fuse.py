@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import prod
 from typing import Any
 
@@ -17,10 +17,11 @@ from chainrule.jit.clusters import Call, Cluster, Clusters
 from chainrule.jit.columns import Columns
 from chainrule.jit.expand import Expansion
 from chainrule.jit.gemm import Gemm
+from chainrule.jit.groups import Groups
 from chainrule.jit.inplace import overwrite
-from chainrule.jit.kernel import Kernel, Nest, arranged
+from chainrule.jit.kernel import Kernel, Nest, arranged, permuted, sections_of
 from chainrule.jit.layouts import Layouts
-from chainrule.jit.maps import contiguous_strides, identity, strided
+from chainrule.jit.maps import contiguous_strides, strided
 from chainrule.jit.nests import KernelBuilder
 from chainrule.jit.reduce import state_dtype
 from chainrule.jit.rows import keep_rows
@@ -41,9 +42,6 @@ from chainrule.jit.values import (
     viewed,
 )
 from chainrule.transforms.tracing import INPUT
-
-LONGEST_ROW = 1 << 15  # entries of a row that nests share while it is in the cache
-SHORTEST_ROW = 64
 
 
 @dataclass(frozen=True)
@@ -137,6 +135,7 @@ class _Fusion:
         columns = Columns(self.expansion.order, [v for v, _ in results])
         self.results = [(columns.result(v), shape) for v, shape in results]
         self.clusters = Clusters(columns.order, [v for v, _ in self.results])
+        self.groups = Groups(self.clusters)
         self.layouts = Layouts(self.clusters.live, [id(v) for v, _ in self.results])
 
     # ------------------------------------------------ results
@@ -223,7 +222,7 @@ class _Fusion:
                 self._fill(value, results)
             elif value.kind == PICK or (value.kind == CALL and value.node.shape is not None):  # type: ignore[union-attr]
                 self.of[id(value)] = self._new(kinds.MADE, value)
-        for group in self._groups():
+        for group in self.groups.steps:
             if isinstance(group, Call):
                 call = self._library if group.value.kind == CONTRACT else self._call
                 self.made.append(call(group.value))
@@ -285,30 +284,38 @@ class _Fusion:
     def _kernel(self, group: list[Cluster]) -> KernelStep:
         shared = len(group) > 1
         builder = KernelBuilder(self.clusters, self.buffer, self.layouts, self._flag)
-        nests = [arranged(builder.nest(cluster, shared)) for cluster in group]
+        nests = [arranged(self._nest(builder, cluster, shared)) for cluster in group]
         used = builder.buffers
         dtypes = [b.dtype for b in used]
-        nests = [self._split(nest, used, dtypes) for nest in nests]
+        count, _ = sections_of(nests) if shared else nests[0].parts
+        nests = [self._split(nest, count, used, dtypes) for nest in nests]
         kernel = Kernel(f"kernel{len(self.made)}", dtypes, nests, builder.written)
         nodes = list(dict.fromkeys(v.node for c in group for v in c.members if v.node is not None))
         return KernelStep(kernel, used, nodes)
 
-    def _split(self, nest: Nest, used: list[Buffer], dtypes: list[Any]) -> Nest:
-        """Room for the partial results of a reduction of everything that is done in parts."""
-        count, _ = nest.parts
-        if count == 1:
+    def _nest(self, builder: KernelBuilder, cluster: Cluster, shared: bool) -> Nest:
+        """The nest of a cluster, the loop that it shares outermost."""
+        nest = builder.nest(cluster, shared)
+        first = self.groups.row_loop.get(id(cluster), 0)
+        if not first:
             return nest
+        return permuted(nest, [first, *[k for k in range(len(nest.extents)) if k != first]])
+
+    def _split(self, nest: Nest, count: int, used: list[Buffer], dtypes: list[Any]) -> Nest:
+        """Room for the partial results of reductions over the outermost loop, which has parts."""
+        if count == 1 or not nest.reductions or not nest.reduced[0]:
+            return nest
+        kept = [d for d, gone in zip(nest.extents, nest.reduced, strict=True) if not gone]
         changed = []
         for r in nest.reductions:
             dt = state_dtype(r.op, nest.code[r.value].dtype)
-            buffer = Buffer(len(self.buffers), kinds.TEMPORARY, (count,), dt)
+            shape = (count, prod(kept))
+            buffer = Buffer(len(self.buffers), kinds.TEMPORARY, shape, dt)
             self.buffers.append(buffer)
             used.append(buffer)
             dtypes.append(dt)
-            changed.append(type(r)(r.op, r.value, r.access, len(used) - 1))
-        return type(nest)(
-            nest.extents, nest.reduced, nest.code, nest.stores, tuple(changed), nest.rows
-        )
+            changed.append(replace(r, partial=len(used) - 1))
+        return replace(nest, reductions=tuple(changed))
 
     def _lifetimes(self, outputs: Sequence[Window]) -> None:
         for i, step in enumerate(self.made):
@@ -323,52 +330,6 @@ class _Fusion:
                 buffer.last = i
         for window in outputs:
             window.buffer.last = len(self.made)
-
-    # ------------------------------------------------ nests that share rows
-
-    def _groups(self) -> list[Any]:
-        """Clusters whose outermost loop is shared, and calls, in an order in which they can run.
-
-        A later nest may follow an earlier one in the same loop over rows if it needs of its
-        results the same row only, and a row is long enough to fill vectors and short enough to
-        stay in the cache.
-        """
-        groups: list[Any] = []
-        place: dict[int, int] = {}
-        for step in self.clusters.steps:
-            at, joins = self._earliest(step, place, groups)
-            if isinstance(step, Cluster) and joins and isinstance(groups[at], list):
-                groups[at].append(step)
-            else:
-                at = len(groups)
-                groups.append([step] if isinstance(step, Cluster) else step)
-            place[step.position] = at
-        return groups
-
-    def _earliest(self, step: Any, place: dict[int, int], groups: list[Any]) -> tuple[int, bool]:
-        """The last group that makes something the step needs, and whether it can join that."""
-        if not isinstance(step, Cluster):
-            return -1, False
-        at, joins = -1, False
-        needed = self.clusters.needed(step)
-        for home, base, rows in [(m, b, r) for b, r in needed for m in self.clusters.makers(b)]:
-            group = place[home.position]
-            fits = (
-                isinstance(groups[group], list)
-                and base.kind in (MAP, REDUCE)
-                and rows is not None
-                and _same_row(base, rows)
-                and _rows_of(step) is not None
-                and _rows_of(step) == _rows_of(home)
-            )
-            if group > at:
-                at, joins = group, fits
-            elif group == at:
-                joins = joins and fits
-        if joins:
-            long = any(_row_length(c) >= SHORTEST_ROW for c in groups[at])
-            joins = long and all(_rows_of(c) == _rows_of(step) for c in groups[at])
-        return at, joins
 
 
 def _whole(value: Value) -> Value | None:
@@ -390,27 +351,6 @@ def _whole(value: Value) -> Value | None:
         ):
             return None
     return base
-
-
-def _rows_of(step: Any) -> int | None:
-    """The extent of the outermost loop, if other nests may share it."""
-    if not isinstance(step, Cluster) or not step.domain or 0 in (step.reduced or ()):
-        return None
-    length = _row_length(step)
-    return step.domain[0] if length == 1 or SHORTEST_ROW <= length <= LONGEST_ROW else None
-
-
-def _row_length(cluster: Cluster) -> int:
-    return prod(cluster.domain[1:])
-
-
-def _same_row(base: Value, rows: Any) -> bool:
-    """Whether iteration i of the outermost loop needs row i of a value, and nothing else of it."""
-    own = identity(base.shape)
-    first = next((k for k, row in enumerate(own) if row[1]), None)
-    if first is None or rows[first] != (0, ((0, 1),)):
-        return False
-    return all(loop != 0 for k, row in enumerate(rows) if k != first for loop, _ in row[1])
 
 
 __all__ = ["CallStep", "KernelStep", "LibraryStep", "Steps", "Window", "fuse"]

@@ -132,6 +132,11 @@ class Nest:
         return bool(self.reductions) and not self.reduced[-1]
 
     @property
+    def over_rows(self) -> bool:
+        """Whether it reduces over the loop that it shares with other nests."""
+        return self.rows and self.reduced[0]
+
+    @property
     def parts(self) -> tuple[int, int]:
         """Into how many parts a reduction of everything is split, and how long each is."""
         if not self.reductions or not all(self.reduced):
@@ -186,11 +191,27 @@ class Kernel:
         nest = self.nests[0]
         if not nest.extents:
             return 1
+        if any(n.over_rows for n in self.nests):
+            return sections_of(self.nests)[0]
         if nest.reductions and all(nest.reduced):
             return nest.parts[0]
         if nest.by_lanes and sum(not r for r in nest.reduced) == 1:
             return -(-nest.extents[-1] // TILE)
         return nest.extents[0]
+
+
+def sections_of(nests: Sequence[Nest]) -> tuple[int, int]:
+    """Into how many sections the shared loop over rows is split, and the rows of each.
+
+    Sums over rows are made section by section; without such sums there is one section.
+    """
+    rows = nests[0].extents[0]
+    if not any(nest.over_rows for nest in nests):
+        return 1, rows
+    longest = max(prod(nest.extents) // rows for nest in nests)
+    wanted = max(1, 2 * CHUNK // longest, -(-rows // CHUNKS))
+    length = -(-wanted // ROWS) * ROWS
+    return -(-rows // length), length
 
 
 def work_of(kernel: Kernel) -> int:
@@ -209,12 +230,12 @@ def arranged(nest: Nest) -> Nest:
     order = list(range(len(nest.extents)))
     far = _reach if not nest.stores else _stored_reach
     order.sort(key=lambda k: (not (nest.rows and k == 0), -far(nest, k)))
-    if order and nest.reductions:
+    if order and nest.reductions and not nest.over_rows:
         innermost = order[-1]
         kept = [k for k in order if not nest.reduced[k]]
         gone = [k for k in order if nest.reduced[k]]
         order = kept + gone if nest.reduced[innermost] else kept[:-1] + gone + kept[-1:]
-    nest = _permuted(nest, order)
+    nest = permuted(nest, order)
     k = len(nest.extents) - 2
     while k >= (1 if nest.rows else 0):
         if nest.reduced[k] == nest.reduced[k + 1] and _mergeable(nest, k):
@@ -236,7 +257,7 @@ def _stored_reach(nest: Nest, k: int) -> int:
     return sum(abs(s.access.strides[k]) or max(s.strides, default=0) for s in nest.stores)
 
 
-def _permuted(nest: Nest, order: Sequence[int]) -> Nest:
+def permuted(nest: Nest, order: Sequence[int]) -> Nest:
     if list(order) == list(range(len(nest.extents))):
         return nest
 

@@ -13,7 +13,16 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from chainrule.jit.buffers import ALIGNMENT
-from chainrule.jit.kernel import BLOCK, Access, Instruction, Kernel, Nest, Store
+from chainrule.jit.kernel import (
+    BLOCK,
+    ROWS,
+    Access,
+    Instruction,
+    Kernel,
+    Nest,
+    Store,
+    sections_of,
+)
 from chainrule.jit.lanes import Lanes, lanes_for
 from chainrule.jit.llvm import INLINED
 from chainrule.jit.lowering import OPERATIONS, Scalars, cost_of, emit, has_rare
@@ -317,14 +326,12 @@ def write_kernel(module: Any, kernel: Kernel) -> Any:
     from chainrule.jit.reduce import Reducing
 
     body = Body(module, kernel)
-    shared = len(kernel.nests) > 1
-    if shared:
+    if any(nest.over_rows for nest in kernel.nests):
+        _sections(body, kernel)
+    elif len(kernel.nests) > 1:
         with body.loop(body.begin, body.end, "row") as row:
             for nest in kernel.nests:
-                if nest.reductions:
-                    Reducing(body, nest).inside([row])
-                else:
-                    _elementwise(body, nest, [row])
+                _in_row(body, nest, row)
     else:
         nest = kernel.nests[0]
         if nest.reductions:
@@ -333,6 +340,49 @@ def write_kernel(module: Any, kernel: Kernel) -> Any:
             _elementwise(body, nest, [])
     body.positions.finish()
     return body.function
+
+
+def _in_row(body: Body, nest: Nest, row: Any) -> None:
+    """A nest that shares the loop over rows, for one row."""
+    from chainrule.jit.reduce import Reducing
+
+    if nest.reductions:
+        Reducing(body, nest).inside([row])
+    else:
+        _elementwise(body, nest, [row])
+
+
+def _sections(body: Body, kernel: Kernel) -> None:
+    """Nests that share rows, of which some reduce over the rows; begin and end are of sections."""
+    from chainrule.jit.rowsums import RowSums
+
+    b = body.builder
+    rows = kernel.nests[0].extents[0]
+    _, length = sections_of(kernel.nests)
+    sums = {id(nest): RowSums(body, nest) for nest in kernel.nests if nest.over_rows}
+
+    def least(a: Any, limit: Any) -> Any:
+        return b.select(b.icmp_signed("<", a, limit), a, limit)
+
+    with body.loop(body.begin, body.end, "section") as section:
+        first = b.mul(section, body.whole(length), flags=["nsw"])
+        last = least(b.add(first, body.whole(length), flags=["nsw"]), body.whole(rows))
+        for made in sums.values():
+            made.begin()
+        with body.loop(first, last, "block", ROWS) as start:
+            for made in sums.values():
+                made.begin_block()
+            stop = least(b.add(start, body.whole(ROWS), flags=["nsw"]), last)
+            with body.loop(start, stop, "row") as row:
+                for nest in kernel.nests:
+                    if nest.over_rows:
+                        sums[id(nest)].add(row)
+                    else:
+                        _in_row(body, nest, row)
+            for made in sums.values():
+                made.end_block()
+        for made in sums.values():
+            made.end(section)
 
 
 def _elementwise(body: Body, nest: Nest, indices: list[Any]) -> None:

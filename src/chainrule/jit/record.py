@@ -15,7 +15,7 @@ import numpy as np
 
 from chainrule import tree
 from chainrule.core import modes
-from chainrule.core.boxes import Box
+from chainrule.core.boxes import Box, leaked
 from chainrule.core.collector import paused
 from chainrule.core.generator import Generator
 from chainrule.core.mutation import owner_of
@@ -35,7 +35,6 @@ from chainrule.transforms.tracing import (
     TracedArray,
     constant_node,
     input_node,
-    leaked,
     own,
     recording,
     traced,

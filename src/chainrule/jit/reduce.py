@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.jit.kernel import BLOCK, ROWS, TILE, Kernel, Nest, Reduction
+from chainrule.jit.kernel import BLOCK, ROWS, TILE, Kernel, Nest, Reduction, sections_of
 from chainrule.jit.lanes import lanes_for
 from chainrule.jit.loops import Body
 from chainrule.jit.lowering import OPERATIONS, Scalars
@@ -365,6 +365,8 @@ def write_finish(module: Any, kernel: Kernel) -> Any:
 
     It has the kernel's parameters; `begin` and `end` do not matter.
     """
+    if any(nest.over_rows for nest in kernel.nests):
+        return _finish_sections(module, kernel)
     nest = kernel.nests[0]
     count, _ = nest.parts
     split = [r for r in nest.reductions if r.partial is not None]
@@ -380,9 +382,23 @@ def write_finish(module: Any, kernel: Kernel) -> Any:
         total = Total(body, r.op, dt)
         total.reset()
         with body.loop(body.whole(0), body.whole(count), "part") as part:
-            assert r.partial is not None
             place = b.gep(body.buffers[r.partial], [part], inbounds=True)
             total.fold(s.load(place, dt), dt)
         reducing.store(r, total.result(), total.wide, {})
     b.ret_void()
+    return body.function
+
+
+def _finish_sections(module: Any, kernel: Kernel) -> Any:
+    """The function that combines the sections of reductions over shared rows."""
+    from chainrule.jit.rowsums import RowSums
+
+    count, _ = sections_of(kernel.nests)
+    if count == 1:
+        return None
+    body = Body(module, Kernel(f"{kernel.name}_finish", kernel.dtypes, kernel.nests))
+    for nest in kernel.nests:
+        if nest.over_rows:
+            RowSums(body, nest).combine(count)
+    body.builder.ret_void()
     return body.function

@@ -13,7 +13,19 @@ from typing import Any
 import numpy as np
 
 from chainrule.jit.formulas import absolute, exp, log, minimum, where
-from chainrule.jit.values import Unsupported, Value, apply, cast, dropped, inserted, number, reduce
+from chainrule.jit.maps import STILL
+from chainrule.jit.values import (
+    Unsupported,
+    Value,
+    apply,
+    cast,
+    dropped,
+    inserted,
+    number,
+    reduce,
+    view,
+    viewed,
+)
 
 Rule = Callable[..., Any]
 _INT64 = np.dtype(np.int64)
@@ -31,7 +43,52 @@ def _accumulated(op: str) -> Rule:
     return rule
 
 
-total = _accumulated("sum")
+_added = _accumulated("sum")
+
+
+def total(x: Value, axis: tuple[int, ...], keepdims: bool = False) -> Value:
+    """The sum; of one entry among zeros it is that entry."""
+    only = _only_entry(x, axis)
+    if only is None:
+        return _added(x, axis, keepdims)  # type: ignore[no-any-return]
+    return only if keepdims else dropped(only, axis)
+
+
+def _only_entry(x: Value, axis: tuple[int, ...]) -> Value | None:
+    """What stands, among zeros along one axis, at an index that is checked to be in its range."""
+    if len(axis) != 1:
+        return None
+    base, rows = viewed(x)
+    if rows is None:
+        return _entry_along(base, axis[0])
+    moved = [k for k, (_, terms) in enumerate(rows) if axis[0] in [loop for loop, _ in terms]]
+    if len(moved) != 1 or rows[moved[0]] != (0, ((axis[0], 1),)):
+        return None
+    (along,) = moved
+    if base.shape[along] != x.shape[axis[0]]:
+        return None
+    entry = _entry_along(base, along)
+    if entry is None:
+        return None
+    still = tuple([STILL if k == along else row for k, row in enumerate(rows)])
+    return view(entry, still, tuple([1 if k == axis[0] else d for k, d in enumerate(x.shape)]))
+
+
+def _entry_along(x: Value, axis: int) -> Value | None:
+    """The only entry of each line along an axis, the axis kept; None if there may be others."""
+    if x.kind != "map" or x.op != "where" or x.dtype.kind != "f":
+        return None
+    hit, entry, zero = x.args
+    if zero.kind != "number" or zero.detail != 0 or hit.op != "equal":
+        return None
+    place, index = hit.args
+    if place.op != "index" or place.detail != axis or place.shape != x.shape:
+        return None
+    checked, _ = viewed(index)
+    if checked.op != "position" or checked.detail[:2] != (0, x.shape[axis]):
+        return None
+    line = tuple([1 if k == axis else d for k, d in enumerate(x.shape)])
+    return entry if index.shape == entry.shape == line else None
 
 
 def _mean(x: Value, axis: tuple[int, ...], keepdims: bool = False) -> Value:

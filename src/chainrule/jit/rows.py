@@ -33,6 +33,7 @@ def keep_rows(kernel: Kernel, used: Sequence[Buffer], step: int) -> None:
         if (
             buffer.kind != kinds.TEMPORARY
             or buffer.filled
+            or buffer.filled
             or buffer.place is not None
             or (buffer.first, buffer.last) != (step, step)
         ):
@@ -51,9 +52,10 @@ def _by_rows(nests: Sequence[Nest], parameter: int, row: int) -> bool:
     for nest in nests:
         if any(c.op == "scan" and c.access and c.access.strides[0] for c in nest.code):
             return False  # it needs the row before
-        for r in nest.reductions:
-            if r.partial == parameter:
-                return False
+        if any(r.partial == parameter for r in nest.reductions):
+            return False
+        if any(c.access and c.access.buffer == parameter and c.op != "load" for c in nest.code):
+            return False  # read at indices that are values, or in the order of the loops
         for a in nest.accesses:
             if a.buffer != parameter:
                 continue
