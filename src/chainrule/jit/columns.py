@@ -16,8 +16,11 @@ from itertools import product
 from math import prod
 from typing import Any
 
+import numpy as np
+
 from chainrule.jit.clusters import needed_values
 from chainrule.jit.filling import Filling, add_up
+from chainrule.jit.indices import given_array
 from chainrule.jit.maps import (
     STILL,
     Map,
@@ -359,6 +362,8 @@ class Columns:
         """What stands for a value that is to have memory of its own."""
         found = self.read(value)
         if value.kind not in (MAP, REDUCE, JOIN, PATCH):
+            if found.kind == NUMBER:  # a complex one, which no kernel writes
+                return given_array(np.full(found.shape, found.detail, found.dtype), value)
             return found
         if found.kind not in (MAP, REDUCE, FILLED) or id(found) in self.results:
             found = Value(MAP, "copy", (found,), found.shape, found.dtype, None, value.node)
