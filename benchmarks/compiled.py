@@ -216,7 +216,7 @@ def long_programs() -> Iterator[Row]:
     import numpy as np
 
     import chainrule as cr
-    from chainrule.jit.execute import compiled
+    from chainrule.compiler.execute import compiled
     from evals.dense import straight_line
 
     compiled(cr.graph.trace(straight_line(cr, 8), np.ones(4)))

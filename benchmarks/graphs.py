@@ -124,7 +124,7 @@ def compiled_kernels() -> Iterator[Row]:
         import jax
         import jax.numpy as jnp
 
-        from chainrule.jit.execute import compiled
+        from chainrule.compiler.execute import compiled
     except ImportError as error:
         print(f"compiled kernels: {error}")
         return

@@ -80,7 +80,7 @@ class Chainrule(Library):
 
     def __init__(self) -> None:
         import chainrule as cr
-        from chainrule.jit.function import jit
+        from chainrule.just_in_time import jit
 
         self.jit = jit
         self.np = cr
@@ -90,7 +90,7 @@ class Chainrule(Library):
     def program(self, f: Function, *args: Any, given_up: tuple[int, ...] = ()) -> Function:
         if not self.ahead:
             return self.jit(f)  # type: ignore[no-any-return]
-        from chainrule.jit.execute import compiled
+        from chainrule.compiler.execute import compiled
 
         return compiled(self.np.graph.trace(f, *args).optimize())
 

@@ -122,6 +122,8 @@ def _on_first_use(name: str) -> _Any:
         return getattr(_import_module(f"{__name__}.jit.threads"), name)
     if name in ("save", "load"):
         return getattr(_import_module(f"{__name__}.serialization"), name)
+    if name in ("JitWarning", "jit"):
+        return getattr(_import_module(f"{__name__}.just_in_time"), name)
     if name in ("compare_modes", "draw", "explain", "why"):
         return getattr(_import_module(f"{__name__}.explaining"), name)
     if name == "custom_rule":

@@ -19,7 +19,8 @@ LAYERS = [
     "optim",
     "utils",
     "graph",
-    "jit",
+    "compiler",
+    "just_in_time",
     "explaining",
     "cli",
 ]

@@ -10,9 +10,9 @@ import numpy as np
 
 import chainrule as cr
 from chainrule import func
+from chainrule.compiler.execute import compiled
 from chainrule.graph import Graph
-from chainrule.jit.execute import compiled
-from chainrule.jit.function import JitWarning, jit
+from chainrule.just_in_time.function import JitWarning, jit
 
 Compared = tuple[str, Any, Any]
 

@@ -173,6 +173,15 @@ def escaped(tag: Tag, what: str) -> RuntimeError:
     )
 
 
+def leaked(x: Tensor) -> RuntimeError:
+    """The error for a tensor that a function has kept from its recording, which has ended."""
+    return RuntimeError(
+        f"a tensor ({x.array.dtype}{list(x.array.shape)}) of a function that was recorded by jit "
+        f"is used after the recording, at {describe(*caller(2))}: the function stored it, in a "
+        "list, an attribute or a global variable, and it has no values. Return it from the function"
+    )
+
+
 # ---------------------------------------------------------------- running transforms
 
 running: ContextVar[tuple[Any, ...]] = ContextVar("chainrule_transforms", default=())
@@ -343,6 +352,7 @@ __all__ = [
     "escaped",
     "is_box",
     "is_mapped",
+    "leaked",
     "namespace_of",
     "newest",
     "note_view",

@@ -22,7 +22,7 @@ from chainrule.core import modes
 from chainrule.core.abstract import AbstractArray
 from chainrule.core.avals import same
 from chainrule.core.batching import leading
-from chainrule.core.boxes import Box, Tag, next_level, note_view, running
+from chainrule.core.boxes import Box, Tag, leaked, next_level, note_view, running
 from chainrule.core.calls import operands
 from chainrule.core.dtypes import is_inexact
 from chainrule.core.kinds import general, mismatch
@@ -339,8 +339,10 @@ class TraceTag(Tag):
         start = 0 if known is None else known.start
         if start:
             args = [_own(x, start) for x in args]
-        elif known is None:
-            _refuse_leaked(args)
+        elif known is None:  # nothing can be added to a recording that has ended
+            for x in args:
+                if type(x) is Traced and x.array.knows_node:
+                    raise leaked(x)
         if not modes.is_recording() and prim.differentiable:
             args = [self._stopped(x) for x in args]
         dt = args[0].array.dtype if type(args[0]) is Traced else None
@@ -420,22 +422,6 @@ def traced_value(x: Tensor) -> Traced:
     known = recorder.get()
     found: Any = x if known is None else known.constant(x)
     return found if isinstance(found, Traced) else traced(constant_node(found.array))
-
-
-def _refuse_leaked(args: Sequence[Any]) -> None:
-    """Refuse tensors of a recording that has ended, to which nothing can be added."""
-    for x in args:
-        if type(x) is Traced and x.array.knows_node:
-            raise leaked(x)
-
-
-def leaked(x: Traced) -> RuntimeError:
-    """The error for a tensor that a function has kept from its recording."""
-    return RuntimeError(
-        f"a tensor ({x.array.dtype}{list(x.array.shape)}) of a function that was recorded by jit "
-        f"is used after the recording, at {describe(*caller(2))}: the function stored it, in a "
-        "list, an attribute or a global variable, and it has no values. Return it from the function"
-    )
 
 
 def _own(x: Any, start: int) -> Any:

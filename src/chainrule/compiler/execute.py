@@ -1,0 +1,378 @@
+"""Programs: a graph as machine code and calls of NumPy, ready to run."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable, Sequence
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from chainrule.compiler import buffers as kinds
+from chainrule.compiler import cache, library
+from chainrule.compiler.buffers import Buffer
+from chainrule.compiler.entry import Signature, entry_of, is_known, watched, write_entry
+from chainrule.compiler.fuse import CallStep, KernelStep, LibraryStep, Steps, Window, fuse
+from chainrule.compiler.kernel import work_of
+from chainrule.compiler.llvm import Code, compile_module, llvm_ir
+from chainrule.compiler.loops import write_kernel
+from chainrule.compiler.progress import waiting
+from chainrule.compiler.runs import (
+    SCRATCH,
+    place_of,
+    routines_of,
+    slots_of,
+    write_run,
+    write_shared,
+)
+from chainrule.compiler.threads import Shared, is_large
+from chainrule.core.node import Node
+from chainrule.core.tensor import Tensor, as_array, wrap
+from chainrule.graph.ir import Graph
+from chainrule.graph.run import evaluate, plan_of
+
+_RUN = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
+_PART = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
+HELD = 100_000  # scalar operations, up to which a program keeps other Python threads waiting
+
+
+def compiled(graph: Graph, keep: bool = True) -> Program:
+    """A graph as machine code: a function of arguments like the graph's.
+
+    What has no compiled form runs in NumPy; `report()` says what and why. Arguments that are not
+    contiguous are copied. Results are fresh arrays.
+
+    Args:
+        graph: any graph; `graph.optimize()` first where it repeats work.
+        keep: whether the machine code is kept on disk, and looked for there (`cache.py`).
+
+    Raises:
+        ImportError: if llvmlite is not installed.
+
+    >>> import chainrule as cr
+    >>> from chainrule.compiler import execute
+    >>> x = cr.ones(1000, dtype=cr.float64)
+    >>> graph = cr.graph.trace(lambda x: (cr.sin(x) * x).sum(), x)
+    >>> program = execute.compiled(graph.value_and_grad())
+    >>> value, slope = program(x)
+    >>> value
+    tensor(841.4710, dtype=chainrule.float64)
+    >>> print(program.report())
+    value and grad of <lambda>: ... operations in 1 kernel, 0 calls of BLAS, 0 calls of NumPy, ...
+    """
+    llvm_ir()
+    with waiting(f"compiling {graph.title}, {len(graph.nodes):,} operations"):
+        made = _made(graph, keep)
+    if keep:
+        cache.warn()
+    return made
+
+
+def _made(graph: Graph, keep: bool) -> Program:
+    """A program, with calls of NumPy for what LLVM does not accept."""
+    refused: dict[Node, str] = {}
+    while True:
+        steps = fuse(graph, refused)
+        began = perf_counter()
+        try:
+            runs = _compile(steps, keep)
+        except Exception as error:  # any failure means NumPy, with the reason
+            found = _culprits(steps, error)
+            if not found.keys() - refused.keys():
+                raise  # LLVM fails without any of our kernels
+            refused |= found
+            continue
+        return Program(steps, *runs, perf_counter() - began)
+
+
+def _culprits(steps: Steps, error: Exception) -> dict[Node, str]:
+    """The nodes of the kernels that cannot be compiled by themselves; of all, if each can."""
+    found: dict[Node, str] = {}
+    everything: dict[Node, str] = {}
+    for step in steps.steps:
+        if not isinstance(step, KernelStep):
+            continue
+        everything |= dict.fromkeys(step.nodes, f"the kernel could not be compiled: {error}")
+        try:
+            module = llvm_ir().Module(name="chainrule")
+            write_kernel(module, step.kernel)
+            compile_module(module)
+        except Exception as own:
+            found |= dict.fromkeys(step.nodes, f"the kernel could not be compiled: {own}")
+    return found or everything
+
+
+def _compile(steps: Steps, keep: bool) -> tuple[Code | None, list[list[Any]]]:
+    """Machine code, and the steps with neighbouring kernels as one call."""
+    runs: list[list[Any]] = []
+    for step in steps.steps:
+        alone = isinstance(step, CallStep) or _is_shared(step)
+        if alone or not runs or isinstance(runs[-1][0], CallStep) or _is_shared(runs[-1][0]):
+            runs.append([])
+        runs[-1].append(step)
+    slots = slots_of(steps.buffers)
+    routines = routines_of(steps, slots)
+    native = {f"run{i}": run for i, run in enumerate(runs) if not isinstance(run[0], CallStep)}
+    signature = _signature(steps, slots) if _is_one(runs) else None
+
+    def write() -> Any:
+        module = llvm_ir().Module(name="chainrule")
+        flag = None if steps.flag is None else slots[steps.flag.index]
+        written = []
+        for name, run in native.items():
+            if _is_shared(run[0]):
+                write_shared(module, name, run[0], slots)
+            else:
+                written.append(write_run(module, name, run, slots, routines, flag))
+        if signature is not None:
+            write_entry(module, written[0], signature)
+        return module
+
+    parts = [_identity(native, slots), routines, signature]
+    return cache.code_of(parts, write, keep) if native else None, runs
+
+
+def _is_shared(step: Any) -> bool:
+    """Whether threads share the step."""
+    return isinstance(step, KernelStep) and is_large(step.kernel)
+
+
+def _is_one(runs: list[list[Any]]) -> bool:
+    """Whether a program is one call of native code."""
+    return len(runs) == 1 and not isinstance(runs[0][0], CallStep) and not _is_shared(runs[0][0])
+
+
+def _identity(native: dict[str, list[Any]], slots: dict[int, int]) -> list[Any]:
+    """What the functions of a program do, for the key of their code."""
+
+    def of(step: KernelStep | LibraryStep) -> Any:
+        what = step.kernel if isinstance(step, KernelStep) else (step.gemm, step.buffers[-1].dtype)
+        return what, [place_of(b, slots) for b in step.buffers]
+
+    return [(name, _is_shared(run[0]), [of(step) for step in run]) for name, run in native.items()]
+
+
+def _signature(steps: Steps, slots: dict[int, int]) -> Signature | None:
+    """What the native entry of a program without calls takes and makes; None if it has none."""
+    whole = _slots_of_outputs(steps, slots)
+    if whole is None or not is_known():
+        return None
+    made = {slots[b.index]: b for b in steps.buffers if b.kind == kinds.OUTPUT}
+    if steps.flag is not None:
+        whole = [*whole, slots[steps.flag.index]]
+        made[whole[-1]] = steps.flag
+    kernels = [s.kernel for s in steps.steps if isinstance(s, KernelStep)]
+    routines = routines_of(steps, slots).values()
+    return Signature(
+        slots=1 + max([*slots.values(), *routines, SCRATCH]),
+        inputs=tuple([(slots[b.index], b.shape, b.dtype) for b in steps.inputs]),
+        outputs=tuple([(slot, made[slot].shape, made[slot].dtype) for slot in whole]),
+        known=(*[slots[b.index] for b in _constants(steps)], *routines),
+        scratch=steps.scratch,
+        releases=bool(routines) or sum(work_of(kernel) for kernel in kernels) > HELD,
+    )
+
+
+def _constants(steps: Steps) -> list[Buffer]:
+    return [b for b in steps.buffers if b.kind == kinds.CONSTANT]
+
+
+def _address(x: np.ndarray) -> int:
+    found: int = x.__array_interface__["data"][0]
+    return found
+
+
+def _slots_of_outputs(steps: Steps, slots: dict[int, int]) -> list[int] | None:
+    """Where the results are, if each is a fresh array as it stands; None if one is not."""
+    found = []
+    for window in steps.outputs:
+        buffer = window.buffer
+        if buffer.kind != kinds.OUTPUT or buffer.shape != window.shape:
+            return None
+        found.append(slots[buffer.index])
+    return found if len(set(found)) == len(found) else None
+
+
+class Program:
+    """A compiled graph.
+
+    Attributes:
+        steps: the kernels, calls of BLAS, calls of NumPy.
+        code: the machine code; None if there is no kernel.
+        seconds: that compiling took.
+    """
+
+    def __init__(
+        self, steps: Steps, code: Code | None, runs: list[list[Any]], seconds: float
+    ) -> None:
+        self.steps = steps
+        self.graph = steps.graph
+        self.code = code
+        self.seconds = seconds
+        self._slots = slots_of(steps.buffers)
+        routines = routines_of(steps, self._slots)
+        self._size = 1 + max([*self._slots.values(), *routines.values(), SCRATCH])
+        self._runs: list[Any] = []
+        for i, run in enumerate(runs):
+            if isinstance(run[0], CallStep):
+                self._runs.append(run[0])
+                continue
+            assert code is not None
+            if _is_shared(run[0]):
+                part, finish = (_PART(code.address(f"run{i}{end}")) for end in ("", "_finish"))
+                self._runs.append(Shared(part, finish, run[0].kernel))
+            else:
+                self._runs.append(_RUN(code.address(f"run{i}")))
+        self.allocate: Any = np.empty  # makes results and scratch memory
+        self._free: list[Any] = []  # scratch memory between calls
+        self._table: list[Any] = [None] * self._size  # arrays by slot, constants filled in
+        for b in steps.buffers:
+            if b.kind == kinds.CONSTANT:
+                self._table[self._slots[b.index]] = b.value
+        self._addresses = ctypes.c_void_p * self._size
+        self._known = [None if x is None else _address(x) for x in self._table]
+        for name, slot in routines.items():
+            self._known[slot] = library.address(name)
+        self._whole = _slots_of_outputs(steps, self._slots)
+        self._fresh = [
+            (self._slots[b.index], b.shape, b.dtype)
+            for b in steps.buffers
+            if b.kind == kinds.OUTPUT
+        ]
+        self._flag = None if steps.flag is None else self._slots[steps.flag.index]
+        self._inputs = [(self._slots[b.index], b.dtype) for b in steps.inputs]
+        self._entry: Any = None
+        if _is_one(runs) and code is not None and _signature(steps, self._slots) is not None:
+            constants = [b.value for b in _constants(steps)]
+            known = [*map(_address, constants), *map(library.address, routines)]
+            entry = entry_of(code, known, constants)
+            self._entry = entry if steps.flag is None else watched(entry, self.graph)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run on arguments as the graph's.
+
+        Raises:
+            TypeError: if there are too many arguments, or too few.
+            RuntimeError: if an argument has another shape or dtype than its variable.
+        """
+        from chainrule import tree
+        from chainrule.graph.binding import flat_arguments
+
+        given = flat_arguments(self.graph, args, kwargs)
+        outs = self.run([x.array for x in given])
+        tensors = any(isinstance(x, Tensor) for x in tree.leaves((args, kwargs)))
+        return self.graph.result([wrap(y) for y in outs], arrays=self.graph.arrays and not tensors)
+
+    @property
+    def fast(self) -> Callable[..., list[np.ndarray] | None]:
+        """The quickest way to call the program: `fast(x, y, ...)` with NumPy arrays.
+
+        It returns a list of fresh arrays. None means that an argument is no plain array of its
+        variable's shape and dtype in C order, and nothing was run.
+        """
+        return self._entry or self._checked
+
+    def _checked(self, *arrays: np.ndarray) -> list[np.ndarray] | None:
+        """As `fast`, where there is no native entry."""
+        if len(arrays) != len(self._inputs):
+            return None
+        for x, b in zip(arrays, self.steps.inputs, strict=True):
+            if type(x) is not np.ndarray or x.shape != b.shape or x.dtype != b.dtype:
+                return None
+            if not (x.flags.c_contiguous and x.flags.aligned):
+                return None
+        return self._run(arrays)
+
+    def run(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """The results for arrays of the inputs' shapes and dtypes: fresh arrays."""
+        if self._entry is not None and self.allocate is np.empty:
+            found: list[np.ndarray] | None = self._entry(*arrays)
+            if found is not None:
+                return found
+        return self._run(arrays)
+
+    def _run(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """As `run`, step by step."""
+        table = self._table.copy()
+        addresses = self._addresses(*self._known)
+        for (slot, dtype), x in zip(self._inputs, arrays, strict=True):
+            flags = x.flags
+            # A NumPy scalar has no memory that stays.
+            plain = type(x) is np.ndarray and x.dtype == dtype
+            if not (plain and flags.c_contiguous and flags.aligned):
+                x = np.require(x, dtype, ["C", "A"])
+            table[slot] = x
+            addresses[slot] = _address(x)
+        for slot, shape, dtype in self._fresh:
+            table[slot] = made = self.allocate(shape, dtype)
+            addresses[slot] = _address(made)
+        if self.steps.scratch:
+            try:
+                table[SCRATCH] = self._free.pop()
+            except IndexError:
+                table[SCRATCH] = self.allocate(self.steps.scratch, np.uint8)
+            addresses[SCRATCH] = _address(table[SCRATCH])
+        if self._flag is not None:
+            table[self._flag] = np.zeros(1, np.int64)
+            addresses[self._flag] = _address(table[self._flag])
+        for step in self._runs:
+            if isinstance(step, CallStep):
+                self._call(step, table, addresses)
+            elif isinstance(step, Shared):
+                step(addresses, (table, self.code))
+            else:
+                step(addresses)
+            if self._flag is not None and table[self._flag][0]:
+                # An index is out of bounds: evaluation raises, with its message.
+                return evaluate(plan_of(self.graph), list(arrays))
+        if self._whole is not None:
+            outs = [table[slot] for slot in self._whole]
+        else:
+            outs = self._results(table)
+        if self.steps.scratch:
+            self._free.append(table[SCRATCH])
+        return outs
+
+    def _call(self, step: CallStep, table: list[Any], addresses: Any) -> None:
+        """Evaluate a primitive on arrays."""
+        args = [self._array(a, table) if isinstance(a, Window) else a for a in step.args]
+        result = step.node.prim.eval(*args, **(step.node.params or {}))
+        for index, buffer in step.outs:
+            made = as_array(result if index is None else result[index])
+            shared = any(isinstance(a, np.ndarray) and np.may_share_memory(made, a) for a in args)
+            # The evaluation of a formula with numbers may give a wider dtype than the node's.
+            made = np.require(np.array(made) if shared else made, buffer.dtype, ["C", "A"])
+            args.append(made)
+            slot = self._slots[buffer.index]
+            table[slot] = made
+            addresses[slot] = _address(made)
+
+    def _array(self, window: Window, table: list[Any]) -> np.ndarray:
+        """A buffer, or part of one, as an array."""
+        buffer = window.buffer.root
+        base, offset = table[self._slots.get(buffer.index, SCRATCH)], window.offset
+        if buffer.kind == kinds.TEMPORARY:
+            offset += buffer.offset
+        elif window.shape == base.shape and not offset and window.strides == base.strides:
+            return base  # type: ignore[no-any-return]
+        return np.ndarray(window.shape, window.buffer.dtype, base, offset, window.strides)
+
+    def _results(self, table: list[Any]) -> list[np.ndarray]:
+        """The outputs; what is an input, a constant, or an output already, is copied."""
+        outs = []
+        taken: set[int] = set()
+        for window in self.steps.outputs:
+            found = self._array(window, table)
+            mine = window.buffer.kind in (kinds.OUTPUT, kinds.MADE)
+            if not mine or window.buffer.index in taken:
+                found = np.array(found)
+            taken.add(window.buffer.index)
+            outs.append(found)
+        return outs
+
+    def report(self) -> Any:
+        """What was compiled, how, and what was not and why."""
+        from chainrule.compiler.report import Report
+
+        return Report(self)

@@ -1,0 +1,115 @@
+"""Loops over arrays that apply one function, compiled as the compiler will: for the tests."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import re
+
+import numpy as np
+from llvmlite import ir
+
+from chainrule.compiler import llvm, vecmath
+from chainrule.compiler.vecmath.registry import FUNCTIONS
+
+TYPES = {"float32": ir.FloatType(), "float64": ir.DoubleType()}
+
+# A processor without any of the instructions that the functions use where they can.
+PLAIN = llvm.Host("x86_64-unknown-linux-gnu", "x86-64", "")
+
+
+def add_loop(module: ir.Module, loop_name: str, f: ir.Function) -> None:
+    """void loop(n, out, in...): for i in range(n): out[i] = f(in[i]...)"""
+    size = ir.IntType(64)
+    result, *inputs = (t.as_pointer() for t in (f.ftype.return_type, *f.ftype.args))
+    loop = ir.Function(module, ir.FunctionType(ir.VoidType(), [size, result, *inputs]), loop_name)
+    for argument in loop.args[1:]:
+        argument.attributes.add("noalias")
+    entry, body, done = (loop.append_basic_block(n) for n in ("entry", "body", "done"))
+    builder = ir.IRBuilder(entry)
+    builder.cbranch(builder.icmp_signed(">", loop.args[0], size(0)), body, done)
+    builder.position_at_end(body)
+    i = builder.phi(size)
+    i.add_incoming(size(0), entry)
+    values = [builder.load(builder.gep(a, [i])) for a in loop.args[2:]]
+    builder.store(builder.call(f, values), builder.gep(loop.args[1], [i]))
+    following = builder.add(i, size(1))
+    i.add_incoming(following, body)
+    builder.cbranch(builder.icmp_signed("<", following, loop.args[0]), body, done)
+    ir.IRBuilder(done).ret_void()
+
+
+@functools.cache
+def compiled(name: str, dtype: str, plain: bool = False, whole: bool = False) -> llvm.Code:
+    """The loop over one function, for ordinary arguments or for the whole range.
+
+    `plain` has it written for a processor without fused multiply-add.
+    """
+    module = ir.Module(name="loop")
+    define = vecmath.define_whole if whole else vecmath.define
+    add_loop(module, "loop", define(module, name, TYPES[dtype], target=PLAIN if plain else None))
+    return llvm.compile_module(module)
+
+
+@functools.cache
+def native(name: str, dtype: str, plain: bool = False, whole: bool = False):
+    """The loop as a function of NumPy arrays of one shape."""
+    code = compiled(name, dtype, plain, whole)
+    count = FUNCTIONS[name].arguments
+    signature = ctypes.CFUNCTYPE(None, ctypes.c_int64, *[ctypes.c_void_p] * (count + 1))
+    call = signature(code.address("loop"))
+
+    def function(*arrays, out=None):
+        arrays = [np.ascontiguousarray(a, dtype) for a in arrays]
+        out = np.empty(arrays[0].shape, dtype) if out is None else out
+        call(out.size, out.ctypes.data, *[a.ctypes.data for a in arrays])
+        return out
+
+    function.code = code
+    return function
+
+
+@functools.cache
+def rare(name: str, dtype: str):
+    """Which arguments are left to the whole-range function, as a function of an array."""
+    module = ir.Module(name="rare")
+    predicate = vecmath.rare(module, name, TYPES[dtype])
+    if predicate is None:
+        return lambda array: np.zeros(np.shape(array), bool)
+    number = ir.IntType(8)
+    widened = ir.Function(module, ir.FunctionType(number, [TYPES[dtype]]), "widened")
+    builder = ir.IRBuilder(widened.append_basic_block())
+    builder.ret(builder.zext(builder.call(predicate, widened.args), number))
+    add_loop(module, "loop", widened)
+    code = llvm.compile_module(module)
+    call = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p)(
+        code.address("loop")
+    )
+
+    def function(array, code=code):
+        array = np.ascontiguousarray(array, dtype)
+        out = np.empty(array.shape, np.uint8)
+        call(out.size, out.ctypes.data, array.ctypes.data)
+        return out.astype(bool)
+
+    return function
+
+
+def everywhere(name: str, dtype: str, plain: bool = False):
+    """The function over its whole range, as the compiler composes it."""
+    fast = native(name, dtype, plain)
+
+    def function(*arrays):
+        out = fast(*arrays)
+        large = rare(name, dtype)(arrays[0])
+        if large.any():
+            exact = native(name, dtype, plain, True)
+            out[large] = exact(*[np.asarray(a, dtype)[large] for a in arrays])
+        return out
+
+    return function
+
+
+def vector_width(optimised: str) -> int:
+    """The longest vectors of floating-point numbers in optimised IR; 1 where there are none."""
+    return max((int(n) for n in re.findall(r"<(\d+) x (?:float|double)>", optimised)), default=1)

@@ -1,0 +1,57 @@
+"""The loop over each function becomes vector instructions only, with no call left in it."""
+
+import re
+
+import pytest
+
+pytest.importorskip("llvmlite")
+
+from llvmlite import ir
+
+from chainrule.compiler import llvm, vecmath
+from chainrule.compiler.vecmath.registry import FUNCTIONS
+
+from .loops import TYPES, compiled, vector_width
+
+
+def foreign_calls(text):
+    """Functions called in optimised IR, other than LLVM's intrinsics."""
+    return [n for n in re.findall(r'call [^\n]*@"?([\w.]+)"?\(', text) if not n.startswith("llvm.")]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", sorted(FUNCTIONS))
+def test_loop_is_vectorised(name, dtype):
+    code = compiled(name, dtype)
+    assert foreign_calls(code.optimised) == []
+    assert not re.search(r"\bcall[ql]?\b", code.assembly)
+    full = llvm.host().vector_bits // (32 if dtype == "float32" else 64)
+    wide = FUNCTIONS[name].float32_kind == "wide" and dtype == "float32"
+    assert vector_width(code.optimised) >= (full // 2 if wide else full)
+
+
+@pytest.mark.parametrize("name", ["exp", "pow"])
+def test_without_fma_nothing_is_called_either(name):
+    code = compiled(name, "float64", plain=True)
+    assert foreign_calls(code.optimised) == []
+    assert "llvm.fma" not in code.optimised
+
+
+def test_defined_once():
+    module = ir.Module()
+    first = vecmath.define(module, "exp", TYPES["float64"])
+    assert vecmath.define(module, "exp", TYPES["float64"]) is first
+    assert vecmath.define(module, "exp", TYPES["float32"]) is not first
+
+
+def test_wrong_requests_are_explained():
+    with pytest.raises(KeyError, match="no function 'expo' to compile; there are acos"):
+        vecmath.define(ir.Module(), "expo", TYPES["float64"])
+    with pytest.raises(TypeError, match="float and double only, not for i64"):
+        vecmath.define(ir.Module(), "exp", ir.IntType(64))
+
+
+def test_only_angles_have_rare_arguments():
+    module = ir.Module()
+    rare = {n for n in vecmath.names() if vecmath.rare(module, n, TYPES["float64"]) is not None}
+    assert rare == {"sin", "cos", "tan"}
