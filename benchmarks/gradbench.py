@@ -14,6 +14,7 @@ import threads
 threads.limit(1)
 
 import argparse
+import os
 import time
 from types import ModuleType
 from typing import Any
@@ -25,6 +26,8 @@ from evals.cases import case, error_of, limit_of
 from evals.libraries import Library, available
 from picture import Bars, draw
 from timing import time_in_turns
+
+os.environ["CHAINRULE_CACHE"] = "0"  # first calls compile, they do not read what was compiled
 
 # The goals are ratios to the best of the peers named; None stands for all of them.
 COMPILERS = ("JAX", "torch.compile")

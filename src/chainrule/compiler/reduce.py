@@ -175,11 +175,17 @@ class Reducing:
 
     def _row(self, at: dict[int, Any]) -> None:
         """Reduce into one entry of each result."""
+        body, first = self.body, self.gone[0]
+        extent = self.nest.extents[first]
+        if len(self.gone) == 1 and extent <= BLOCK:
+            parts = self._block(at, first, body.whole(0), body.whole(extent))
+            for r, part in zip(self.nest.reductions, parts, strict=True):
+                self.store(r, part, self.dtype(r), at)
+            return
         totals = [Total(self.body, r.op, self.dtype(r)) for r in self.nest.reductions]
         for t in totals:
             t.reset()
-        first = self.gone[0]
-        self._gone(totals, at, 0, self.body.whole(0), self.body.whole(self.nest.extents[first]))
+        self._gone(totals, at, 0, body.whole(0), body.whole(extent))
         for r, t in zip(self.nest.reductions, totals, strict=True):
             self.store(r, t.result(), t.wide, at)
 
