@@ -119,7 +119,7 @@ def _on_first_use(name: str) -> _Any:
     if name in ("mixed_derivative", "nth_derivative", "taylor"):
         return getattr(_import_module(f"{__name__}.func"), name)
     if name in ("get_num_threads", "set_num_threads"):
-        return getattr(_import_module(f"{__name__}.jit.threads"), name)
+        return getattr(_import_module(f"{__name__}.compiler.threads"), name)
     if name in ("save", "load"):
         return getattr(_import_module(f"{__name__}.serialization"), name)
     if name in ("JitWarning", "jit"):
