@@ -80,16 +80,14 @@ class Chainrule(Library):
 
     def __init__(self) -> None:
         import chainrule as cr
-        from chainrule.just_in_time import jit
 
-        self.jit = jit
         self.np = cr
         self.func = cr.func
         self.F = cr.nn.functional
 
     def program(self, f: Function, *args: Any, given_up: tuple[int, ...] = ()) -> Function:
         if not self.ahead:
-            return self.jit(f)  # type: ignore[no-any-return]
+            return self.np.jit(f)  # type: ignore[no-any-return]
         from chainrule.compiler.execute import compiled
 
         return compiled(self.np.graph.trace(f, *args).optimize())
