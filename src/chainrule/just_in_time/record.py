@@ -392,8 +392,7 @@ def _only_here(x: Any) -> bool:
 def _settle(node: Node, x: Any) -> None:
     """Make an input the constant that it is."""
     array = np.asarray(x if isinstance(x, np.ndarray) else x.array)
-    if array.flags.writeable:
-        array = array.copy()
-        array.flags.writeable = False
+    array = array.view()
+    array.flags.writeable = False  # and nobody else has it
     node.prim = CONSTANT
     node.args, node.parents, node.params = (array,), (None,), {}

@@ -115,6 +115,10 @@ def number_in(value: Any) -> Any:
     if value.size == 0 or value.dtype.kind not in "biufc":
         return UNKNOWN
     first = value.flat[0]
+    if value.flat[-1] != first:
+        return UNKNOWN if value.size > 1 else first.item()
+    # Entries that are repeated, by broadcasting, are looked at once.
+    value = value[tuple([slice(1) if s == 0 else slice(None) for s in value.strides])]
     if value.size > 1 and not ((value == first).all() and (first != 0 or _one_sign(value))):
         return UNKNOWN
     return first.item()
