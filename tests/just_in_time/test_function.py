@@ -396,3 +396,19 @@ def test_arrays_from_outside_are_read_in_every_call(kind, look):
         close(f(x), np.asarray(x + np.asarray(look(table))))
         table[0] += 1
         table[1] *= 2
+
+
+def test_the_short_way_reads_what_is_outside():
+    weight = cr.tensor(w)
+    f = jit(lambda x: x * weight)
+    for i in range(3):
+        close(f(x), x * (w + i))
+        weight += 1
+    weight.requires_grad_()
+    assert f(cr.tensor(x)).requires_grad
+    with cr.no_grad():
+        close(f(x), x * (w + 3))
+    weight.data = cr.ones(2, 5, dtype=cr.float64)
+    close(f(x).detach().numpy(), np.stack([x, x]))
+    weight.data = cr.tensor(np.repeat(w, 2))[::2]
+    close(f(x).detach().numpy(), x * w)

@@ -21,7 +21,7 @@ from chainrule.just_in_time.quick import Quick, quick_key
 from chainrule.just_in_time.record import Recording, record
 from chainrule.just_in_time.signature import Call, Held, Reader
 from chainrule.just_in_time.surroundings import Surroundings, Watch
-from chainrule.just_in_time.variants import Signature, Variant
+from chainrule.just_in_time.variants import MISSED, Signature, Variant
 from chainrule.transforms.inputs import all_given, as_tensor, gives_arrays
 from chainrule.transforms.tracing import DataDependence, Traced, recorder
 
@@ -124,7 +124,9 @@ class JitFunction:
         if short is not None:
             quick = self._quick.get(short[0])
             if quick is not None and quick.watch.holds():
-                return quick(short[1])
+                found = quick(short[1])
+                if found is not MISSED:
+                    return found
         call = self._read(args, kwargs)
         if any(isinstance(x, Traced) for x in call.tensors):
             return self.function(*args, **kwargs)

@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.core.modes import is_recording
 from chainrule.core.tensor import Tensor, ndarray, wrap
 from chainrule.just_in_time.surroundings import Watch
-from chainrule.just_in_time.variants import Variant
+from chainrule.just_in_time.variants import MISSED, Variant
 from chainrule.tree.spec import flat_tuple, flatten
 
 
@@ -48,11 +49,15 @@ def quick_key(args: tuple[Any, ...]) -> tuple[Any, Sequence[Any]] | None:
 class Quick:
     """A call of one variant with tensors, arrays and floats that are not recorded.
 
+    It returns `MISSED` if what the function reads from outside is not as it was.
+
     Attributes:
         watch: tells whether the surroundings of the function are those for which it holds.
     """
 
-    __slots__ = ("_arrays", "_dtypes", "_fast", "_results", "_run", "_unflatten", "watch")
+    __slots__ = (
+        "_arrays", "_captured", "_dtypes", "_fast", "_results", "_run", "_unflatten", "watch",
+    )  # fmt: skip
 
     def __init__(self, variant: Variant, arrays: bool, watch: Watch) -> None:
         self.watch = watch
@@ -60,6 +65,7 @@ class Quick:
         self._fast, self._run = program.fast, program.run
         self._dtypes = [n.dtype for n in variant.compiled.graph.inputs]  # for floats
         self._arrays = arrays
+        self._captured = made.captured
         places = [r for r in made.results if type(r) is int]
         self._results = None if places == list(range(len(places))) else places
         spec = made.spec
@@ -70,13 +76,27 @@ class Quick:
     def __call__(self, leaves: Sequence[Any]) -> Any:
         arrays = [
             x if type(x) is ndarray else np.asarray(x, dt) if type(x) is float else x.array
-            for x, dt in zip(leaves, self._dtypes, strict=True)
+            for x, dt in zip(leaves, self._dtypes, strict=False)
         ]
+        if self._captured and not self._add_captured(arrays):
+            return MISSED
         outs: Any = self._fast(*arrays)
-        if outs is None:  # a layout that the machine code does not take
+        if outs is None:  # a layout that the machine code does not take, or another shape outside
+            if self._captured:
+                return MISSED
             outs = self._run(arrays)
         if self._results is not None:
             outs = [outs[i] for i in self._results]
         if not self._arrays:
             outs = [wrap(y) for y in outs]
         return outs[0] if self._unflatten is None else self._unflatten(outs)
+
+    def _add_captured(self, arrays: list[Any]) -> bool:
+        """Add what the function reads from outside; False if that is recorded or boxed now."""
+        for x in self._captured:
+            if type(x) is not ndarray:
+                if x._box is not None or (x.node is not None and is_recording()):
+                    return False
+                x = x.array
+            arrays.append(x)
+        return True

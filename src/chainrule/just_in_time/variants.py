@@ -41,12 +41,10 @@ class Variant:
 
     @property
     def is_plain(self) -> bool:
-        """Whether a call takes its arguments and nothing else, and does nothing but compute."""
+        """Whether a call draws nothing, looks at nothing, and does nothing but compute."""
         made = self.recording
-        around = made.captured or made.draws or made.guards
-        return not (around or made.written or made.written_arguments) and all(
-            type(r) is int for r in made.results
-        )
+        more = made.draws or made.guards or made.written or made.written_arguments
+        return not more and all(type(r) is int for r in made.results)
 
     def run(self, tensors: Sequence[Any], arrays: bool) -> Any:
         """The result for inputs; `MISSED` if it takes another path for them.
