@@ -11,6 +11,7 @@ from llvmlite import ir
 
 from chainrule.compiler import llvm, vecmath
 from chainrule.compiler.vecmath.registry import FUNCTIONS
+from chainrule.compiler.vectors import lane_type
 
 TYPES = {"float32": ir.FloatType(), "float64": ir.DoubleType()}
 
@@ -18,10 +19,17 @@ TYPES = {"float32": ir.FloatType(), "float64": ir.DoubleType()}
 PLAIN = llvm.Host("x86_64-unknown-linux-gnu", "x86-64", "")
 
 
-def add_loop(module: ir.Module, loop_name: str, f: ir.Function) -> None:
-    """void loop(n, out, in...): for i in range(n): out[i] = f(in[i]...)"""
+def lanes_of(dtype: str, plain: bool = False) -> int:
+    """How many numbers fill a vector register."""
+    bits = (PLAIN if plain else llvm.host()).vector_bits
+    return bits // (8 * np.dtype(dtype).itemsize)
+
+
+def add_loop(module: ir.Module, loop_name: str, f: ir.Function, lanes: int = 1) -> None:
+    """void loop(n, out, in...): for i in range(0, n, lanes): out[i:] = f(in[i:]...)"""
     size = ir.IntType(64)
-    result, *inputs = (t.as_pointer() for t in (f.ftype.return_type, *f.ftype.args))
+    kinds = (f.ftype.return_type, *f.ftype.args)
+    result, *inputs = (getattr(t, "element", t).as_pointer() for t in kinds)
     loop = ir.Function(module, ir.FunctionType(ir.VoidType(), [size, result, *inputs]), loop_name)
     for argument in loop.args[1:]:
         argument.attributes.add("noalias")
@@ -31,9 +39,14 @@ def add_loop(module: ir.Module, loop_name: str, f: ir.Function) -> None:
     builder.position_at_end(body)
     i = builder.phi(size)
     i.add_incoming(size(0), entry)
-    values = [builder.load(builder.gep(a, [i])) for a in loop.args[2:]]
-    builder.store(builder.call(f, values), builder.gep(loop.args[1], [i]))
-    following = builder.add(i, size(1))
+
+    def place(array: ir.Value, kind: ir.Type) -> ir.Value:
+        return builder.bitcast(builder.gep(array, [i]), kind.as_pointer())
+
+    given = zip(loop.args[2:], kinds[1:], strict=True)
+    values = [builder.load(place(a, kind), align=1) for a, kind in given]
+    builder.store(builder.call(f, values), place(loop.args[1], kinds[0]), align=1)
+    following = builder.add(i, size(lanes))
     i.add_incoming(following, body)
     builder.cbranch(builder.icmp_signed("<", following, loop.args[0]), body, done)
     ir.IRBuilder(done).ret_void()
@@ -41,13 +54,18 @@ def add_loop(module: ir.Module, loop_name: str, f: ir.Function) -> None:
 
 @functools.cache
 def compiled(name: str, dtype: str, plain: bool = False, whole: bool = False) -> llvm.Code:
-    """The loop over one function, for ordinary arguments or for the whole range.
+    """The loop over one function: vectors of ordinary arguments, or numbers of the whole range.
 
     `plain` has it written for a processor without fused multiply-add.
     """
     module = ir.Module(name="loop")
-    define = vecmath.define_whole if whole else vecmath.define
-    add_loop(module, "loop", define(module, name, TYPES[dtype], target=PLAIN if plain else None))
+    target = PLAIN if plain else None
+    if whole:
+        f, lanes = vecmath.define_whole(module, name, TYPES[dtype], target=target), 1
+    else:
+        lanes = lanes_of(dtype, plain)
+        f = vecmath.define(module, name, lane_type(TYPES[dtype], lanes), target=target)
+    add_loop(module, "loop", f, lanes)
     return llvm.compile_module(module)
 
 
@@ -56,13 +74,23 @@ def native(name: str, dtype: str, plain: bool = False, whole: bool = False):
     """The loop as a function of NumPy arrays of one shape."""
     code = compiled(name, dtype, plain, whole)
     count = FUNCTIONS[name].arguments
+    lanes = 1 if whole else lanes_of(dtype, plain)
     signature = ctypes.CFUNCTYPE(None, ctypes.c_int64, *[ctypes.c_void_p] * (count + 1))
     call = signature(code.address("loop"))
 
     def function(*arrays, out=None):
         arrays = [np.ascontiguousarray(a, dtype) for a in arrays]
-        out = np.empty(arrays[0].shape, dtype) if out is None else out
-        call(out.size, out.ctypes.data, *[a.ctypes.data for a in arrays])
+        shape = arrays[0].shape
+        rest = -arrays[0].size % lanes
+        if rest:  # whole vectors
+            arrays = [np.append(a, np.repeat(a.flat[-1:], rest)) for a in arrays]
+        made = np.empty(arrays[0].shape, dtype) if out is None or rest else out
+        call(made.size, made.ctypes.data, *[a.ctypes.data for a in arrays])
+        if rest:
+            made = made[:-rest].reshape(shape)
+        if out is None or out is made:
+            return made
+        out[...] = made
         return out
 
     function.code = code
