@@ -54,6 +54,7 @@ def draw(bars: Bars, path: str) -> None:
     axes.axvline(1, color=COLOURS["chainrule"], lw=2)
     axes.set_xscale("log")
     axes.set_yticks(ticks, labels, fontsize=8)
+    axes.margins(y=0.01)
     axes.invert_yaxis()
     axes.margins(x=0.12)
     axes.set_xlabel("times as long as chainrule; right of the dotted line: the goal is met")

@@ -19,7 +19,7 @@ from chainrule.compiler.kernel import BLOCK, Kernel, work_of
 
 # About 0.2 ms: so much work that waking a thread, a few hundredths of a millisecond, is little.
 LARGE = 1 << 23  # scalar operations; a byte that is read or written counts as two
-PARTS = 16  # that each thread gets: one that is kept waiting keeps the others waiting for little
+PARTS = 8  # that each thread gets: one that is kept waiting keeps the others waiting for little
 
 
 def is_large(kernel: Kernel) -> bool:
