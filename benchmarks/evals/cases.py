@@ -47,7 +47,7 @@ def error_of(module: ModuleType, found: np.ndarray, reference: np.ndarray) -> fl
 
     Repeated observations of `ba` have one block of reference, and each must be equal to it.
     """
-    found = np.asarray(found, float).ravel()
+    found, reference = np.asarray(found, float).ravel(), reference.ravel()
     if found.size != reference.size:
         assert module.__name__.endswith("ba"), (found.size, reference.size)
         blocks = found[: found.size // 31 * 30].reshape(-1, 30)
