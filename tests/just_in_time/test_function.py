@@ -412,3 +412,32 @@ def test_the_short_way_reads_what_is_outside():
     close(f(x).detach().numpy(), np.stack([x, x]))
     weight.data = cr.tensor(np.repeat(w, 2))[::2]
     close(f(x).detach().numpy(), x * w)
+
+
+def test_views_of_one_array_made_inside_are_constants():
+    @jit
+    def f(x):
+        seeds = np.eye(5)
+        return sum(x * cr.tensor(1.0) * seeds[i] * seeds.T[:, i] for i in range(5))
+
+    close(f(x), x)
+    assert not f.variants()[0].recording.captured
+
+
+def test_views_of_a_tensor_from_outside_are_taken_in_the_graph():
+    table = cr.tensor(np.arange(25.0).reshape(5, 5))
+    f = jit(lambda x: x @ table.T + x * table[1] * table.T[:, 2])
+    for _ in range(2):
+        close(f(x), np.asarray(x @ table.numpy().T + x * table.numpy()[1] * table.numpy()[2]))
+        table.mul_(1.5)
+    assert len(f.variants()[0].recording.captured) == 1
+
+
+def test_a_view_made_without_recording_has_no_gradient():
+    weight = cr.tensor(np.ones((2, 5)), requires_grad=True)
+    with cr.no_grad():
+        row = weight[0]
+    a = cr.tensor(x, requires_grad=True)
+    jit(lambda a: (a * row).sum())(a).backward()
+    assert weight.grad is None
+    close(a.grad, cr.ones(5, dtype=cr.float64))

@@ -7,7 +7,6 @@ written in place are outputs that are copied into them afterwards.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -18,7 +17,6 @@ from chainrule.core import modes
 from chainrule.core.boxes import Box, leaked
 from chainrule.core.collector import paused
 from chainrule.core.generator import Generator
-from chainrule.core.mutation import owner_of
 from chainrule.core.node import Node
 from chainrule.core.primitive import Primitive
 from chainrule.core.source import caller, describe
@@ -26,6 +24,7 @@ from chainrule.core.tensor import Tensor
 from chainrule.graph.ir import Graph
 from chainrule.graph.rewrite import without_aliases
 from chainrule.just_in_time.live import LARGEST_GUARD, LiveArray, NotRecorded, Values
+from chainrule.just_in_time.ownership import families, is_held_here
 from chainrule.transforms.inputs import as_tensor, is_array
 from chainrule.transforms.tracing import (
     CONSTANT,
@@ -133,6 +132,7 @@ class LiveRecorder(Recorder):
         self.originals: dict[int, _Original] = {}
         self.becomes: dict[int, Node] = {}  # what tensors from outside are in the end, by identity
         self.converted = False
+        self.views: dict[int, tuple[Tensor, Traced]] = {}  # of tensors from outside
 
     def mode(self) -> Any:
         return modes.changed(grad=True, lift=self)
@@ -145,10 +145,21 @@ class LiveRecorder(Recorder):
             raise leaked(x)
         found = self.captured.get(id(x))
         if found is None:
+            view = None if isinstance(x, np.ndarray) or x.node is not None else x._view
+            if view is not None and view.parent.node is None:  # the graph knows how it is taken
+                return self._viewed(x, view)
             array = x if isinstance(x, np.ndarray) else x.array
             node = input_node(array.shape, array.dtype, f"captured{len(self.captured)}")
             self.values.known[node] = array
             found = self.captured[id(x)] = (x, traced(node))
+        return found[1]
+
+    def _viewed(self, x: Tensor, view: Any) -> Traced:
+        """A view of a tensor, taken in the graph."""
+        found = self.views.get(id(x))
+        if found is None:
+            made = view.prim.apply((self.capture(view.parent),), view.params)
+            found = self.views[id(x)] = (x, made)
         return found[1]
 
     def constant(self, x: Any) -> Any:
@@ -283,24 +294,21 @@ def _finished(
     n = len(outputs) - len(made.written_arguments)
     looked = list(record.looked)
     record.values.known.clear()
+    record.views.clear()
     made.guards = list(record.looked.values())
     made.converted = record.converted
     results, arguments = outputs[:n], outputs[n:]
-    captured = []
-    targets = record.becomes
-    while record.captured:
-        _, pair = record.captured.popitem()
-        x, t = pair
-        node = t.node
-        del pair, t
-        if (isinstance(x, Tensor) and x.node is not None) or not _only_here(x):
-            captured.append((x, node))
-            if id(x) in targets:
-                made.written.append(x)
-                arguments.append(targets[id(x)])
-        else:
-            _settle(node, x)
-    captured.reverse()
+    entries = []
+    while record.captured:  # nothing here may hold what nobody else does
+        x, t = record.captured.popitem()[1]
+        entries.append((x, t.node))
+        del x, t
+    entries.reverse()
+    captured = _from_outside(entries)
+    for x, _ in captured:
+        if id(x) in record.becomes:
+            made.written.append(x)
+            arguments.append(record.becomes[id(x)])
     made.captured = [x for x, _ in captured]
     made.draws = [d for d, _ in record.draws]
     made.graph = without_aliases(
@@ -363,30 +371,17 @@ def _known(y: Tensor) -> Node:
     return node
 
 
-def _only_here(x: Any) -> bool:
-    """Whether nobody but the recording, and its caller here, holds an array or tensor.
-
-    What nobody else holds cannot change.  References are counted, of the tensor, of those it is a
-    view of, and of the memory.  If in doubt, somebody else does.
-    """
-    count = sys.getrefcount  # whose argument is one more reference, like each variable here
-    owner = owner_of(getattr(x, "array", x))
-    if type(owner) is not np.ndarray or count(x) > (4 if x is owner else 3):
-        return False
-    if isinstance(x, np.ndarray):
-        return x is owner or (x.base is owner and count(owner) <= 3)
-    holders = 0
-    t = x
-    while True:
-        if t.array is not owner and (t.array.base is not owner or count(t.array) > 2):
-            return False
-        holders += 1
-        if t._view is None:
-            return count(owner) <= holders + 2
-        parent = t._view.parent
-        if count(parent) > 3:
-            return False
-        t = parent
+def _from_outside(entries: list[tuple[Any, Node]]) -> list[tuple[Any, Node]]:
+    """What the function met and somebody else holds; the inputs for the rest become constants."""
+    settled: set[int] = set()
+    for places in families(entries):
+        family = [entries[i] for i in places]
+        if not any(isinstance(x, Tensor) and x.node is not None for x, _ in family):
+            settled.update(places if is_held_here(family) else ())
+    for i in settled:
+        x, node = entries[i]
+        _settle(node, x)
+    return [entry for i, entry in enumerate(entries) if i not in settled]
 
 
 def _settle(node: Node, x: Any) -> None:
