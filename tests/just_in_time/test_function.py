@@ -441,3 +441,17 @@ def test_a_view_made_without_recording_has_no_gradient():
     jit(lambda a: (a * row).sum())(a).backward()
     assert weight.grad is None
     close(a.grad, cr.ones(5, dtype=cr.float64))
+
+
+def test_what_the_function_changes_itself_is_no_other_signature():
+    log = []
+
+    @jit
+    def f(x):
+        log.append(1)
+        return x + 1
+
+    for _ in range(3):
+        close(f(x), x + 1)
+    assert len(log) == 1
+    assert len(f.signatures) == 1

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.compiler import exponentials
-from chainrule.compiler.values import Unsupported, Value, apply, cast, number, widened
+from chainrule.compiler.values import Unsupported, Value, apply, cast, number
 
 Formula = Callable[..., Value]
 
@@ -256,8 +256,3 @@ FORMULAS: dict[str, Formula] = {
     "remainder": _division("remainder"),
     "fmod": _division("fmod"),
 }
-
-
-def constant_like(value: Any, x: Value) -> Value:
-    """A number in the dtype and shape of a value."""
-    return widened(number(value, x.dtype), x.shape)

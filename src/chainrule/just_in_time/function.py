@@ -189,6 +189,8 @@ class JitFunction:
         """A recording; the signature is known by what the function has left unchanged, too."""
         made = self._record(call)
         with self._lock:
+            for key in [k for k, s in self._signatures.items() if s is signature]:
+                del self._signatures[key]
             self._signatures[(call.key, self._surroundings.state())] = signature
         return made
 

@@ -162,7 +162,7 @@ class Recorder:
 
     def constant(self, x: Any) -> Any:
         """A tensor without a record or an array, which an operation meets, as a constant."""
-        return held(x) if isinstance(x, np.ndarray) else wrap(held(x.array))
+        return _held_value(x)
 
     def random_error(self, name: str) -> Exception:
         """The error for a random number, which would be the same in every run of the graph."""
@@ -253,8 +253,10 @@ def _as_held(x: Any) -> Any:
     ):
         return x
     known = recorder.get()
-    if known is not None:
-        return known.constant(x)
+    return _held_value(x) if known is None else known.constant(x)
+
+
+def _held_value(x: Any) -> Any:
     return held(x) if isinstance(x, np.ndarray) else wrap(held(x.array))
 
 
@@ -417,10 +419,7 @@ def _prepared(prim: Primitive, args: Sequence[Any]) -> Sequence[Any]:
 
 def traced_value(x: Tensor) -> Traced:
     """A plain tensor as a traced one: a constant, or, if it requires grad, a captured input."""
-    if x.node is not None:
-        return _captured(x)
-    known = recorder.get()
-    found: Any = x if known is None else known.constant(x)
+    found = _captured(x) if x.node is not None else _as_held(x)
     return found if isinstance(found, Traced) else traced(constant_node(found.array))
 
 
