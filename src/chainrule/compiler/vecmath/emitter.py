@@ -159,6 +159,7 @@ class Emitter:
         self.kind = kind
         self.fma_exists = target.has_fma
         self.scaling_exists = target.has_scaling
+        self.tables_exist = target.has_permutations and kind != "wide"
         self.format = FORMATS[kind]
         self.real = lane_type(ir.FloatType() if kind == "float32" else ir.DoubleType(), lanes)
         self.integer = lane_type(ir.IntType(self.format.bits), lanes)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from . import pairs
+from . import lookup, pairs
 from .emitter import Emitter, Value
 from .exponential import is_tiny
 from .pairs import Pair
@@ -97,11 +97,16 @@ def odd_function(e: Emitter, x: Value, of_quadrant: Callable[..., Value]) -> Val
 
 @elementary("sin")
 def sin(e: Emitter, x: Value) -> Value:
+    if e.tables_exist:
+        angle = lookup.Angle(e, e.absolute(x))
+        return ordinary(e, x, e.flip_sign(angle.sin(), x))
     return odd_function(e, x, quadrant_sin)
 
 
 @elementary("cos")
 def cos(e: Emitter, x: Value) -> Value:
+    if e.tables_exist:
+        return ordinary(e, x, lookup.Angle(e, e.absolute(x)).cos())
     return ordinary(e, x, quadrant_cos(e, *reduced_angle(e, e.absolute(x))))
 
 
