@@ -7,7 +7,7 @@ are at most 1 or 2 units in the last place over the whole range of float32 and f
 numbers included.
 
 **Rare arguments.** sin, cos and tan of large numbers (|x| > 2^17 in float32, > 2^40 in float64)
-need a table of the bits of pi. In a loop, `define` gives nan for them. `rare(module, name, type)`
+need a table of the bits of pi. In a loop, `define` gives anything for them. `rare(module, name, type)`
 says which arguments those are, and `define_whole` is a scalar function, with a branch, for all
 arguments. A compiled loop goes over a block of numbers with `define`, collects `rare` with "or",
 and, if any was set, goes over that block once more with `define_whole` in place of `define`.
@@ -84,8 +84,11 @@ def rare(module: Any, name: str, type_: Any) -> Any | None:
         return None
 
     def write(e: Emitter, x: Value) -> Value:
-        size = e.absolute(x)
-        return (size > ORDINARY[dtype]) & (size < float("inf"))
+        # As numbers, the bits of what is finite and above the limit are those that are, moved so
+        # that infinity becomes the least number, above that of the limit.
+        limit, infinity = (e.bits(e.number(v)) for v in (ORDINARY[dtype], float("inf")))
+        move = e.whole(1 << (e.format.bits - 1)) - infinity
+        return e.bits(e.absolute(x)) + move > limit + move
 
     types = (lane_type(llvm_ir().IntType(1), getattr(type_, "count", 1)), [type_])
     return write_function(module, f"chainrule.is_large.{dtype}", types, None, write, dtype)

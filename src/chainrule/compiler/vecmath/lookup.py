@@ -12,6 +12,7 @@ from __future__ import annotations
 from . import pairs
 from .avx512 import lookup, scale_by
 from .emitter import Emitter, Value
+from .polynomials import POLYNOMIALS
 from .tables import QUOTIENTS
 
 STEPS = 16  # of exp, in a doubling
@@ -27,20 +28,33 @@ def divided(e: Emitter, x: Value, factor: float, pieces: int = 1) -> tuple[Value
     return sum_ - magic, e.bits(sum_)
 
 
-def exp_parts(e: Emitter, x: Value) -> tuple[Value, Value, Value]:
-    """k, T and V with exp(x) = 2^floor(k) (T + V), |V| < 0.05, where k has a fraction.
+def exp_parts(e: Emitter, x: Value, times: int = 1) -> tuple[Value, Value, Value]:
+    """k, T and V with exp(times·x) = 2^floor(k) (T + V), |V| < 0.05, where k has a fraction.
 
-    k is the multiple of 1/16 nearest to x / ln 2. T is near 2^(k - floor(k)) and has so few bits
-    that 2^floor(k) T + 1 is exact for floor(k) < 8. With r = x - floor(k) ln 2 - log T, which is at
-    most ln(2)/32, V = T (exp(r) - 1). Multiples of the first word of ln 2 are exact for arguments
-    that do not overflow; what rounding r loses is 2^-58 (2^-29) of the result at most.
+    With y = times·x, times a power of two, k is the multiple of 1/16 nearest to y / ln 2. T is near
+    2^(k - floor(k)) and has so few bits that 2^floor(k) T + 1 is exact for floor(k) < 8. With
+    r = y - floor(k) ln 2 - log T, which is at most ln(2)/32, V = T (exp(r) - 1). Multiples of the
+    first word of ln 2 are exact for arguments that do not overflow; what rounding r loses is 2^-58
+    (2^-29) of the result at most.
     """
-    k, place = divided(e, x, e.words("log2_e")[0], STEPS)
-    first, second = e.words("ln2")[:2]
-    r = e.fma(-k, second, e.fma(-k, first, x)) + lookup(e, "exp_rest", place)
-    square = r * r
+    k, place = divided(e, x, times * e.words("log2_e")[0], STEPS)
+    first, second = (word / times for word in e.words("ln2")[:2])
+    partly = e.fma(-k, second, e.fma(-k, first, x))
+    rest = lookup(e, "exp_rest", place)
+    r = partly + rest if times == 1 else e.fma(partly, float(times), rest)
     step = lookup(e, "exp", place)
-    return k, step, step * e.fma(e.polynomial("exp_near", r), square, r)
+    return k, step, step * growth(e, r)
+
+
+def growth(e: Emitter, r: Value) -> Value:
+    """exp(r) - 1 for |r| <= ln(2)/32, in as few steps one after the other as possible."""
+    square = r * r
+    terms = POLYNOMIALS["exp_near"][e.kind]
+    lines = [e.fma(r, terms[i + 1], terms[i]) for i in range(0, len(terms) - 1, 2)]
+    total = e.number(terms[-1]) if len(terms) % 2 else lines.pop()
+    for line in reversed(lines):
+        total = e.fma(total, square, line)
+    return e.fma(total, square, r)
 
 
 def exp(e: Emitter, x: Value) -> Value:
@@ -60,8 +74,7 @@ def tanh(e: Emitter, x: Value) -> Value:
     size = e.absolute(x)
     small = size < 0.9
     square = size * size
-    bounded = e.smaller(size, e.at_precision(10.0, 22.0))
-    k, step, rest = exp_parts(e, bounded + bounded)
+    k, step, rest = exp_parts(e, e.smaller(size, e.at_precision(10.0, 22.0)), 2)
     power = scale_by(e, e.number(1.0), k)
     denominator = e.fma(power, rest, e.fma(power, step, 1.0))
     over, under = (e.horner(QUOTIENTS[n][e.kind], square) for n in ("tanh_over", "tanh_under"))
