@@ -1,9 +1,9 @@
 """The constants of `chainrule.compiler.vecmath`: `python -m tests.compiler.vecmath.coefficients`.
 
-Writes `polynomials.py`, `words.py` and `tables.py` anew. Polynomials come from Remez's exchange algorithm
-(Muller, Elementary Functions, 3rd ed., section 3.6) in 100-digit arithmetic, of the smallest
-degree that meets the bound; coefficients are then rounded to the type. The leading terms of
-every function are exact and stand outside the polynomials, so that this rounding does not show.
+Writes `polynomials.py`, `words.py` and `tables.py` anew. Polynomials come from Remez's exchange
+algorithm (Muller, Elementary Functions, 3rd ed., section 3.6) in 100-digit arithmetic, of the
+smallest degree that meets the bound; coefficients are then rounded to the type. The leading terms
+of every function are exact and stand outside the polynomials, so that this rounding does not show.
 """
 
 from __future__ import annotations

@@ -1,15 +1,15 @@
 """Vector mathematics: elementary functions as inline LLVM instructions.
 
 `define(module, name, type)` puts a function of numbers into a module. It has no branches, no
-calls and no tables, so that LLVM inlines it into a loop and makes vectors of the loop. Errors
+calls and no tables but in registers (`lookup.py`), so that LLVM inlines it into a loop. Errors
 are at most 1 or 2 units in the last place over the whole range of float32 and float64
 (`python -m tests.compiler.vecmath.table` prints them), infinities, nans, signed zeros and denormal
 numbers included.
 
 **Rare arguments.** sin, cos and tan of large numbers (|x| > 2^17 in float32, > 2^40 in float64)
-need a table of the bits of pi. In a loop, `define` gives anything for them. `rare(module, name, type)`
-says which arguments those are, and `define_whole` is a scalar function, with a branch, for all
-arguments. A compiled loop goes over a block of numbers with `define`, collects `rare` with "or",
+need a table of the bits of pi. In a loop, `define` gives anything for them.
+`rare(module, name, type)` says which arguments those are, and `define_whole` is a scalar function,
+with a branch, for all arguments. A compiled loop goes over a block of numbers with `define`, collects `rare` with "or",
 and, if any was set, goes over that block once more with `define_whole` in place of `define`.
 `define_checked` is a function of vectors that does so itself, to be called where code is long.
 Other functions have no rare arguments.

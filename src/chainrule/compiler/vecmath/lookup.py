@@ -110,11 +110,9 @@ class Angle:
         # (Muller et al., Handbook of Floating-Point Arithmetic, 2nd ed., theorem 4.3).
         partly = e.fma(-n, first, size)
         product = pairs.two_product(e, n, second)
-        total = pairs.fast_two_sum(e, partly, -product.hi)
-        assert total.lo is not None
+        self.r = r = partly - product.hi
         assert product.lo is not None
-        self.r = r = total.hi
-        low = e.fma(-n, third, total.lo - product.lo)
+        low = e.fma(-n, third, ((partly - r) - product.hi) - product.lo)
         square = r * r
         self.sine = e.fma(r * square, e.polynomial(f"sin_near_{kind}", square), low)  # sin r - r
         self.cosine = square * e.polynomial(f"cos_near_{kind}", square)  # cos r - 1
@@ -123,12 +121,14 @@ class Angle:
         e = self.e
         s, c = lookup(e, "sin", self.place), lookup(e, "cos", self.place)
         s_low, c_low = lookup(e, "sin_low", self.place), lookup(e, "cos_low", self.place)
-        small = e.fma(c, self.sine, e.fma(s, self.cosine, s_low))
-        return s + e.fma(c, self.r, e.fma(c_low, self.r, small))
+        low = e.fma(c_low, self.r, s_low)
+        low = e.fma(c, self.sine, e.fma(s, self.cosine, low))
+        return s + e.fma(c, self.r, low)
 
     def cos(self) -> Value:
         e = self.e
         s, c = lookup(e, "sin", self.place), lookup(e, "cos", self.place)
         s_low, c_low = lookup(e, "sin_low", self.place), lookup(e, "cos_low", self.place)
-        small = e.fma(-s, self.sine, e.fma(c, self.cosine, c_low))
-        return c + e.fma(-s, self.r, e.fma(-s_low, self.r, small))
+        low = e.fma(-s_low, self.r, c_low)
+        low = e.fma(-s, self.sine, e.fma(c, self.cosine, low))
+        return c + e.fma(-s, self.r, low)
