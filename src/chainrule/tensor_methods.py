@@ -14,7 +14,7 @@ import numpy as np
 from chainrule.core import cuts
 from chainrule.core.boxes import take_over
 from chainrule.core.dtypes import category, is_inexact
-from chainrule.core.modes import is_recording
+from chainrule.core.modes import is_recording, refuse_lifted
 from chainrule.core.node import Leaf
 from chainrule.core.tensor import Tensor, set_requires_grad, wrap
 from chainrule.ops.api import FUNCTIONS, attach
@@ -30,6 +30,7 @@ _NUMPY = "Can't call numpy() on Tensor that requires grad. Use tensor.detach().n
 
 def _get_grad(self: Tensor) -> Tensor | None:
     """The gradient that backward passes have accumulated here; None at first."""
+    refuse_lifted("reading .grad")
     found = self._grad
     node = self.node
     if found is None and node is not None and type(node) is not Leaf:
@@ -48,6 +49,7 @@ def _get_grad(self: Tensor) -> Tensor | None:
 
 
 def _set_grad(self: Tensor, value: Any) -> None:
+    refuse_lifted("setting .grad")
     if value is not None:
         if not isinstance(value, Tensor):
             raise TypeError(
@@ -72,6 +74,7 @@ def _set_grad(self: Tensor, value: Any) -> None:
 
 
 def _del_grad(self: Tensor) -> None:
+    refuse_lifted("setting .grad")
     self._grad = None
 
 

@@ -23,6 +23,7 @@ from chainrule.core.source import caller, describe
 from chainrule.core.tensor import Tensor
 from chainrule.graph.ir import Graph
 from chainrule.graph.rewrite import without_aliases
+from chainrule.just_in_time.constants import Constant, constant
 from chainrule.just_in_time.live import LARGEST_GUARD, LiveArray, NotRecorded, Values
 from chainrule.just_in_time.ownership import families, is_held_here
 from chainrule.transforms.inputs import as_tensor, is_array
@@ -69,12 +70,6 @@ class Guard(NamedTuple):
         )
 
 
-class Constant(NamedTuple):
-    """A part of a result that is no tensor: it is returned as it was."""
-
-    value: Any
-
-
 class Recording:
     """What one run of a function was.
 
@@ -91,6 +86,9 @@ class Recording:
             grad is an error.
         written_arguments: positions of the arguments that are written in place.
         written: tensors from outside that are written in place.
+        recorded_only: whether it holds only where operations are recorded, because the function
+            asks for that, or switches it on.
+        wrote_apart: whether something is written in place under `no_grad`.
     """
 
     def __init__(self, title: str) -> None:
@@ -105,6 +103,8 @@ class Recording:
         self.converted = False
         self.written_arguments: list[int] = []
         self.written: list[Tensor] = []
+        self.recorded_only = False
+        self.wrote_apart = False
 
 
 class _Original(NamedTuple):
@@ -132,10 +132,26 @@ class LiveRecorder(Recorder):
         self.originals: dict[int, _Original] = {}
         self.becomes: dict[int, Node] = {}  # what tensors from outside are in the end, by identity
         self.converted = False
+        self.recorded_only = False
+        self.wrote_apart = False
+        self.refused: NotRecorded | None = None
         self.views: dict[int, tuple[Tensor, Traced]] = {}  # of tensors from outside
 
     def mode(self) -> Any:
+        self.recorded_outside = modes.is_recording()
         return modes.changed(grad=True, lift=self)
+
+    def mode_matters(self) -> None:
+        """Told that the function asks whether operations are recorded, or sees to it.
+
+        A recording always has derivatives; so it is right where operations are recorded.
+
+        Raises:
+            NotRecorded: where they are not.
+        """
+        if not self.recorded_outside:
+            raise NotRecorded("it asks for the mode (no_grad), and runs without recording", False)
+        self.recorded_only = True
 
     # ------------------------------------------------ what the function meets
 
@@ -208,6 +224,7 @@ class LiveRecorder(Recorder):
 
     def changing(self, x: Any) -> None:
         """Told that a tensor is about to get another class and contents."""
+        self.wrote_apart = self.wrote_apart or not modes.is_recording()
         if not isinstance(x, Box):
             self.originals.setdefault(id(x), _Original(x, type(x), x.array, x.node))
 
@@ -245,7 +262,7 @@ class LiveRecorder(Recorder):
                 self.capture(x)
                 self.becomes[id(x)] = made
         for source, state in self.states.values():
-            source.set_state(state)
+            source.go_back(state.numpy().tobytes())
 
 
 def record(
@@ -273,8 +290,13 @@ def record(
                 record.values.known[node] = a.value
             inputs.append(node)
             given.append(traced(node))
+        mode = modes.get_mode()
         try:
             leaves, made.spec = tree.flatten(call(list(given)))
+            if record.refused is not None:
+                raise record.refused
+            if modes.get_mode() != mode:
+                raise NotRecorded("it leaves recording switched on or off")
             outputs: list[Node] = []
             while leaves:  # nothing here may hold what nobody else does
                 made.results.append(_result(leaves.pop(0), outputs, title))
@@ -297,6 +319,8 @@ def _finished(
     record.views.clear()
     made.guards = list(record.looked.values())
     made.converted = record.converted
+    made.recorded_only = record.recorded_only
+    made.wrote_apart = record.wrote_apart
     results, arguments = outputs[:n], outputs[n:]
     entries = []
     while record.captured:  # nothing here may hold what nobody else does
@@ -347,7 +371,8 @@ def _result(y: Any, outputs: list[Node], title: str) -> int | Constant:
     """Where a part of a result is among the outputs, to which it is added.
 
     Raises:
-        NotRecorded: if it belongs to another transform.
+        NotRecorded: if it belongs to another transform, or is something that holds tensors or has
+            yet to run.
     """
     if isinstance(y, Box) and not isinstance(y, Traced):
         raise NotRecorded(f"the result of {title} depends on a running {y.tag.title}")
@@ -358,7 +383,7 @@ def _result(y: Any, outputs: list[Node], title: str) -> int | Constant:
     elif is_array(y):
         node = constant_node(as_tensor(y).array)
     else:
-        return Constant(y)
+        return constant(y, title)
     outputs.append(node)
     return len(outputs) - 1
 
