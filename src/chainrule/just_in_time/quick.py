@@ -14,7 +14,7 @@ import numpy as np
 
 from chainrule.core.modes import is_recording
 from chainrule.core.tensor import Tensor, ndarray, wrap
-from chainrule.just_in_time.surroundings import Watch
+from chainrule.just_in_time.surroundings import State
 from chainrule.just_in_time.variants import MISSED, Variant
 from chainrule.tree.spec import flat_tuple, flatten
 
@@ -52,15 +52,15 @@ class Quick:
     It returns `MISSED` if what the function reads from outside is not as it was.
 
     Attributes:
-        watch: tells whether the surroundings of the function are those for which it holds.
+        state: the state of the function's surroundings for which it holds.
     """
 
     __slots__ = (
-        "_arrays", "_captured", "_dtypes", "_fast", "_results", "_run", "_unflatten", "watch",
+        "_arrays", "_captured", "_dtypes", "_fast", "_results", "_run", "_unflatten", "state",
     )  # fmt: skip
 
-    def __init__(self, variant: Variant, arrays: bool, watch: Watch) -> None:
-        self.watch = watch
+    def __init__(self, variant: Variant, arrays: bool, state: State) -> None:
+        self.state = state
         made, program = variant.recording, variant.compiled.program
         self._fast, self._run = program.fast, program.run
         self._dtypes = [n.dtype for n in variant.compiled.graph.inputs]  # for floats
