@@ -218,6 +218,13 @@ def test_numpy_is_called_between_kernels():
     assert program.fast(x, x) is None
 
 
+@pytest.mark.parametrize("dtype", ["float16", "complex64", "complex128"])
+def test_arrays_that_only_numpy_computes_with(dtype):
+    x, y = np.arange(6).reshape(2, 3).astype(dtype), ordinary((4,), "float64", 0)
+    program = driven_program_of(lambda x, y: (x * x, y.exp() + 1, x), x, y)
+    is_evaluated(program, x, y, rtol=1e-15)
+
+
 def test_an_index_out_of_bounds_is_an_error_on_every_way(all_large):
     x, index = ordinary((2000,), "float64", 0), np.arange(2000) % 7
     program = driven_program_of(lambda x, i: (cr.exp(x[i]) * x, (x[:3] * 2).sum()), x, index)

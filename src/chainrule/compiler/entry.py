@@ -29,6 +29,7 @@ DATA, NDIM, DIMS, DESCR, FLAGS = (HEADER + k for k in (0, 8, 16, 40, 48))
 PLAIN = 0x0001 | 0x0100  # C order and aligned, among the flags
 ON_STACK = 1 << 15  # bytes of scratch memory that the entry has of its own
 FASTCALL = 0x0080  # a method's arguments come as a C array
+DTYPES = COMPILED_DTYPES | {np.dtype(c) for c in "eFD"}  # which arrays of an entry may have
 _TYPE, _NEW = 2, 94  # places in NumPy's table of functions: PyArray_Type, PyArray_NewFromDescr
 
 
@@ -112,7 +113,7 @@ def is_known() -> bool:
         )
     }
     symbols |= {"array_type": id(np.ndarray), "new_array": table[_NEW], "none": id(None)}
-    symbols |= {f"dtype_{dt.str[1:]}": id(dt) for dt in COMPILED_DTYPES}
+    symbols |= {f"dtype_{dt.str[1:]}": id(dt) for dt in DTYPES}
     for name, address in symbols.items():
         llvm_binding().add_symbol(f"chainrule.{name}", address)
     return True

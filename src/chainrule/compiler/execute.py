@@ -12,7 +12,7 @@ import numpy as np
 from chainrule.compiler import buffers as kinds
 from chainrule.compiler import cache, library
 from chainrule.compiler.buffers import Buffer
-from chainrule.compiler.entry import Signature, entry_of, is_known, write_entry
+from chainrule.compiler.entry import DTYPES, Signature, entry_of, is_known, write_entry
 from chainrule.compiler.fuse import CallStep, KernelStep, LibraryStep, Steps, Window, fuse
 from chainrule.compiler.kernel import work_of
 from chainrule.compiler.llvm import Code, compile_module, llvm_ir
@@ -159,6 +159,8 @@ def _signature(steps: Steps, slots: dict[int, int], runs: list[list[Any]]) -> Si
     made = _made_arrays(steps, slots)
     if steps.flag is not None:
         made.append((slots[steps.flag.index], steps.flag.shape, steps.flag.dtype))
+    if not DTYPES.issuperset([*[b.dtype for b in steps.inputs], *[dt for _, _, dt in made]]):
+        return None
     kernels = [s.kernel for s in steps.steps if isinstance(s, KernelStep)]
     routines = routines_of(steps, slots).values()
     return Signature(
