@@ -17,6 +17,7 @@ from chainrule.core.modes import is_recording
 from chainrule.core.tensor import Parameter, Tensor, ndarray, wrap
 from chainrule.just_in_time.surroundings import Watch
 from chainrule.just_in_time.variants import MISSED, Variant
+from chainrule.transforms.inputs import as_given
 from chainrule.tree.spec import Spec, flat_tuple, flatten
 
 Key = tuple[Any, ...]
@@ -199,7 +200,8 @@ class Quick:
 
     def _taped(self, leaves: Sequence[Any], arrays: Sequence[Any]) -> Any:
         """The outputs as tensors on the tape."""
-        if self._arrays or self.variant.recording.converted or not self._fits(arrays):
+        if self.variant.recording.converted or not self._fits(arrays):
             return MISSED
         nodes = [getattr(x, "node", None) for x in (*leaves, *self._captured)]
-        return self._compiled.recorded(nodes).run(arrays, nodes)
+        outs = self._compiled.recorded(nodes).run(arrays, nodes)
+        return [as_given(y, True) for y in outs] if self._arrays else outs
