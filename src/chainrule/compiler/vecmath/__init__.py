@@ -9,9 +9,10 @@ numbers included.
 **Rare arguments.** sin, cos and tan of large numbers (|x| > 2^17 in float32, > 2^40 in float64)
 need a table of the bits of pi. In a loop, `define` gives anything for them.
 `rare(module, name, type)` says which arguments those are, and `define_whole` is a scalar function,
-with a branch, for all arguments. A compiled loop goes over a block of numbers with `define`, collects `rare` with "or",
-and, if any was set, goes over that block once more with `define_whole` in place of `define`.
-`define_checked` is a function of vectors that does so itself, to be called where code is long.
+with a branch, for all arguments. A compiled loop goes over a block of numbers with `define`,
+collects `rare` with "or", and, if any was set, goes over that block once more with `define_whole`
+in place of `define`. `define_checked` is a function of vectors that does so itself, to be called
+where code is long.
 Other functions have no rare arguments.
 
 The results of lgamma, digamma and logaddexp where they pass through zero between large terms
