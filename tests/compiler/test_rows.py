@@ -94,3 +94,9 @@ def test_sums_over_rows_do_not_depend_on_the_division() -> None:
     first = program(*args)
     for a, b in zip(first, program(*args), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize(("rows", "fetched"), [(300, True), (8, False)])
+def test_the_next_row_is_fetched_where_rows_are_not_in_the_cache(rows, fetched):
+    program = check("layer norm", inputs(rows, 1024, np.float64))
+    assert ("llvm.prefetch" in program.report().ir) == fetched

@@ -28,6 +28,7 @@ from chainrule.compiler.lanes import Lanes, lanes_for
 from chainrule.compiler.llvm import INLINED
 from chainrule.compiler.lowering import OPERATIONS, Scalars, cost_of, emit, has_rare
 from chainrule.compiler.positions import Positions
+from chainrule.compiler.prefetch import fetch, next_rows
 from chainrule.compiler.scans import write_scan
 from chainrule.compiler.staging import Staging, held_back, varying
 
@@ -69,6 +70,7 @@ class Body:
         signature = ir.FunctionType(ir.VoidType(), [*types, self.size, self.size])
         self.function = ir.Function(module, signature, kernel.name)
         self.function.attributes.add("nounwind")
+        # Vectors that leave the registers for a while then stand in one line of the cache each.
         self.function.attributes.alignstack = 64
         for argument in self.function.args[:-2]:
             argument.add_attribute("noalias")
@@ -87,6 +89,9 @@ class Body:
         self.flag: Any = None  # where rare arguments are noted
         self.staging: Staging | None = None  # what holds results back
         self.positions = Positions(self)
+        self.next_rows = {
+            id(kernel.nests[place]): found for place, found in next_rows(kernel).items()
+        }
         self.running: dict[int, Any] = {}  # what a nest carries from one iteration to the next
         if kernel.ordered:
             self.begin, self.end = self.whole(0), self.whole(kernel.outermost)
@@ -291,6 +296,8 @@ class Body:
                     found = [values[a] for a in store.args]
                     moves = zip(self.positions.single(found), store.strides, strict=True)
                     self.put(values[store.value], store, self.pointer(store.access, indices, moves))
+        if s.lanes > 1 and id(nest) in self.next_rows:
+            fetch(self, self.next_rows[id(nest)], indices)
         if self.flag is not None and s.rare:
             self._note(s.rare)
         return values
