@@ -29,9 +29,10 @@ def next_rows(kernel: Kernel) -> dict[int, list[tuple[Access, bool]]]:
     for place, nest in enumerate(kernel.nests):
         loads = [(c.access, False) for c in nest.code if c.op == "load"]
         for access, writes in [*loads, *[(s.access, True) for s in nest.stores]]:
-            if access is not None and len(access.strides) > 1:
-                if access.strides[0] and access.strides[-1] == 1:
-                    last[access.buffer, writes] = place, access
+            if access is None or len(access.strides) < 2:
+                continue
+            if access.strides[0] and access.strides[-1] == 1:
+                last[access.buffer, writes] = place, access
     rows = kernel.nests[0].extents[0]
     moved = sum(
         rows * abs(access.strides[0]) * kernel.dtypes[access.buffer].itemsize
