@@ -75,6 +75,7 @@ def _set_grad(self: Tensor, value: Any) -> None:
 
 
 def _del_grad(self: Tensor) -> None:
+    refuse_lifted("setting .grad")
     self._grad = None
 
 

@@ -90,6 +90,13 @@ def refuse_lifted(what: str) -> None:
         raise lift.refusal(what)
 
 
+def note_question() -> None:
+    """Tell a recording of a function, if one runs, that the mode around it makes a difference."""
+    lift = lifting()
+    if lift is not None:
+        lift.mode_matters()
+
+
 def as_mode(mode: bool | Mode) -> Mode:
     """The current mode as a `Mode`, whatever its short form."""
     return Mode(grad=mode) if isinstance(mode, bool) else mode

@@ -35,6 +35,9 @@ class NotRecorded(DataDependence):
 
     def __init__(self, reason: str, lasting: bool = True, failed: bool = False) -> None:
         super().__init__(reason)
+        running: Any = recorder.get()
+        if hasattr(running, "refused"):
+            running.refused = self  # whoever catches it, the recording is void
         self.reason = reason
         self.lasting = lasting
         self.failed = failed

@@ -15,7 +15,7 @@ import numpy as np
 
 from chainrule.core.modes import is_recording
 from chainrule.core.tensor import Parameter, Tensor, ndarray, wrap
-from chainrule.just_in_time.surroundings import Watch
+from chainrule.just_in_time.surroundings import State
 from chainrule.just_in_time.variants import MISSED, Variant
 from chainrule.transforms.inputs import as_given
 from chainrule.tree.spec import Spec, flat_tuple, flatten
@@ -124,17 +124,17 @@ class Quick:
 
     Attributes:
         variant: whose machine code it is.
-        watch: tells whether the surroundings of the function are those for which it holds.
+        state: the state of the function's surroundings for which it holds.
     """
 
     __slots__ = (
         "_arrays", "_avals", "_build", "_captured", "_compiled", "_direct", "_dtypes", "_fast",
-        "_results", "variant", "watch",
+        "_results", "state", "variant",
     )  # fmt: skip
 
-    def __init__(self, variant: Variant, leaves: Sequence[Any], arrays: bool, watch: Watch) -> None:
+    def __init__(self, variant: Variant, leaves: Sequence[Any], arrays: bool, state: State) -> None:
         self.variant = variant
-        self.watch = watch
+        self.state = state
         made, self._compiled = variant.recording, variant.compiled
         self._fast = self._compiled.program.fast
         self._avals = [(n.shape, n.dtype) for n in self._compiled.graph.inputs]

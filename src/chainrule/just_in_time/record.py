@@ -25,10 +25,8 @@ from chainrule.core.tensor import Tensor
 from chainrule.graph.ir import Graph
 from chainrule.graph.rewrite import without_aliases
 from chainrule.graph.walk import needed
-from chainrule.just_in_time.live import (
-    LiveArray,
-    NotRecorded,
-)
+from chainrule.just_in_time.constants import Constant, constant
+from chainrule.just_in_time.live import LiveArray, NotRecorded
 from chainrule.just_in_time.ownership import families, is_held_here
 from chainrule.just_in_time.recorder import Draw, Guard, LiveRecorder
 from chainrule.transforms.inputs import as_tensor, is_array
@@ -54,12 +52,6 @@ class Argument(NamedTuple):
     value: np.ndarray | None
 
 
-class Constant(NamedTuple):
-    """A part of a result that is no tensor: it is returned as it was."""
-
-    value: Any
-
-
 class Recording:
     """What one run of a function was.
 
@@ -77,6 +69,8 @@ class Recording:
         written_arguments: positions of the arguments that are written in place.
         written: tensors from outside that are written in place.
         unrecorded: for those, arguments first, whether all writes were under no_grad.
+        recorded_only: whether it holds only where operations are recorded, because the function
+            asks for that, or switches it on.
     """
 
     def __init__(self, title: str) -> None:
@@ -92,6 +86,7 @@ class Recording:
         self.written_arguments: list[int] = []
         self.written: list[Tensor] = []
         self.unrecorded: list[bool] = []
+        self.recorded_only = False
 
 
 @contextmanager
@@ -129,8 +124,13 @@ def record(
                 record.values.known[node] = a.value
             inputs.append(node)
             given.append(traced(node))
+        mode = modes.get_mode()
         try:
             leaves, made.spec = tree.flatten(call(list(given)))
+            if record.refused is not None:
+                raise record.refused
+            if modes.get_mode() != mode:
+                raise NotRecorded("it leaves recording switched on or off")
             outputs: list[Node] = []
             while leaves:  # nothing here may hold what nobody else does
                 made.results.append(_result(leaves.pop(0), outputs, title))
@@ -153,6 +153,7 @@ def _finished(
     record.derived.clear()
     record.shown.clear()
     made.converted = record.converted
+    made.recorded_only = record.recorded_only
     results, arguments = outputs[:n], outputs[n:]
     entries = []
     while record.captured:  # nothing here may hold what nobody else does
@@ -249,7 +250,8 @@ def _result(y: Any, outputs: list[Node], title: str) -> int | Constant:
     """Where a part of a result is among the outputs, to which it is added.
 
     Raises:
-        NotRecorded: if it belongs to another transform.
+        NotRecorded: if it belongs to another transform, or is something that holds tensors or has
+            yet to run.
     """
     if isinstance(y, Box) and not isinstance(y, Traced):
         raise NotRecorded(f"the result of {title} depends on a running {y.tag.title}")
@@ -260,7 +262,7 @@ def _result(y: Any, outputs: list[Node], title: str) -> int | Constant:
     elif is_array(y):
         node = constant_node(as_tensor(y).array)
     else:
-        return Constant(y)
+        return constant(y, title)
     outputs.append(node)
     return len(outputs) - 1
 

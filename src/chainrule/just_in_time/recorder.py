@@ -85,6 +85,8 @@ class LiveRecorder(Recorder):
         self.originals: dict[int, _Original] = {}
         self.becomes: dict[int, Node] = {}  # what tensors from outside are in the end, by identity
         self.converted = False
+        self.recorded_only = False
+        self.refused: NotRecorded | None = None
         self.views: dict[int, tuple[Tensor, Traced]] = {}  # of tensors from outside
         # Tensors without a record, and their arrays, by identity, with how they were computed.
         self.derived: dict[int, tuple[Any, Traced]] = {}
@@ -93,7 +95,20 @@ class LiveRecorder(Recorder):
         self.shared: list[tuple[ref[Any], ref[Any]]] = []  # tensors, and what they are detached as
 
     def mode(self) -> Any:
+        self.recorded_outside = modes.is_recording()
         return modes.changed(grad=True, lift=self)
+
+    def mode_matters(self) -> None:
+        """Told that the function asks whether operations are recorded, or sees to it.
+
+        A recording always has derivatives; so it is right where operations are recorded.
+
+        Raises:
+            NotRecorded: where they are not.
+        """
+        if not self.recorded_outside:
+            raise NotRecorded("it asks for the mode (no_grad), and runs without recording", False)
+        self.recorded_only = True
 
     # ------------------------------------------------ what the function meets
 
@@ -204,9 +219,11 @@ class LiveRecorder(Recorder):
             for x in args
         ]  # fmt: skip
         if any(isinstance(x, Traced) for x in lifted):
+            refused = self.refused
             try:
                 found = TRACE.process(prim, lifted, params)
             except (DataDependence, NotImplementedError):  # its shape depends on the values
+                self.refused = refused
                 for x in args:
                     self.seen(x)
                 return made
@@ -298,7 +315,7 @@ class LiveRecorder(Recorder):
                     self._input(x)
                 self.becomes[id(x)] = made
         for source, state in self.states.values():
-            source.set_state(state)
+            source.go_back(state.numpy().tobytes())
 
 
 def _tuple(x: Any) -> tuple[Any, ...]:

@@ -14,8 +14,9 @@ from chainrule.core.boxes import Box, bottom, tags_in
 from chainrule.core.mutation import owner_of
 from chainrule.core.tensor import Tensor, wrap
 from chainrule.just_in_time.calls import Compiled
+from chainrule.just_in_time.constants import Constant
 from chainrule.just_in_time.live import NotRecorded
-from chainrule.just_in_time.record import Constant, Recording
+from chainrule.just_in_time.record import Recording
 from chainrule.transforms.batch import BatchTag
 from chainrule.transforms.inputs import as_given
 
@@ -47,8 +48,8 @@ class Variant:
     def is_plain(self) -> bool:
         """Whether a call draws nothing, looks at nothing, and does nothing but compute."""
         made = self.recording
-        more = made.draws or made.guards or made.written or made.written_arguments
-        return not more and all(type(r) is int for r in made.results)
+        more = [*made.draws, *made.guards, *made.written, *made.written_arguments]
+        return not (more or made.recorded_only) and all(type(r) is int for r in made.results)
 
     def run(self, tensors: Sequence[Any], arrays: bool) -> Any:
         """The result for inputs; `MISSED` if it takes another path for them.
@@ -63,6 +64,8 @@ class Variant:
         boxed = any(x._box is not None for x in tensors)
         if boxed and made.draws and any(isinstance(t, BatchTag) for t in tags_in(tensors)):
             raise NotRecorded("random numbers under vmap are drawn as it says", False)
+        if made.recorded_only and not modes.is_recording():
+            raise NotRecorded("it asks for the mode (no_grad), and runs without recording", False)
         self._refuse_shared(tensors)
         states = [s.get_state() for s in self._sources]
         drawn = [wrap(np.asarray(d.draw())) for d in made.draws]
@@ -128,7 +131,7 @@ class Variant:
         leaves = []
         for r in made.results:
             if type(r) is Constant:
-                leaves.append(r.value)
+                leaves.append(r.again())
                 continue
             y = outs[r]  # type: ignore[index]
             if not isinstance(y, Tensor):
