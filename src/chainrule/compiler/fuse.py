@@ -41,7 +41,6 @@ from chainrule.compiler.values import (
 )
 from chainrule.core.node import Node
 from chainrule.graph.ir import Graph
-from chainrule.transforms.tracing import INPUT
 
 
 @dataclass(frozen=True)
@@ -185,7 +184,7 @@ class _Fusion:
     def _given(self, value: Value) -> Buffer:
         found = self.of.get(id(value))
         if found is None:
-            is_input = value.node is not None and value.node.prim is INPUT
+            is_input = value.op == "input"
             found = self.of[id(value)] = self._new(
                 kinds.GIVEN if is_input else kinds.CONSTANT, value
             )

@@ -183,11 +183,10 @@ class Recorded(Primitive):
     def __init__(self, whole: Compiled, wanted: tuple[int, ...]) -> None:
         super().__init__(whole.name, whole.evaluate, aval=whole.predict, grad_name="Jit")
         self.whole = whole
-        self.wanted = wanted
         _, live = between(whole.graph, [whole.graph.inputs[i] for i in wanted])
         self.live = [n in live for n in whole.graph.outputs]
         cut = halves(whole.graph, wanted)
-        self.needed, self.extra = cut.needed, cut.kept
+        self.needed, self.extra, self.wanted = cut.needed, cut.kept, cut.wanted
         self.forward = Compiled(cut.forward)
         self.backward = Compiled(cut.backward)
 

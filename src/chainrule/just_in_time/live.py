@@ -21,6 +21,7 @@ from chainrule.graph.walk import needed
 from chainrule.transforms.tracing import CONSTANT, DataDependence, TracedArray, recorder
 
 LARGEST_GUARD = 64  # entries of a tensor that is compared in every call
+LARGEST_GUARD_OUTSIDE = 1 << 16  # of one that does not depend on the arguments
 
 
 class NotRecorded(DataDependence):
