@@ -37,9 +37,8 @@ def routines_of(steps: Steps, slots: dict[int, int]) -> dict[str, int]:
 
 
 def write_run(
-    module: Any, name: str, run: list[Any], slots: dict[int, int], routines: dict[str, int],
-    flag: int | None,
-) -> Any:  # fmt: skip
+    module: Any, name: str, run: list[Any], slots: dict[int, int], routines: dict[str, int]
+) -> Any:
     """A function of the table of addresses: kernels and calls of BLAS, one after the other."""
     ir = llvm_ir()
     byte, size = ir.IntType(8).as_pointer(), ir.IntType(64)
@@ -56,8 +55,6 @@ def write_run(
         slot, offset = place_of(buffer, slots)
         return b.gep(entry(slot), [size(offset)]) if offset else entry(slot)
 
-    if flag is not None:
-        b.store(size(0), b.bitcast(entry(flag), size.as_pointer()))
     for step in run:
         if isinstance(step, LibraryStep):
             dtype = step.buffers[-1].dtype
@@ -81,8 +78,9 @@ def _call_kernel(b: Any, made: Any, pointers: list[Any], begin: Any, end: Any) -
     b.call(made, [*given, begin, end])
 
 
-def write_shared(module: Any, name: str, step: KernelStep, slots: dict[int, int]) -> None:
+def write_shared(module: Any, name: str, step: KernelStep, slots: dict[int, int]) -> list[Any]:
     """Functions of the table of addresses, begin and end, for part of a kernel and what follows."""
+    written = []
     ir = llvm_ir()
     byte, size = ir.IntType(8).as_pointer(), ir.IntType(64)
     kind = ir.FunctionType(ir.VoidType(), [byte.as_pointer(), size, size])
@@ -97,3 +95,21 @@ def write_shared(module: Any, name: str, step: KernelStep, slots: dict[int, int]
             pointers = [b.gep(b.load(b.gep(table, [size(i)])), [size(k)]) for i, k in places]
             _call_kernel(b, body, pointers, begin, end)
         b.ret_void()
+        written.append(function)
+    return written
+
+
+def write_whole(module: Any, parts: Sequence[tuple[Any, int | None]]) -> Any:
+    """A function of the table of addresses that calls others, one after the other.
+
+    Args:
+        parts: each with the extent of the kernel's outermost loop, if it takes begin and end.
+    """
+    ir = llvm_ir()
+    byte, size = ir.IntType(8).as_pointer(), ir.IntType(64)
+    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [byte.as_pointer()]), "whole")
+    b = ir.IRBuilder(function.append_basic_block("entry"))
+    for part, trip in parts:
+        b.call(part, [*function.args, *([] if trip is None else [size(0), size(trip)])])
+    b.ret_void()
+    return function

@@ -127,11 +127,14 @@ class Compiled(UserPrimitive):
         arrays = [getattr(x, "array", x) for x in args]
         nodes = [getattr(x, "node", None) for x in args]
         if any(nodes) and is_recording():
-            wanted = tuple([i for i, n in enumerate(nodes) if n is not None])
-            return self.made.get(("pull", wanted), lambda: Recorded(self, wanted)).run(
-                arrays, nodes
-            )
+            return self.recorded(nodes).run(arrays, nodes)
         return tuple([wrap(y) for y in self.program.run(arrays)])
+
+    def recorded(self, nodes: Sequence[Any]) -> Recorded:
+        """What stands on the tape, for inputs with these nodes."""
+        wanted = tuple([i for i, n in enumerate(nodes) if n is not None])
+        found: Recorded = self.made.get(("pull", wanted), lambda: Recorded(self, wanted))
+        return found
 
     def run_forward(
         self, primals: Sequence[Any], tangents: Sequence[Any]
