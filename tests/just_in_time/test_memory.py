@@ -57,7 +57,7 @@ CALLS = {
 @pytest.mark.parametrize("kind", CALLS)
 def test_calls_leave_nothing_behind(kind):
     call = CALLS[kind](jit(lambda x: (x.sin() * x).sum()))
-    times = 10 if kind == "not recorded" else 300
+    times = 3 if kind == "not recorded" else 300
     few, many = grown(call, times), grown(call, 3 * times)
     assert min(few, many) < 20_000
 
@@ -104,9 +104,27 @@ def test_arguments_and_results_are_not_kept():
             kept.append(weakref.ref(watched(y)))
             del y
     assert not [r for r in kept if r() is not None]
-    made = weakref.ref(fs[0])
-    del fs, f
-    assert made() is None
+
+
+def test_a_function_goes_with_what_it_holds():
+    """At once, without the garbage collector."""
+
+    def made():
+        table = cr.ones(50)
+        f = jit(lambda x: x * table)
+        f(x)
+        cr.func.grad(lambda x: f(x).sum())(x)
+        return [f, f.function, table]
+
+    things = made()
+    kept = list(map(weakref.ref, things))
+    gc.collect()
+    gc.disable()
+    try:
+        things.clear()
+        assert [r() for r in kept] == [None] * 3
+    finally:
+        gc.enable()
 
 
 def test_what_variables_held_before_is_not_kept():

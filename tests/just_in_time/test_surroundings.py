@@ -302,6 +302,23 @@ def test_equal_numbers_and_unrelated_attributes_do_not_record_anew():
     assert len(f.signatures) == 1
 
 
+def test_arguments_that_are_equal_have_one_signature():
+    class Settings:
+        def __init__(self, scale):
+            self.scale = scale
+
+        def __eq__(self, other):
+            return self.scale == other.scale
+
+        def __hash__(self):
+            return hash(self.scale)
+
+    f = jit(lambda x, s: x * s.scale)
+    for scale in (2.0, 2.0, 3.0, 2.0):
+        np.testing.assert_allclose(f(X, Settings(scale)), scale * X)
+    assert len(f.signatures) == 2
+
+
 def test_what_the_function_changes_is_left_out_and_nothing_else():
     s = Plain(scale=2.0, count=0, log=[])
 

@@ -17,8 +17,10 @@ from typing import Any
 from chainrule.core.dtypes import default_dtype
 from chainrule.core.source import INTERNAL
 from chainrule.just_in_time.contents import Contents, Path, Place, is_foreign, wrapped
+from chainrule.nn.module import Module
 
 MOST = 500  # functions that are looked into
+_ITSELF: Path = ("object",)
 ROUNDS = 50  # functions are found in what other functions name, and so on
 
 
@@ -67,7 +69,8 @@ class Surroundings:
             self._beside.look()
         self._given = frozenset() if self._beside is None else self._beside.names
         names = set(self._given)
-        places: list[Place] = [Place(("object",), lambda: self.of)]
+        of = self.of
+        places: list[Place] = [Place(_ITSELF, lambda: of)]
         seen: set[int] = set()
         pending: list[Any] = [self.of]
         for _ in range(ROUNDS):
@@ -91,7 +94,10 @@ class Surroundings:
             self.look()
         dtype = default_dtype()
         contents = Contents(self._places or [], set(self.names), frozenset(self._changed))
-        found = State(((("default dtype",), dtype), *contents.items))
+        items = contents.items
+        if self._beside is not None and not isinstance(self.of, Module):
+            items = [item for item in items if item[0] != _ITSELF]  # arguments are compared by ==
+        found = State(((("default dtype",), dtype), *items))
         if known is not None and found == known[0]:
             found = known[0]  # comparing that with what others keep is quick
         self._known = found, contents, dtype
