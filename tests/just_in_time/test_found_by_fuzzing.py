@@ -31,6 +31,19 @@ def filled_through_a_view(x):
     return v * x.sum() + row
 
 
+@pytest.mark.parametrize("size", [1, 4])
+def test_an_argument_that_is_mapped_over_is_written(size):
+    def f(x):
+        x.mul_(2)
+        return x.sum()
+
+    compiled, data = jit(f), cr.arange(3.0 * size).reshape(size, 3)
+    for transform in (cr.func.vmap, lambda f: cr.func.vmap(cr.func.grad(lambda x: f(x.clone())))):
+        for _ in range(2):
+            expected = transform(f)(data.clone())
+            assert transform(compiled)(data.clone()).tolist() == expected.tolist()
+
+
 @pytest.mark.parametrize("f", [filled, copied, filled_through_a_view])
 def test_numbers_written_into_a_fresh_tensor(f):
     """What is written depends on no argument, but what is written to is part of the recording."""

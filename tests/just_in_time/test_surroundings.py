@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import functools
 import types
 
@@ -155,6 +156,14 @@ def containers(w):
         lambda: deep["s"].add(3),
         lambda: deep["a"].insert(0, {"b": (1, [9.0])}),
     )
+
+
+@scenario
+def a_dict_that_the_function_extends(w):
+    table = collections.defaultdict(float, a=2.0)
+    f = w(lambda x: x * table["a"] + table["b"])
+    change = table.__setitem__
+    return changed(f, *[functools.partial(change, "a", v) for v in (3.0, 4.0)], table.clear)
 
 
 @scenario

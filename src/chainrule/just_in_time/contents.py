@@ -208,14 +208,17 @@ class Contents:
             self.items.append((path, (Same(values), n)))
             return
         keys = [k if type(k) in NUMBERS else Same(k) for k in values]
-        self.items.append((path, (type(values), tuple(keys))))
+        self.items.append((path, type(values)))
         kept = [(k, key) for k, key in zip(values, keys, strict=True)
                 if (*path, key) not in self._skipped]  # fmt: skip
-        if len(kept) == n:
+        order = (*path, _ORDER)
+        if order not in self._skipped:
+            self.items.append((order, tuple(keys)))
             self._whole(values)
+        if len(kept) == n:
             self._whole(values.values())
         else:
-            self._check(lambda: [*values, *[values.get(k, MISSING) for k, _ in kept]])
+            self._check(lambda: [len(values) == n, *[values.get(k, MISSING) for k, _ in kept]])
         for k, key in kept:
             self._walk(values[k], (*path, key), depth - 1)
 
@@ -288,6 +291,7 @@ class Contents:
         self._walk(value, path, depth)
 
 
+_ORDER: Any = object()  # in a path: the keys of a dict, one after the other
 _WHOLE = (Tensor, np.ndarray, BuiltinFunctionType, Enum)  # nothing inside counts
 _OF_MODULES = frozenset(("training", "forward", "_hooks", "_parameters", "_buffers", "_modules"))
 

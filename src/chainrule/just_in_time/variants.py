@@ -89,8 +89,8 @@ class Variant:
         written = [*[tensors[i] for i in made.written_arguments], *made.written]
         if not written:
             return
-        owners = Counter([id(owner_of(getattr(x, "array", x))) for x in (*tensors, *made.captured)])
-        if any(owners[id(owner_of(x.array))] > 1 for x in written):
+        owners = Counter([_memory(x) for x in (*tensors, *made.captured)])
+        if any(owners[_memory(x)] > 1 for x in written):
             raise NotRecorded("a tensor is written in place whose memory another one shares", False)
 
     def _recorded(self, args: list[Any]) -> Sequence[Any]:
@@ -139,6 +139,12 @@ class Variant:
             else:
                 leaves.append(as_given(y, arrays))
         return made.spec.unflatten(leaves)
+
+
+def _memory(x: Any) -> int:
+    """What tells the memory of a tensor or array from that of others, whatever maps over it."""
+    inner = bottom(x) if isinstance(x, Box) else x
+    return id(owner_of(getattr(inner, "array", inner)))
 
 
 def _dtype(x: Any) -> Any:
