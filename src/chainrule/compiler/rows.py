@@ -33,7 +33,6 @@ def keep_rows(kernel: Kernel, used: Sequence[Buffer], step: int) -> None:
         if (
             buffer.kind != kinds.TEMPORARY
             or buffer.filled
-            or buffer.filled
             or buffer.place is not None
             or (buffer.first, buffer.last) != (step, step)
         ):
