@@ -13,7 +13,7 @@ from chainrule.compiler import buffers as kinds
 from chainrule.compiler import cache, library
 from chainrule.compiler.buffers import Buffer
 from chainrule.compiler.entry import Signature, entry_of, is_known, watched, write_entry
-from chainrule.compiler.fuse import CallStep, KernelStep, LibraryStep, Steps, Window, fuse
+from chainrule.compiler.fuse import CallStep, KernelStep, LibraryStep, Steps, TileStep, Window, fuse
 from chainrule.compiler.kernel import work_of
 from chainrule.compiler.llvm import Code, compile_module, llvm_ir
 from chainrule.compiler.loops import write_kernel
@@ -26,7 +26,7 @@ from chainrule.compiler.runs import (
     write_run,
     write_shared,
 )
-from chainrule.compiler.threads import Shared, is_large
+from chainrule.compiler.threads import Shared, is_large, unit_of
 from chainrule.core.node import Node
 from chainrule.core.tensor import Tensor, as_array, wrap
 from chainrule.graph.ir import Graph
@@ -135,6 +135,8 @@ def _compile(steps: Steps, keep: bool) -> tuple[Code | None, list[list[Any]]]:
 
 def _is_shared(step: Any) -> bool:
     """Whether threads share the step."""
+    if isinstance(step, TileStep):
+        return step.part.is_large
     return isinstance(step, KernelStep) and is_large(step.kernel)
 
 
@@ -146,8 +148,12 @@ def _is_one(runs: list[list[Any]]) -> bool:
 def _identity(native: dict[str, list[Any]], slots: dict[int, int]) -> list[Any]:
     """What the functions of a program do, for the key of their code."""
 
-    def of(step: KernelStep | LibraryStep) -> Any:
-        what = step.kernel if isinstance(step, KernelStep) else (step.gemm, step.buffers[-1].dtype)
+    def of(step: KernelStep | LibraryStep | TileStep) -> Any:
+        if isinstance(step, KernelStep):
+            what: Any = step.kernel
+        else:
+            done = step.part if isinstance(step, TileStep) else step.gemm
+            what = (done, step.buffers[-1].dtype)
         return what, [place_of(b, slots) for b in step.buffers]
 
     return [(name, _is_shared(run[0]), [of(step) for step in run]) for name, run in native.items()]
@@ -164,13 +170,14 @@ def _signature(steps: Steps, slots: dict[int, int]) -> Signature | None:
         made[whole[-1]] = steps.flag
     kernels = [s.kernel for s in steps.steps if isinstance(s, KernelStep)]
     routines = routines_of(steps, slots).values()
+    products = any(isinstance(s, LibraryStep | TileStep) for s in steps.steps)
     return Signature(
         slots=1 + max([*slots.values(), *routines, SCRATCH]),
         inputs=tuple([(slots[b.index], b.shape, b.dtype) for b in steps.inputs]),
         outputs=tuple([(slot, made[slot].shape, made[slot].dtype) for slot in whole]),
         known=(*[slots[b.index] for b in _constants(steps)], *routines),
         scratch=steps.scratch,
-        releases=bool(routines) or sum(work_of(kernel) for kernel in kernels) > HELD,
+        releases=products or sum(work_of(kernel) for kernel in kernels) > HELD,
     )
 
 
@@ -221,7 +228,12 @@ class Program:
             assert code is not None
             if _is_shared(run[0]):
                 part, finish = (_PART(code.address(f"run{i}{end}")) for end in ("", "_finish"))
-                self._runs.append(Shared(part, finish, run[0].kernel))
+                step = run[0]
+                if isinstance(step, TileStep):
+                    self._runs.append(Shared(part, finish, step.part.trip))
+                else:
+                    kernel = step.kernel
+                    self._runs.append(Shared(part, finish, kernel.trip, unit_of(kernel)))
             else:
                 self._runs.append(_RUN(code.address(f"run{i}")))
         self.allocate: Any = np.empty  # makes results and scratch memory
