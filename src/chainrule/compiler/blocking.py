@@ -28,11 +28,11 @@ from chainrule.compiler.gemm import Gemm
 from chainrule.compiler.llvm import host
 from chainrule.compiler.tiles import Tile, tile_for
 
-TERMS = 256  # of a stretch at most
+TERMS = 192  # of a stretch at most
 LINE = 64  # bytes of a line of the cache
 NEAR = 1 << 19  # bytes of A that a task goes through for each panel: they stay in the second cache
-TASKS = 16  # wanted of a large product, that threads may share
-FEWEST = 4  # panels of a task
+TASKS = 8  # wanted, for threads that share them
+FEWEST = 2  # panels of a task
 
 
 # By measurement, with AVX-512: below, BLAS has functions for small matrices; beyond, the result's
@@ -116,7 +116,7 @@ class Blocking:
         An odd number of lines, so that rows lie in different sets of the cache; the same for many
         products, which then have a tile in common.
         """
-        longest = next(t for t in (TERMS // 8, TERMS // 2, TERMS) if t >= self.terms)
+        longest = next(t for t in (TERMS // 6, TERMS // 2, TERMS) if t >= self.terms)
         return longest + LINE // self.item
 
     @property
@@ -142,9 +142,10 @@ class Blocking:
         rows = max(1, NEAR // (self.terms * self.item))
         chunks = -(-self.gemm.extents[0] // rows)
         blocks = -(-self.blocks // chunks)
-        groups = -(-TASKS // (self.count * -(-self.blocks // blocks)))
-        panels = max(FEWEST, -(-self.panels // groups))
-        return blocks, min(panels, self.panels)
+        groups = 1
+        while self.count * chunks * groups < TASKS and self.panels >= 2 * groups * FEWEST:
+            groups *= 2
+        return blocks, -(-self.panels // groups)
 
     @property
     def grid(self) -> tuple[int, int]:

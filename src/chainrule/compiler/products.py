@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,8 +17,16 @@ from chainrule.compiler.loops import counted
 from chainrule.compiler.tiles import Tiles
 
 
-def write_part(module: Any, name: str, part: Part, dtype: np.dtype[Any]) -> Any:
-    """The function of one of a product's steps, added to a module: pointers, begin, end."""
+def write_part(module: Any, part: Part, dtype: np.dtype[Any]) -> Any:
+    """The function of one of a product's steps: pointers, begin, end.
+
+    It is added to a module, unless an equal product has added it.
+    """
+    numbers = re.findall(r"-?\d+", str(part.blocking))
+    name = ".".join(["product", dtype.name, "copies" if part.copies else "tiles", *numbers])
+    found = module.globals.get(name)
+    if found is not None:
+        return found
     product = Product(module, name, part.blocking, dtype)
     return product.copies() if part.copies else product.tiled()
 
@@ -139,10 +149,7 @@ class Product:
         plan = self.plan
         copied, right, out, begin, end = self._function(3)
         b, size = self.builder, self.size
-        room = -(-plan.terms // plan.tile.lanes) * plan.tile.lanes * plan.tile.columns
-        panel = b.alloca(self.tiles.number, room)
-        spare = b.alloca(self.tiles.number, plan.rows * plan.tile.columns)
-        panel.align = spare.align = ALIGNMENT
+        memory = self._memory(copied, right, out)
         downs, across = plan.grid
         blocks, panels = plan.task
         with without_denormals(b, self.dtype), counted(b, begin, end, "task") as task:
@@ -151,68 +158,111 @@ class Product:
             low = b.mul(b.udiv(task, size(across)), size(blocks))
             left = b.mul(b.urem(task, size(across)), size(panels))
             high = self._least(plan.blocks, b.add(low, size(blocks)))
+            right_end = self._least(plan.panels, b.add(left, size(panels)))
             starts = self._entry(index)
 
             def stretch(first: Any, terms: Any) -> None:
-                with counted(
-                    b, left, self._least(plan.panels, b.add(left, size(panels))), "panel"
-                ) as p:
-                    column = b.mul(p, size(plan.tile.columns))
-                    at = (starts, index, first, terms, column, low, high)
-                    memory = (copied, right, out, panel, spare)
-                    if not plan.left_over:
-                        self._panel(memory, at, 0)
-                    elif plan.panels == 1:
-                        self._panel(memory, at, plan.left_over)
-                    else:
-                        ragged = b.icmp_signed("==", p, size(plan.panels - 1))
-                        with b.if_else(ragged) as (last, others):
-                            with last:
-                                self._panel(memory, at, plan.left_over)
-                            with others:
-                                self._panel(memory, at, 0)
+                with counted(b, left, right_end, "panel") as panel:
+                    column = b.mul(panel, size(plan.tile.columns))
+                    at = _Place(index, starts, first, terms, column, low, high)
+                    self._panel(memory, at, panel)
 
             self._stretches(stretch)
         b.ret_void()
         return b.function
 
-    def _panel(self, memory: Any, at: Any, left_over: int) -> None:
-        """A stretch of terms of one panel: copied, then multiplied by every block of rows."""
+    def _memory(self, copied: Any, right: Any, out: Any) -> _Memory:
+        """The buffers, and memory of the function's own: where it begins."""
+        b, plan = self.builder, self.plan
+        room = -(-plan.terms // plan.tile.lanes) * plan.tile.lanes
+        own = []
+        for rows in (room, plan.rows, 1):
+            own.append(b.alloca(self.tiles.number, rows * plan.tile.columns))
+            own[-1].align = ALIGNMENT
+        for v in range(plan.tile.vectors):
+            self.tiles.clear(b, self._at(own[-1], self.size(v * plan.tile.lanes)))
+        return _Memory(copied, right, out, *own)
+
+    def _panel(self, memory: _Memory, at: _Place, panel: Any) -> None:
+        """A stretch of terms of one panel, which may be the last one, and narrower."""
+        b, plan = self.builder, self.plan
+        if plan.panels == 1 or not plan.left_over:
+            self._columns(memory, at, plan.left_over or plan.tile.columns)
+            return
+        last = b.icmp_signed("==", panel, self.size(plan.panels - 1))
+        with b.if_else(last) as (narrower, whole):
+            with narrower:
+                self._columns(memory, at, plan.left_over)
+            with whole:
+                self._columns(memory, at, plan.tile.columns)
+
+    def _columns(self, memory: _Memory, at: _Place, width: int) -> None:
+        """A stretch of terms of a panel: copied, then multiplied by every block of rows."""
         b, size, plan = self.builder, self.size, self.plan
-        _, right, _, panel, _ = memory
-        starts, index, first, terms, column, low, high = at
         ls, ns = plan.gemm.right
-        width = left_over or plan.tile.columns
         vectors = -(-width // plan.tile.lanes)
-        source = self._at(right, self._sum(starts[1], (first, ls), (column, ns)))
+        source = self._at(memory.right, self._sum(at.starts[1], (at.first, ls), (at.column, ns)))
         copy = self.tiles.turned(vectors) if plan.turned else self.tiles.panel(vectors)
-        far = ns if plan.turned else ls
-        b.call(copy, [source, size(far), panel, terms, size(width)])
+        far = size(ns if plan.turned else ls)
+        b.call(copy, [source, far, memory.panel, at.terms, size(width)])
         tall = size(plan.tall)
-        ranges = [(plan.rows, low, self._least(high, tall))]
+        ranges = [(plan.rows, at.low, self._least(at.high, tall))]
         if plan.tall < plan.blocks:
-            begin = b.select(b.icmp_signed(">", low, tall), low, tall)
-            ranges.append((plan.rows - 1, begin, high))
+            begin = b.select(b.icmp_signed(">", at.low, tall), at.low, tall)
+            ranges.append((plan.rows - 1, begin, at.high))
         for rows, begin, end in ranges:
             with counted(b, begin, end, "block") as block:
-                self._tile(memory, at, block, rows, vectors, left_over)
+                self._tile(memory, at, block, rows, width)
 
-    def _tile(self, memory: Any, at: Any, block: Any, rows: int, vectors: int, width: int) -> None:
+    def _tile(self, memory: _Memory, at: _Place, block: Any, rows: int, width: int) -> None:
         """One tile: C = the sum of the first stretch, or C plus that of a later one."""
         b, size, plan = self.builder, self.size, self.plan
-        copied, _, out, panel, spare = memory
-        starts, index, first, terms, column, _, _ = at
         row = self._row(block)
-        a = self._at(copied, self._copied(index, row, first, terms))
-        distance = plan.gemm.out[0]
-        c = self._at(out, self._sum(starts[2], (row, distance), (column, 1)))
-        add = b.zext(b.icmp_signed("!=", first, size(0)), self.size)
+        a = self._at(memory.copied, self._copied(at.index, row, at.first, at.terms))
+        distance = size(plan.gemm.out[0])
+        c = self._at(memory.out, self._sum(at.starts[2], (row, distance), (at.column, 1)))
+        more = b.icmp_signed("!=", at.first, size(0))
+        vectors = -(-width // plan.tile.lanes)
         far, step = (plan.far, 1) if plan.by_rows else (1, rows)
         tile = self.tiles.tile(rows, vectors, far, step)
-        if not width:
-            b.call(tile, [a, panel, c, size(distance), terms, add])
+        if width % plan.tile.lanes == 0:
+            before = b.select(more, c, memory.zeros)
+            apart = b.select(more, distance, size(0))
+            b.call(tile, [a, memory.panel, c, distance, before, apart, at.terms])
             return
         wide = size(vectors * plan.tile.lanes)
-        b.call(tile, [a, panel, spare, wide, terms, size(0)])
-        given = [spare, wide, c, size(distance), size(rows), size(width), add]
+        b.call(tile, [a, memory.panel, memory.spare, wide, memory.zeros, size(0), at.terms])
+        given = [memory.spare, wide, c, distance, size(rows), size(width), b.zext(more, size)]
         b.call(self.tiles.rows(), given)
+
+
+@dataclass(frozen=True)
+class _Memory:
+    """Pointers: the copies of A, B and C; a panel, a tile that hangs over C's edge, and zeros."""
+
+    copied: Any
+    right: Any
+    out: Any
+    panel: Any
+    spare: Any
+    zeros: Any
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where in the product the code stands.
+
+    Attributes:
+        index, starts: of the product in the batch, and where its A, B and C begin.
+        first, terms: of the stretch.
+        column: the first one of the panel.
+        low, high: the blocks of rows.
+    """
+
+    index: Any
+    starts: list[Any]
+    first: Any
+    terms: Any
+    column: Any
+    low: Any
+    high: Any

@@ -59,7 +59,7 @@ def write_run(
 
     if flag is not None:
         b.store(size(0), b.bitcast(entry(flag), size.as_pointer()))
-    for i, step in enumerate(run):
+    for step in run:
         if isinstance(step, LibraryStep):
             dtype = step.buffers[-1].dtype
             called = entry(routines[routine(dtype)])
@@ -67,7 +67,7 @@ def write_run(
             continue
         pointers = [address(buffer) for buffer in step.buffers]
         if isinstance(step, TileStep):
-            made = write_part(module, f"{name}.tiles{i}", step.part, step.buffers[-1].dtype)
+            made = write_part(module, step.part, step.buffers[-1].dtype)
             _call_kernel(b, made, pointers, size(0), size(step.part.trip))
             continue
         kernel = step.kernel
@@ -86,13 +86,15 @@ def _call_kernel(b: Any, made: Any, pointers: list[Any], begin: Any, end: Any) -
     b.call(made, [*given, begin, end])
 
 
-def write_shared(module: Any, name: str, step: KernelStep | TileStep, slots: dict[int, int]) -> None:
+def write_shared(
+    module: Any, name: str, step: KernelStep | TileStep, slots: dict[int, int]
+) -> None:
     """Functions of the table of addresses, begin and end, for part of a loop and what follows."""
     ir = llvm_ir()
     byte, size = ir.IntType(8).as_pointer(), ir.IntType(64)
     kind = ir.FunctionType(ir.VoidType(), [byte.as_pointer(), size, size])
     if isinstance(step, TileStep):
-        tiles = write_part(module, f"{name}.tiles", step.part, step.buffers[-1].dtype)
+        tiles = write_part(module, step.part, step.buffers[-1].dtype)
         made = {name: tiles, f"{name}_finish": None}
     else:
         kernel = step.kernel

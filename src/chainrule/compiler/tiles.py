@@ -38,10 +38,13 @@ class Tile:
 
 
 def tile_for(dtype: np.dtype[Any]) -> Tile:
-    """The largest tile that leaves registers for a row of vectors and a number."""
+    """The largest tile that leaves registers for a row of vectors and a number.
+
+    Of 8 × 3, each step loads 3 vectors and 8 numbers for 24 multiplications; many sizes are
+    multiples of 8.
+    """
     lanes = host().vector_bits // (8 * dtype.itemsize)
-    rows = 14 if host().vector_registers == 32 else 6
-    return Tile(rows, 2, lanes)
+    return Tile(8, 3, lanes) if host().vector_registers == 32 else Tile(6, 2, lanes)
 
 
 class Tiles:
@@ -74,9 +77,6 @@ class Tiles:
         made.linkage = "internal"
         made.attributes.add("noinline")
         made.attributes.add("nounwind")
-        for argument in made.args:
-            if argument.type == self.pointer:
-                argument.add_attribute("noalias")
         return made, True
 
     def _intrinsic(self, name: str, result: Any, kinds: list[Any]) -> Any:
@@ -91,6 +91,10 @@ class Tiles:
 
     def _store(self, b: Any, value: Any, pointer: Any) -> None:
         b.store(value, b.bitcast(pointer, self.vector.as_pointer()), align=self.dtype.itemsize)
+
+    def clear(self, b: Any, pointer: Any) -> None:
+        """Zeros in the place of a vector."""
+        self._store(b, self.vector(None), pointer)
 
     def _mask(self, b: Any, left: Any) -> Any:
         """The first lanes, as many as there are entries left: none, some, or all."""
@@ -132,7 +136,7 @@ class Tiles:
     # ------------------------------------------------ the tile
 
     def tile(self, rows: int, vectors: int, far: int, step: int) -> Any:
-        """`tile(a, b, c, distance, count, add)`: c = Σ a·b, or c + Σ a·b if `add` is not 0.
+        """`tile(a, b, c, distance, before, its distance, count)`: c = what was before + Σ a·b.
 
         Args:
             rows, vectors: of the tile.
@@ -141,13 +145,12 @@ class Tiles:
         """
         size, pointer = self.size, self.pointer
         function, new = self._function(
-            f"tile.{rows}x{vectors}.{far}.{step}", [pointer] * 3 + [size] * 3
+            f"tile.{rows}x{vectors}.{far}.{step}", [pointer] * 3 + [size, pointer] + [size] * 2
         )
         if not new:
             return function
-        ir = self.ir
-        a, right, c, distance, count, add = function.args
-        b = ir.IRBuilder(function.append_basic_block("entry"))
+        a, right, c, distance, before, apart, count = function.args
+        b = self.ir.IRBuilder(function.append_basic_block("entry"))
         zeros = [self.vector(None)] * (rows * vectors)
         with self._while(b, count, [a, right, *zeros]) as ((pa, pb, *sums), then):
             columns = [self._load(b, self._on(b, pb, v * self.lanes)) for v in range(vectors)]
@@ -156,25 +159,14 @@ class Tiles:
                 for k, y in enumerate(columns, i * vectors):
                     sums[k] = self._multiply_add(b, x, y, sums[k])
             then += [self._on(b, pa, step), self._on(b, pb, vectors * self.lanes), *sums]
-        places = self._places(b, c, distance, rows, vectors)
-        pairs = list(zip(places, sums, strict=True))
-        with b.if_else(b.icmp_signed("!=", add, size(0))) as (more, first):
-            with more:
-                for p, f in pairs:
-                    self._store(b, b.fadd(self._load(b, p), f), p)
-            with first:
-                for p, f in pairs:
-                    self._store(b, f, p)
+        for i in range(rows):
+            for v in range(vectors):
+                old = self._load(b, self._on(b, before, v * self.lanes))
+                new_ = b.fadd(old, sums[i * vectors + v])
+                self._store(b, new_, self._on(b, c, v * self.lanes))
+            c, before = (b.gep(p, [d], inbounds=True) for p, d in ((c, distance), (before, apart)))
         b.ret_void()
         return function
-
-    def _places(self, b: Any, c: Any, distance: Any, rows: int, vectors: int) -> list[Any]:
-        """Where the vectors of a tile stand."""
-        found = []
-        for _ in range(rows):
-            found += [self._on(b, c, v * self.lanes) for v in range(vectors)]
-            c = b.gep(c, [distance], inbounds=True)
-        return found
 
     @contextmanager
     def _while(self, b: Any, count: Any, start: list[Any]) -> Iterator[tuple[list[Any], list[Any]]]:
