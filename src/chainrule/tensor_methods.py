@@ -14,7 +14,7 @@ import numpy as np
 from chainrule.core import cuts
 from chainrule.core.boxes import take_over
 from chainrule.core.dtypes import category, is_inexact
-from chainrule.core.modes import is_recording
+from chainrule.core.modes import is_recording, lifting, lifts, note_look, refuse_lifted
 from chainrule.core.node import Leaf
 from chainrule.core.tensor import Tensor, set_requires_grad, wrap
 from chainrule.ops.api import FUNCTIONS, attach
@@ -30,6 +30,8 @@ _NUMPY = "Can't call numpy() on Tensor that requires grad. Use tensor.detach().n
 
 def _get_grad(self: Tensor) -> Tensor | None:
     """The gradient that backward passes have accumulated here; None at first."""
+    if lifts and self._box is None:
+        refuse_lifted("reading .grad")
     found = self._grad
     node = self.node
     if found is None and node is not None and type(node) is not Leaf:
@@ -48,6 +50,7 @@ def _get_grad(self: Tensor) -> Tensor | None:
 
 
 def _set_grad(self: Tensor, value: Any) -> None:
+    refuse_lifted("setting .grad")
     if value is not None:
         if not isinstance(value, Tensor):
             raise TypeError(
@@ -72,6 +75,7 @@ def _set_grad(self: Tensor, value: Any) -> None:
 
 
 def _del_grad(self: Tensor) -> None:
+    refuse_lifted("setting .grad")
     self._grad = None
 
 
@@ -88,6 +92,9 @@ def detach(self: Tensor) -> Tensor:
     if self.node is not None:
         cuts.note("detach()", self.node, self.array)
     t: Tensor = wrap(self.array)
+    lift = lifting() if lifts else None
+    if lift is not None:
+        lift.detached(self, t)
     return t
 
 
@@ -117,7 +124,10 @@ def _set_data(self: Tensor, value: Any) -> None:
     if array is self.array:
         return
     node = self.node
-    if value._box is not None or self._box is not None:
+    lift = lifting() if lifts else None
+    if lift is not None and node is not None and self._box is None:
+        raise lift.refusal("setting the data of a tensor that requires grad")
+    if value._box is not None or self._box is not None or lift is not None:
         if node is not None:
             raise RuntimeError(
                 "the data of a tensor that requires grad cannot be replaced by a tensor that "
@@ -177,7 +187,14 @@ def item(self: Tensor) -> Any:
         )
     if self.node is not None:
         cuts.note("item()", self.node)
-    return _entry(self.array)
+    return _entry(_looked_at(self))
+
+
+def _looked_at(x: Tensor) -> Any:
+    """The array of a tensor whose entries go to Python."""
+    if x._box is None:
+        note_look(x)
+    return x.array
 
 
 def _entry(array: Any) -> Any:
@@ -189,8 +206,8 @@ def tolist(self: Tensor) -> Any:
     """The entries as nested lists of Python numbers; of a 0-d tensor, the number."""
     if self.node is not None:
         cuts.note("tolist()", self.node)
-    array = self.array if self.array.dtype.kind != "V" else self.array.astype(np.float32)
-    return array.tolist()
+    array = _looked_at(self)
+    return (array if array.dtype.kind != "V" else array.astype(np.float32)).tolist()
 
 
 def numpy(self: Tensor, *, force: bool = False) -> np.ndarray:
@@ -209,7 +226,7 @@ def numpy(self: Tensor, *, force: bool = False) -> np.ndarray:
         self.array.converted()
     if self.node is not None:
         cuts.note("numpy(force=True)", self.node, self.array)
-    array: np.ndarray = self.array
+    array: np.ndarray = _looked_at(self)
     return array if self._box is None else np.asarray(array)
 
 
@@ -254,8 +271,8 @@ def _array(self: Tensor, dtype: Any = None, copy: bool | None = None) -> np.ndar
                 f"an array of dtype {np.dtype(dtype)} cannot share the memory of a tensor of dtype "
                 f"{self.dtype}: leave copy=False out"
             )
-        return np.array(self.array, dtype)
-    return np.array(self.array) if copy else np.asarray(self.array)
+        return np.array(_looked_at(self), dtype)
+    return np.array(_looked_at(self)) if copy else np.asarray(_looked_at(self))
 
 
 def _scalar(self: Tensor, target: str) -> Any:
@@ -284,7 +301,7 @@ def _scalar(self: Tensor, target: str) -> Any:
         )
     if self.node is not None:
         cuts.note(f"{target}()", self.node)
-    return _entry(self.array)
+    return _entry(_looked_at(self))
 
 
 def _float(self: Tensor) -> float:
@@ -314,11 +331,11 @@ def _complex(self: Tensor) -> complex:
 def _index(self: Tensor) -> int:
     if self.array.size != 1 or category(self.array.dtype) > 1:
         raise TypeError("only integer tensors of a single element can be converted to an index")
-    return int(self.array.item())
+    return int(_looked_at(self).item())
 
 
 def _bool(self: Tensor) -> bool:
-    array = self.array
+    array = _looked_at(self)
     if array.size != 1:
         if array.size == 0:
             raise RuntimeError("Boolean value of Tensor with no values is ambiguous")
@@ -340,13 +357,13 @@ def _len(self: Tensor) -> int:
 
 def _contains(self: Tensor, element: Any) -> bool:
     if isinstance(element, Tensor):
-        element = element.array
+        element = _looked_at(element)
     elif not isinstance(element, (bool, int, float, complex, np.generic, np.ndarray)):
         raise RuntimeError(
             "Tensor.__contains__ only supports Tensor or scalar, but you passed in a "
             f"{type(element)}."
         )
-    return bool((self.array == element).any())
+    return bool((_looked_at(self) == element).any())
 
 
 def _reversed(self: Tensor) -> Any:
@@ -355,7 +372,7 @@ def _reversed(self: Tensor) -> Any:
 
 def _format(self: Tensor, spec: str) -> str:
     if self.array.ndim == 0 and (type(self) is Tensor or (spec and self._box is not None)):
-        return format(_entry(self.array), spec)
+        return format(_entry(_looked_at(self)), spec)
     return object.__format__(self, spec)
 
 
@@ -391,7 +408,7 @@ def _reduce(self: Tensor, protocol: Any) -> Any:
             "Cannot pickle (or copy.copy) a tensor that belongs to a running transform "
             f"({self.tag.title}): return it from the function, or pickle tensor.detach()"
         )
-    return _rebuild, (type(self), self.array, self.node is not None, dict(self.__dict__))
+    return _rebuild, (type(self), _looked_at(self), self.node is not None, dict(self.__dict__))
 
 
 def _deepcopy(self: Tensor, memo: dict[int, Any]) -> Any:
@@ -408,7 +425,7 @@ def _deepcopy(self: Tensor, memo: dict[int, Any]) -> Any:
             "protocol at the moment. Use tensor.clone() to copy within the graph, or "
             "tensor.detach().clone() without it."
         )
-    made = _rebuild(type(self), self.array.copy(), self.node is not None, {})
+    made = _rebuild(type(self), _looked_at(self).copy(), self.node is not None, {})
     memo[id(self)] = made
     if self._grad is not None:
         made._grad = copy.deepcopy(self._grad, memo)
@@ -422,7 +439,7 @@ def _dlpack(self: Tensor, **kwargs: Any) -> Any:
             "Can't export tensors that require gradient, use tensor.detach() to export a tensor "
             "without it."
         )
-    return self.array.__dlpack__(**kwargs)
+    return _looked_at(self).__dlpack__(**kwargs)
 
 
 _METHODS: dict[str, Any] = {

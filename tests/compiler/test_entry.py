@@ -3,6 +3,7 @@
 import gc
 import sys
 import threading
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,22 @@ pytest.importorskip("llvmlite")
 def program_of(f, *examples):
     program = compiled(cr.graph.trace(f, *examples))
     assert program.fast is program._entry, "the program should have a native entry"
+    return program
+
+
+@pytest.fixture
+def all_large(monkeypatch):
+    """Kernels are shared by threads, of which there are two."""
+    monkeypatch.setattr(threads, "LARGE", 1000)
+    before = cr.get_num_threads()
+    cr.set_num_threads(2)
+    yield
+    cr.set_num_threads(before)
+
+
+def driven_program_of(f, *examples):
+    program = compiled(cr.graph.trace(f, *examples))
+    assert program._driven
     return program
 
 
@@ -155,6 +172,112 @@ def test_long_programs_let_other_threads_run(monkeypatch):
         stop.set()
         other.join()
         sys.setswitchinterval(interval)
+
+
+def normalised(x, y):
+    """Rows that add up to 1, two sums of everything, a small kernel between large ones."""
+    z = cr.exp(x)
+    rows = z / z.sum(1, keepdim=True)
+    return rows * (y * 2).sum(), (rows * x).sum(), y + 1
+
+
+@pytest.mark.parametrize("shape", [(50, 100), (300, 400)], ids=str)
+def test_large_kernels_on_any_number_of_threads(all_large, shape):
+    x, y = ordinary(shape, "float64", 0), ordinary((5,), "float64", 1)
+    program = driven_program_of(normalised, x, y)
+    assert any(isinstance(step, threads.Shared) for step in program._runs)
+    assert not all(isinstance(step, threads.Shared) for step in program._runs)
+    wanted = program.fast(x, y)
+    for count in (1, 3, 1, 2):
+        cr.set_num_threads(count)
+        is_evaluated(program, x, y, rtol=1e-13)
+        for a, b in zip(program.fast(x, y), wanted, strict=True):
+            assert a.tobytes() == b.tobytes()
+    assert program.fast(x, x) is None
+    assert program.fast(x) is None
+    assert program.fast(x, y, y) is None
+    turned = np.asfortranarray(x)
+    for a, b in zip(program.run([turned, y]), wanted, strict=True):
+        assert a.tobytes() == b.tobytes()
+
+
+def test_numpy_is_called_between_kernels():
+    def f(x, y):
+        z = cr.sin(x) * y
+        w = cr.sort(z, 1)[0]
+        return w * z, w, x, w.sum(0), cr.linalg.inv(z @ z.transpose(0, 1))
+
+    x, y = ordinary((3, 7), "float64", 0), ordinary((7,), "float64", 1)
+    program = compiled(cr.graph.trace(f, x, y))
+    assert len(program.report().calls) == 2
+    assert program.report().kernels
+    assert program._driven
+    assert not program._native
+    is_evaluated(program, x, y, rtol=1e-12)
+    assert not np.may_share_memory(program.fast(x, y)[2], x)
+    assert program.fast(x, x) is None
+
+
+@pytest.mark.parametrize("dtype", ["float16", "complex64", "complex128"])
+def test_arrays_that_only_numpy_computes_with(dtype):
+    x, y = np.arange(6).reshape(2, 3).astype(dtype), ordinary((4,), "float64", 0)
+    program = driven_program_of(lambda x, y: (x * x, y.exp() + 1, x), x, y)
+    is_evaluated(program, x, y, rtol=1e-15)
+
+
+def test_an_index_out_of_bounds_is_an_error_on_every_way(all_large):
+    x, index = ordinary((2000,), "float64", 0), np.arange(2000) % 7
+    program = driven_program_of(lambda x, i: (cr.exp(x[i]) * x, (x[:3] * 2).sum()), x, index)
+    for count in (2, 1):
+        cr.set_num_threads(count)
+        is_evaluated(program, x, index, rtol=1e-15)
+        with pytest.raises(IndexError, match="2000"):
+            program.fast(x, index + 1997)
+        is_evaluated(program, x, index, rtol=1e-15)
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_nothing_is_left_behind_by_a_driver(all_large, count):
+    """Reference counts of arguments and results; scratch memory is kept, one piece of it."""
+    cr.set_num_threads(count)
+    x, y = ordinary((50, 100), "float64", 0), ordinary((5,), "float64", 1)
+    program = driven_program_of(normalised, x, y)
+    run = program.fast
+    run(x, y)
+    refused = np.ones(4)
+    things = [x, y, refused, x.dtype, None, program, program._drive.__func__]
+    before = [sys.getrefcount(thing) for thing in things]
+    (scratch,) = program._free
+    for _ in range(300):
+        run(x, y)
+        run(x, refused)
+    after = [sys.getrefcount(thing) for thing in things]
+    assert all(abs(b - a) < 20 for a, b in zip(before, after, strict=True))
+    assert len(program._free) == 1
+    assert program._free[0] is scratch
+    assert sys.getrefcount(run(x, y)[0]) == sys.getrefcount(np.ones(3))
+
+
+def test_the_error_of_a_driver_comes_out(all_large):
+    """Memory that other threads may still use is not kept for the next call."""
+    x, y = ordinary((50, 100), "float64", 0), ordinary((5,), "float64", 1)
+    program = driven_program_of(normalised, x, y)
+    program.fast(x, y)
+    real, seen = program._drive, []
+
+    def drive(table, made, scratch, *arrays):
+        seen.append(weakref.ref(scratch))
+        raise KeyboardInterrupt
+
+    program._drive = drive
+    counts = sys.getrefcount(x), sys.getrefcount(y)
+    with pytest.raises(KeyboardInterrupt):
+        program.fast(x, y)
+    assert (sys.getrefcount(x), sys.getrefcount(y)) == counts
+    assert seen[0]() is None
+    assert not program._free
+    program._drive = real
+    is_evaluated(program, x, y, rtol=1e-13)
 
 
 def test_without_the_known_layout(monkeypatch):

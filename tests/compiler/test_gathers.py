@@ -90,6 +90,17 @@ SCATTERS = {
 }
 
 
+@pytest.mark.parametrize("into", ["index_add", "index_copy"])
+@pytest.mark.parametrize("places", [[0, 2, 1], [2, 0], [1, 1, 0]])
+def test_constant_places_of_an_input(into, places):
+    x, index = ordinary((3,), "float64", 0), np.array(places)
+    y = ordinary((len(places),), "float64", 1)
+    graph = trace(lambda x, y: getattr(x, into)(0, cr.tensor(index), y), x, y)
+    program, found, wanted = both(graph, x, y)
+    assert not program.steps.refused
+    np.testing.assert_array_equal(found[0], wanted[0])
+
+
 def _written(x, i, y):
     z = x * 1
     z[i] = y

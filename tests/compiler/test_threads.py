@@ -116,7 +116,8 @@ def test_nothing_is_kept_alive():
         assert gone() is None
 
 
-def test_an_error_stops_all_threads():
+@pytest.mark.parametrize("native", [True, False])
+def test_an_error_stops_all_threads(native):
     """What the waiting thread raises comes out; the memory lives until all have stopped."""
     x = ordinary((400_000,), "float64", 0)
     program = compiled(cr.graph.trace(cr.exp, x))
@@ -137,12 +138,21 @@ def test_an_error_stops_all_threads():
     cr.set_num_threads(2)
     step.part = part
     made = []
+    if native:
+        drive = program._drive
 
-    def allocate(shape, dtype):
-        made.append(weakref.ref(out := np.empty(shape, dtype)))
-        return out
+        def watched(table, outs, scratch, *arrays):
+            made.append(weakref.ref(outs[0]))
+            return drive(table, outs, scratch, *arrays)
 
-    program.allocate = allocate
+        program._drive = watched
+    else:
+
+        def allocate(shape, dtype):
+            made.append(weakref.ref(out := np.empty(shape, dtype)))
+            return out
+
+        program.allocate = allocate
     with pytest.raises(KeyboardInterrupt):
         program.run([x])
     assert made[0]() is not None  # the other thread still writes into it

@@ -319,3 +319,12 @@ def test_no_warning_from_within(name):
         warnings.simplefilter("error")
         z = f(x) if name in ("sigmoid", "special.entr") else f(x, y)
         z.sum().backward()
+
+
+@pytest.mark.parametrize("name", ["isinf", "isnan", "sign", "floor", "logical_and"])
+def test_one_argument_too_many_is_refused_and_not_written(name):
+    x, other = cr.ones(2), cr.tensor([5.0, 6.0])
+    args = (other,) * REGISTRY[name].arity
+    with pytest.raises(TypeError, match="argument"):
+        getattr(x, name)(*args)
+    assert other.tolist() == [5.0, 6.0]

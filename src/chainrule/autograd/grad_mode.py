@@ -142,6 +142,7 @@ class enable_grad(_WithoutArguments):  # noqa: N801 - PyTorch's name
     """
 
     def mode(self) -> bool | modes.Mode:
+        modes.note_question()
         return changed(grad=True)
 
 
@@ -162,6 +163,7 @@ class set_grad_enabled(ModeContext):  # noqa: N801 - PyTorch's name
         self.note()
 
     def mode(self) -> bool | modes.Mode:
+        modes.note_question()
         return changed(grad=self.grad)
 
     def clone(self) -> ModeContext:
@@ -213,6 +215,7 @@ def is_grad_enabled() -> bool:
     >>> cr.is_grad_enabled()
     True
     """
+    modes.note_question()
     return as_mode(get_mode()).grad
 
 
@@ -223,4 +226,5 @@ def is_inference_mode_enabled() -> bool:
     >>> cr.is_inference_mode_enabled()
     False
     """
+    modes.note_question()
     return as_mode(get_mode()).inference

@@ -4,6 +4,9 @@
 and layout of its variable, and where its memory is. It allocates the results, runs the kernels,
 and returns a list; or None, if an argument does not fit. What it knows of Python and NumPy is their
 stable binary interface, compared once with what Python says; where it differs there is no entry.
+
+`entry(x, y, ..., driver)` does the same up to running anything, which it leaves to the driver, a
+Python function: threads share large kernels then, or NumPy is called between two of them.
 """
 
 from __future__ import annotations
@@ -20,14 +23,13 @@ import numpy as np
 from chainrule.compiler.buffers import ALIGNMENT
 from chainrule.compiler.llvm import Code, llvm_binding, llvm_ir
 from chainrule.compiler.lowering import COMPILED_DTYPES
-from chainrule.graph.ir import Graph
-from chainrule.graph.run import evaluate, plan_of
 
 HEADER = object.__basicsize__  # bytes before the fields of an array; the type stands last in it
 DATA, NDIM, DIMS, DESCR, FLAGS = (HEADER + k for k in (0, 8, 16, 40, 48))
 PLAIN = 0x0001 | 0x0100  # C order and aligned, among the flags
 ON_STACK = 1 << 15  # bytes of scratch memory that the entry has of its own
 FASTCALL = 0x0080  # a method's arguments come as a C array
+DTYPES = COMPILED_DTYPES | {np.dtype(c) for c in "eFD"}  # which arrays of an entry may have
 _TYPE, _NEW = 2, 94  # places in NumPy's table of functions: PyArray_Type, PyArray_NewFromDescr
 
 
@@ -41,6 +43,9 @@ class Signature:
         known: the places of addresses that do not change, in the order of the variable `known`.
         scratch: bytes of scratch memory, whose place is 0.
         releases: whether other Python threads may run meanwhile.
+        flagged: whether the last of the outputs is the flag, which is 0 to begin with.
+        whole: whether native code runs everything, if there is no driver.
+        driven: whether there may be a driver.
     """
 
     slots: int
@@ -49,6 +54,17 @@ class Signature:
     known: tuple[int, ...]
     scratch: int
     releases: bool
+    flagged: bool = False
+    whole: bool = True
+    driven: bool = False
+
+    @property
+    def on_stack(self) -> bool:
+        """Whether scratch memory is the entry's own.
+
+        A driver that is interrupted leaves threads that still write to it.
+        """
+        return self.scratch <= ON_STACK and not self.driven
 
 
 class _Method(ctypes.Structure):
@@ -82,6 +98,14 @@ def is_known() -> bool:
         for name in (
             "PyList_New",
             "PyList_SetItem",
+            "PyList_GetItem",
+            "PyList_Size",
+            "PyList_SetSlice",
+            "PyList_Append",
+            "PyTuple_New",
+            "PyTuple_SetItem",
+            "PyBytes_FromStringAndSize",
+            "PyObject_CallObject",
             "Py_IncRef",
             "Py_DecRef",
             "PyEval_SaveThread",
@@ -89,7 +113,7 @@ def is_known() -> bool:
         )
     }
     symbols |= {"array_type": id(np.ndarray), "new_array": table[_NEW], "none": id(None)}
-    symbols |= {f"dtype_{dt.str[1:]}": id(dt) for dt in COMPILED_DTYPES}
+    symbols |= {f"dtype_{dt.str[1:]}": id(dt) for dt in DTYPES}
     for name, address in symbols.items():
         llvm_binding().add_symbol(f"chainrule.{name}", address)
     return True
@@ -131,24 +155,31 @@ def _layout_holds() -> bool:
 
 
 def write_entry(module: Any, run: Any, signature: Signature) -> None:
-    """Add the function `entry` to a module, around `run(table of addresses)`."""
+    """Add the function `entry` to a module, around `run(table of addresses)`, if that is all."""
     _Writer(module, signature).write(run)
 
 
-def entry_of(code: Code, known: Sequence[int], held: Sequence[Any]) -> Callable[..., Any]:
+def entry_of(
+    code: Code, signature: Signature, known: Sequence[int], free: list[Any], held: Sequence[Any]
+) -> Callable[..., Any]:
     """The entry of a compiled module as a Python function, which keeps the code alive.
 
     Args:
         known: the addresses of constants and of BLAS's functions, as in the signature.
+        free: scratch memory that no call uses; pieces are taken from it and put back.
         held: what must live as long.
     """
     if known:
         (ctypes.c_void_p * len(known)).from_address(code.variable("known"))[:] = [*known]
+    if signature.scratch and not signature.on_stack:
+        ctypes.c_void_p.from_address(code.variable("free")).value = id(free)
     method = _Method(b"entry", code.address("entry"), FASTCALL, None)
     make = ctypes.PYFUNCTYPE(
         ctypes.py_object, ctypes.POINTER(_Method), ctypes.py_object, ctypes.c_void_p
     )(("PyCFunction_NewEx", ctypes.pythonapi))
-    made: Callable[..., Any] = make(ctypes.pointer(method), _Holder(code, method, *held), None)
+    made: Callable[..., Any] = make(
+        ctypes.pointer(method), _Holder(code, method, free, *held), None
+    )
     return made
 
 
@@ -170,30 +201,66 @@ class _Writer:
         """The whole function."""
         b, signature = self.b, self.signature
         table = b.alloca(self.byte, signature.slots)
-        if 0 < signature.scratch <= ON_STACK:
-            scratch = b.alloca(self.ir.IntType(8), self.size(signature.scratch))
-            scratch.align = ALIGNMENT
-            self._put(table, 0, scratch)
-        self._demand(b.icmp_signed("==", self.function.args[2], self.size(len(signature.inputs))))
-        for i, (slot, shape, dtype) in enumerate(signature.inputs):
-            x = b.load(b.gep(self.function.args[1], [self.size(i)]))
+        count, given = self.function.args[2], self.size(len(signature.inputs))
+        fits = b.icmp_signed("==", count, given)
+        if signature.driven:
+            drives = b.icmp_signed("==", count, self.size(given.constant + 1))
+            fits = b.or_(fits, drives) if signature.whole else drives
+        self._demand(fits)
+        objects = [
+            b.load(b.gep(self.function.args[1], [self.size(i)])) for i in range(given.constant)
+        ]
+        for x, (slot, shape, dtype) in zip(objects, signature.inputs, strict=True):
             self._check(x, shape, dtype)
             self._put(table, slot, self._field(x, DATA, self.byte))
         self._known(table)
         made = self._results(table)
-        large = self._scratch(table, made) if signature.scratch > ON_STACK else None
-        if signature.releases:
+        scratch = self._scratch(table, made) if signature.scratch else None
+        if signature.driven:
+            with b.if_then(drives):
+                self._drive(objects, table, made, scratch)
+        if signature.whole:
+            self._run(run, table)
+            self._keep(scratch, made)
+            b.ret(made)
+        else:
+            b.unreachable()
+        b.position_at_end(self.refused)
+        b.ret(self._owned(self._object("none")))
+
+    def _run(self, run: Any, table: Any) -> None:
+        """Run the native code."""
+        b = self.b
+        if self.signature.releases:
             thread = b.call(self._symbol("PyEval_SaveThread", self.byte, []), [])
         b.call(run, [table])
-        if signature.releases:
+        if self.signature.releases:
             b.call(self._symbol("PyEval_RestoreThread", None, [self.byte]), [thread])
-        if large is not None:
-            b.call(self._symbol("Py_DecRef", None, [self.byte]), [large])
-        b.ret(made)
-        b.position_at_end(self.refused)
-        none = self._object("none")
-        b.call(self._symbol("Py_IncRef", None, [self.byte]), [none])
-        b.ret(none)
+
+    def _drive(self, objects: Sequence[Any], table: Any, made: Any, scratch: Any) -> None:
+        """Return what the driver, the last argument, makes of everything.
+
+        It is called with the table as bytes, the list of results, the scratch memory, and the
+        arguments: if it is interrupted, other threads go on with memory that it holds.
+        """
+        b, byte, size = self.b, self.byte, self.size
+        new = self._symbol("PyBytes_FromStringAndSize", byte, [byte, size])
+        addresses = b.call(new, [b.bitcast(table, byte), size(8 * self.signature.slots)])
+        self._return_unless(addresses, made, scratch)
+        new = self._symbol("PyTuple_New", byte, [size])
+        given = b.call(new, [size(3 + len(objects))])
+        self._return_unless(given, made, scratch, addresses)
+        put = self._symbol("PyTuple_SetItem", self.int, [byte, size, byte])
+        held = [made, self._object("none") if scratch is None else scratch, *objects]
+        for k, x in enumerate([addresses, *map(self._owned, held)]):
+            b.call(put, [given, size(k), x])
+        driver = b.load(b.gep(self.function.args[1], [size(len(objects))]))
+        found = b.call(self._symbol("PyObject_CallObject", byte, [byte, byte]), [driver, given])
+        self._drop(given)
+        self._return_unless(found, made, scratch)
+        self._keep(scratch, made)
+        self._drop(made)
+        b.ret(found)
 
     def _symbol(self, name: str, result: Any, args: Sequence[Any]) -> Any:
         """A function of Python's or NumPy's."""
@@ -247,12 +314,20 @@ class _Writer:
         for k, slot in enumerate(slots):
             self._put(table, slot, self.b.load(self.b.gep(held, [self.size(0), self.size(k)])))
 
+    def _owned(self, x: Any) -> Any:
+        """An object with one more reference."""
+        self.b.call(self._symbol("Py_IncRef", None, [self.byte]), [x])
+        return x
+
+    def _drop(self, x: Any) -> None:
+        self.b.call(self._symbol("Py_DecRef", None, [self.byte]), [x])
+
     def _array(self, shape: Sequence[int], dtype: np.dtype[Any], dropped: Any) -> Any:
         """A fresh array; where there is no memory, the function drops a list and returns."""
         b, byte, nothing = self.b, self.byte, self.byte(None)
         kinds = [byte, byte, self.int, byte, byte, byte, self.int, byte]
         described = self._object(f"dtype_{dtype.str[1:]}")
-        b.call(self._symbol("Py_IncRef", None, [byte]), [described])
+        self._owned(described)
         given = [self._object("array_type"), described, self.int(len(shape)), self._dims(shape)]
         new = self._symbol("new_array", byte, kinds)
         x = b.call(new, [*given, nothing, nothing, self.int(0), nothing])
@@ -260,10 +335,52 @@ class _Writer:
         return x
 
     def _scratch(self, table: Any, made: Any) -> Any:
-        """Scratch memory as an array."""
-        x = self._array((self.signature.scratch,), np.dtype(np.uint8), made)
-        self._put(table, 0, self._field(x, DATA, self.byte))
+        """Scratch memory: an array that no other call uses; None if it is on the stack."""
+        b, byte, size = self.b, self.byte, self.size
+        if self.signature.on_stack:
+            with b.goto_entry_block():
+                scratch = b.alloca(self.ir.IntType(8), size(self.signature.scratch))
+            scratch.align = ALIGNMENT
+            self._put(table, 0, scratch)
+            return None
+        free = b.load(self._free())
+        count = b.call(self._symbol("PyList_Size", size, [byte]), [free])
+        with b.if_else(b.icmp_signed(">", count, size(0))) as (kept, none):
+            with kept:
+                last = b.sub(count, size(1))
+                get = self._symbol("PyList_GetItem", byte, [byte, size])
+                old = self._owned(b.call(get, [free, last]))
+                cut = self._symbol("PyList_SetSlice", self.int, [byte, size, size, byte])
+                b.call(cut, [free, last, count, byte(None)])
+                after_old = b.block
+            with none:
+                new = self._array((self.signature.scratch,), np.dtype(np.uint8), made)
+                after_new = b.block
+        x = b.phi(byte)
+        x.add_incoming(old, after_old)
+        x.add_incoming(new, after_new)
+        self._put(table, 0, self._field(x, DATA, byte))
         return x
+
+    def _keep(self, scratch: Any, made: Any) -> None:
+        """Put scratch memory back, for other calls."""
+        if scratch is None:
+            return
+        b = self.b
+        append = self._symbol("PyList_Append", self.int, [self.byte, self.byte])
+        failed = b.call(append, [b.load(self._free()), scratch])
+        self._drop(scratch)
+        with b.if_then(b.icmp_signed("!=", failed, self.int(0)), likely=False):
+            self._drop(made)
+            b.ret(self.byte(None))
+
+    def _free(self) -> Any:
+        """The variable that is the list of scratch memory."""
+        held = self.module.globals.get("free")
+        if held is None:
+            held = self.ir.GlobalVariable(self.module, self.byte, "free")
+            held.initializer = self.byte(None)
+        return held
 
     def _results(self, table: Any) -> Any:
         """The list of the results, allocated."""
@@ -275,6 +392,9 @@ class _Writer:
             x = self._array(shape, dtype, made)
             b.call(put, [made, size(k), x])
             self._put(table, slot, self._field(x, DATA, byte))
+        if self.signature.flagged:
+            flag = self._field(x, DATA, size.as_pointer())
+            b.store(size(0), flag)
         return made
 
     def _dims(self, shape: Sequence[int]) -> Any:
@@ -288,22 +408,11 @@ class _Writer:
             held.initializer = kind(list(shape))
         return self.b.bitcast(held, self.byte)
 
-    def _return_unless(self, x: Any, dropped: Any = None) -> None:
-        """Return Python's error if an object could not be made."""
+    def _return_unless(self, x: Any, *dropped: Any) -> None:
+        """Return Python's error if an object could not be made, and drop others."""
         b = self.b
         with b.if_then(b.icmp_unsigned("==", x, self.byte(None)), likely=False):
-            if dropped is not None:
-                b.call(self._symbol("Py_DecRef", None, [self.byte]), [dropped])
+            for other in dropped:
+                if other is not None:
+                    self._drop(other)
             b.ret(self.byte(None))
-
-
-def watched(entry: Callable[..., Any], graph: Graph) -> Callable[..., Any]:
-    """An entry of a graph's program, whose last result says if an index was out of bounds."""
-
-    def run(*arrays: np.ndarray) -> Any:
-        found = entry(*arrays)
-        if found is not None and found.pop()[0]:
-            return evaluate(plan_of(graph), list(arrays))  # raises, with its message
-        return found
-
-    return run

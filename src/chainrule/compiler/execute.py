@@ -12,7 +12,7 @@ import numpy as np
 from chainrule.compiler import buffers as kinds
 from chainrule.compiler import cache, library
 from chainrule.compiler.buffers import Buffer
-from chainrule.compiler.entry import Signature, entry_of, is_known, watched, write_entry
+from chainrule.compiler.entry import DTYPES, Signature, entry_of, is_known, write_entry
 from chainrule.compiler.fuse import CallStep, KernelStep, LibraryStep, Steps, TileStep, Window, fuse
 from chainrule.compiler.kernel import work_of
 from chainrule.compiler.llvm import Code, compile_module, llvm_ir
@@ -25,8 +25,9 @@ from chainrule.compiler.runs import (
     slots_of,
     write_run,
     write_shared,
+    write_whole,
 )
-from chainrule.compiler.threads import Shared, is_large, unit_of
+from chainrule.compiler.threads import Shared, get_num_threads, is_large, unit_of
 from chainrule.core.node import Node
 from chainrule.core.tensor import Tensor, as_array, wrap
 from chainrule.graph.ir import Graph
@@ -114,19 +115,20 @@ def _compile(steps: Steps, keep: bool) -> tuple[Code | None, list[list[Any]]]:
     slots = slots_of(steps.buffers)
     routines = routines_of(steps, slots)
     native = {f"run{i}": run for i, run in enumerate(runs) if not isinstance(run[0], CallStep)}
-    signature = _signature(steps, slots) if _is_one(runs) else None
+    signature = _signature(steps, slots, runs)
 
     def write() -> Any:
         module = llvm_ir().Module(name="chainrule")
-        flag = None if steps.flag is None else slots[steps.flag.index]
-        written = []
+        written: list[tuple[Any, int | None]] = []
         for name, run in native.items():
             if _is_shared(run[0]):
-                write_shared(module, name, run[0], slots)
+                parts = write_shared(module, name, run[0], slots)
+                written += [(part, run[0].trip) for part in parts]
             else:
-                written.append(write_run(module, name, run, slots, routines, flag))
+                written.append((write_run(module, name, run, slots, routines), None))
         if signature is not None:
-            write_entry(module, written[0], signature)
+            whole = write_whole(module, written) if signature.whole else None
+            write_entry(module, whole, signature)
         return module
 
     parts = [_identity(native, slots), routines, signature]
@@ -138,11 +140,6 @@ def _is_shared(step: Any) -> bool:
     if isinstance(step, TileStep):
         return step.part.is_large
     return isinstance(step, KernelStep) and is_large(step.kernel)
-
-
-def _is_one(runs: list[list[Any]]) -> bool:
-    """Whether a program is one call of native code."""
-    return len(runs) == 1 and not isinstance(runs[0][0], CallStep) and not _is_shared(runs[0][0])
 
 
 def _identity(native: dict[str, list[Any]], slots: dict[int, int]) -> list[Any]:
@@ -159,26 +156,40 @@ def _identity(native: dict[str, list[Any]], slots: dict[int, int]) -> list[Any]:
     return [(name, _is_shared(run[0]), [of(step) for step in run]) for name, run in native.items()]
 
 
-def _signature(steps: Steps, slots: dict[int, int]) -> Signature | None:
-    """What the native entry of a program without calls takes and makes; None if it has none."""
-    whole = _slots_of_outputs(steps, slots)
-    if whole is None or not is_known():
+def _signature(steps: Steps, slots: dict[int, int], runs: list[list[Any]]) -> Signature | None:
+    """What the native entry of a program takes and makes; None if it has none."""
+    calls = any(isinstance(run[0], CallStep) for run in runs)
+    if all(isinstance(run[0], CallStep) for run in runs) or not is_known():
         return None
-    made = {slots[b.index]: b for b in steps.buffers if b.kind == kinds.OUTPUT}
+    whole = not calls and _slots_of_outputs(steps, slots) is not None
+    made = _made_arrays(steps, slots)
     if steps.flag is not None:
-        whole = [*whole, slots[steps.flag.index]]
-        made[whole[-1]] = steps.flag
+        made.append((slots[steps.flag.index], steps.flag.shape, steps.flag.dtype))
+    if not DTYPES.issuperset([*[b.dtype for b in steps.inputs], *[dt for _, _, dt in made]]):
+        return None
     kernels = [s.kernel for s in steps.steps if isinstance(s, KernelStep)]
     routines = routines_of(steps, slots).values()
     products = any(isinstance(s, LibraryStep | TileStep) for s in steps.steps)
     return Signature(
         slots=1 + max([*slots.values(), *routines, SCRATCH]),
         inputs=tuple([(slots[b.index], b.shape, b.dtype) for b in steps.inputs]),
-        outputs=tuple([(slot, made[slot].shape, made[slot].dtype) for slot in whole]),
+        outputs=tuple(made),
         known=(*[slots[b.index] for b in _constants(steps)], *routines),
         scratch=steps.scratch,
         releases=products or sum(work_of(kernel) for kernel in kernels) > HELD,
+        flagged=steps.flag is not None,
+        whole=whole,
+        driven=not whole or any(_is_shared(run[0]) for run in runs),
     )
+
+
+def _made_arrays(
+    steps: Steps, slots: dict[int, int]
+) -> list[tuple[int, tuple[int, ...], np.dtype[Any]]]:
+    """Slot, shape and dtype of each fresh array: in the order of the results, if they are such."""
+    made = {slots[b.index]: b for b in steps.buffers if b.kind == kinds.OUTPUT}
+    order = _slots_of_outputs(steps, slots)
+    return [(slot, made[slot].shape, made[slot].dtype) for slot in (order or made)]
 
 
 def _constants(steps: Steps) -> list[Buffer]:
@@ -188,6 +199,12 @@ def _constants(steps: Steps) -> list[Buffer]:
 def _address(x: np.ndarray) -> int:
     found: int = x.__array_interface__["data"][0]
     return found
+
+
+def _is_plain(x: Any, dtype: np.dtype[Any]) -> bool:
+    """Whether compiled code can read the memory of x as it is."""
+    plain = type(x) is np.ndarray and x.dtype == dtype
+    return plain and x.flags.c_contiguous and x.flags.aligned
 
 
 def _slots_of_outputs(steps: Steps, slots: dict[int, int]) -> list[int] | None:
@@ -205,7 +222,7 @@ class Program:
     """A compiled graph.
 
     Attributes:
-        steps: the kernels, calls of BLAS, calls of NumPy.
+        steps: the kernels, matrix products, calls of NumPy.
         code: the machine code; None if there is no kernel.
         seconds: that compiling took.
     """
@@ -228,12 +245,8 @@ class Program:
             assert code is not None
             if _is_shared(run[0]):
                 part, finish = (_PART(code.address(f"run{i}{end}")) for end in ("", "_finish"))
-                step = run[0]
-                if isinstance(step, TileStep):
-                    self._runs.append(Shared(part, finish, step.part.trip))
-                else:
-                    kernel = step.kernel
-                    self._runs.append(Shared(part, finish, kernel.trip, unit_of(kernel)))
+                unit = unit_of(run[0].kernel) if isinstance(run[0], KernelStep) else 1
+                self._runs.append(Shared(part, finish, run[0].trip, unit))
             else:
                 self._runs.append(_RUN(code.address(f"run{i}")))
         self.allocate: Any = np.empty  # makes results and scratch memory
@@ -246,20 +259,19 @@ class Program:
         self._known = [None if x is None else _address(x) for x in self._table]
         for name, slot in routines.items():
             self._known[slot] = library.address(name)
-        self._whole = _slots_of_outputs(steps, self._slots)
-        self._fresh = [
-            (self._slots[b.index], b.shape, b.dtype)
-            for b in steps.buffers
-            if b.kind == kinds.OUTPUT
-        ]
+        self._whole = _slots_of_outputs(steps, self._slots) is not None
+        self._calls = any(isinstance(run, CallStep) for run in self._runs)
+        self._fresh = _made_arrays(steps, self._slots)
         self._flag = None if steps.flag is None else self._slots[steps.flag.index]
         self._inputs = [(self._slots[b.index], b.dtype) for b in steps.inputs]
         self._entry: Any = None
-        if _is_one(runs) and code is not None and _signature(steps, self._slots) is not None:
+        self._native = self._driven = False  # whether the entry runs all steps, and leaves them
+        signature = _signature(steps, self._slots, runs)
+        if signature is not None and code is not None:
             constants = [b.value for b in _constants(steps)]
             known = [*map(_address, constants), *map(library.address, routines)]
-            entry = entry_of(code, known, constants)
-            self._entry = entry if steps.flag is None else watched(entry, self.graph)
+            self._entry = entry_of(code, signature, known, self._free, constants)
+            self._native, self._driven = signature.whole, signature.driven
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run on arguments as the graph's.
@@ -283,68 +295,105 @@ class Program:
         It returns a list of fresh arrays. None means that an argument is no plain array of its
         variable's shape and dtype in C order, and nothing was run.
         """
-        return self._entry or self._checked
+        if self._entry is None:
+            return self._checked
+        direct = not self._driven and self._flag is None
+        found: Callable[..., Any] = self._entry if direct else self._through
+        return found
+
+    def _through(self, *arrays: np.ndarray) -> list[np.ndarray] | None:
+        """As `fast`, where threads share large kernels, NumPy is called, or indices are checked."""
+        if self._driven and not (self._native and get_num_threads() == 1):
+            driven: list[np.ndarray] | None = self._entry(*arrays, self._drive)
+            return driven
+        found: list[np.ndarray] | None = self._entry(*arrays)
+        if found is not None and self._flag is not None and found.pop()[0]:
+            return self._failed(arrays)
+        return found
+
+    def _failed(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """What evaluation says where an index is out of bounds: an error, with its message."""
+        return evaluate(plan_of(self.graph), list(arrays))
 
     def _checked(self, *arrays: np.ndarray) -> list[np.ndarray] | None:
         """As `fast`, where there is no native entry."""
         if len(arrays) != len(self._inputs):
             return None
         for x, b in zip(arrays, self.steps.inputs, strict=True):
-            if type(x) is not np.ndarray or x.shape != b.shape or x.dtype != b.dtype:
-                return None
-            if not (x.flags.c_contiguous and x.flags.aligned):
+            if not _is_plain(x, b.dtype) or x.shape != b.shape:
                 return None
         return self._run(arrays)
 
     def run(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
         """The results for arrays of the inputs' shapes and dtypes: fresh arrays."""
         if self._entry is not None and self.allocate is np.empty:
-            found: list[np.ndarray] | None = self._entry(*arrays)
+            found = self.fast(*arrays)
             if found is not None:
                 return found
         return self._run(arrays)
 
     def _run(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """As `run`, step by step."""
-        table = self._table.copy()
+        """As `run`, where the native entry does not take the arrays."""
         addresses = self._addresses(*self._known)
-        for (slot, dtype), x in zip(self._inputs, arrays, strict=True):
-            flags = x.flags
-            # A NumPy scalar has no memory that stays.
-            plain = type(x) is np.ndarray and x.dtype == dtype
-            if not (plain and flags.c_contiguous and flags.aligned):
-                x = np.require(x, dtype, ["C", "A"])
-            table[slot] = x
+        # A NumPy scalar has no memory that stays.
+        plain = [
+            x if _is_plain(x, dtype) else np.require(x, dtype, ["C", "A"])
+            for (_, dtype), x in zip(self._inputs, arrays, strict=True)
+        ]
+        for (slot, _), x in zip(self._inputs, plain, strict=True):
             addresses[slot] = _address(x)
-        for slot, shape, dtype in self._fresh:
-            table[slot] = made = self.allocate(shape, dtype)
-            addresses[slot] = _address(made)
+        made = [self.allocate(shape, dtype) for _, shape, dtype in self._fresh]
+        for (slot, _, _), y in zip(self._fresh, made, strict=True):
+            addresses[slot] = _address(y)
+        scratch = None
         if self.steps.scratch:
             try:
-                table[SCRATCH] = self._free.pop()
+                scratch = self._free.pop()
             except IndexError:
-                table[SCRATCH] = self.allocate(self.steps.scratch, np.uint8)
-            addresses[SCRATCH] = _address(table[SCRATCH])
+                scratch = self.allocate(self.steps.scratch, np.uint8)
+            addresses[SCRATCH] = _address(scratch)
         if self._flag is not None:
-            table[self._flag] = np.zeros(1, np.int64)
-            addresses[self._flag] = _address(table[self._flag])
+            made.append(np.zeros(1, np.int64))
+            addresses[self._flag] = _address(made[-1])
+        found = self._steps(addresses, made, scratch, plain)
+        if scratch is not None:
+            self._free.append(scratch)
+        return found
+
+    def _drive(
+        self, table: bytes, made: list[np.ndarray], scratch: Any, *arrays: np.ndarray
+    ) -> list[np.ndarray]:
+        """Run the steps on what the native entry has prepared."""
+        return self._steps(self._addresses.from_buffer_copy(table), made, scratch, arrays)
+
+    def _steps(
+        self, addresses: Any, made: list[np.ndarray], scratch: Any, arrays: Sequence[np.ndarray]
+    ) -> list[np.ndarray]:
+        """Run the steps, one after the other.
+
+        Args:
+            made: memory for the results, and for the flag.
+        """
+        flag = None if self._flag is None else made.pop()
+        table: list[Any] = []
+        if self._calls or not self._whole:
+            table = self._table.copy()
+            for (slot, _), x in zip(self._inputs, arrays, strict=True):
+                table[slot] = x
+            for (slot, _, _), y in zip(self._fresh, made, strict=True):
+                table[slot] = y
+            table[SCRATCH] = scratch
+        held = (self, arrays, made, scratch, flag, table)
         for step in self._runs:
             if isinstance(step, CallStep):
                 self._call(step, table, addresses)
             elif isinstance(step, Shared):
-                step(addresses, (table, self.code))
+                step(addresses, held)
             else:
                 step(addresses)
-            if self._flag is not None and table[self._flag][0]:
-                # An index is out of bounds: evaluation raises, with its message.
-                return evaluate(plan_of(self.graph), list(arrays))
-        if self._whole is not None:
-            outs = [table[slot] for slot in self._whole]
-        else:
-            outs = self._results(table)
-        if self.steps.scratch:
-            self._free.append(table[SCRATCH])
-        return outs
+            if flag is not None and flag[0]:
+                return self._failed(arrays)
+        return made if self._whole else self._results(table)
 
     def _call(self, step: CallStep, table: list[Any], addresses: Any) -> None:
         """Evaluate a primitive on arrays."""

@@ -332,6 +332,7 @@ EXPANSIONS: dict[str, Rule] = {
     "squeeze": lambda node, args, params: dropped(args[0], params["axis"]),
     "flip": _flipped,
     "write_view": _written,
+    "set_data": lambda node, args, params: args[1],
     "overwrite": lambda node, args, params: widened(cast(args[1], node.dtype), args[0].shape),
     **MOVES,
     **INDICES,

@@ -42,7 +42,6 @@ from chainrule.compiler.values import (
 )
 from chainrule.core.node import Node
 from chainrule.graph.ir import Graph
-from chainrule.transforms.tracing import INPUT
 
 
 @dataclass(frozen=True)
@@ -62,6 +61,11 @@ class KernelStep:
     kernel: Kernel
     buffers: list[Buffer]
     nodes: list[Node]
+
+    @property
+    def trip(self) -> int:
+        """Of the loop that threads may share."""
+        return self.kernel.trip
 
 
 @dataclass
@@ -83,6 +87,11 @@ class TileStep:
     part: Part
     buffers: list[Buffer]
     node: Node
+
+    @property
+    def trip(self) -> int:
+        """Of the loop that threads may share."""
+        return self.part.trip
 
 
 @dataclass
@@ -198,7 +207,7 @@ class _Fusion:
     def _given(self, value: Value) -> Buffer:
         found = self.of.get(id(value))
         if found is None:
-            is_input = value.node is not None and value.node.prim is INPUT
+            is_input = value.op == "input"
             found = self.of[id(value)] = self._new(
                 kinds.GIVEN if is_input else kinds.CONSTANT, value
             )

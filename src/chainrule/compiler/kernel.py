@@ -20,6 +20,7 @@ ROWS = 32  # rows that are added in order before they are folded into compensate
 TILE = 128  # columns whose sums are kept at once
 CHUNK = 1 << 15  # entries at least in one of the parts into which a full reduction is split
 CHUNKS = 64  # such parts at most
+STORES = 32  # in a nest, from which on they are made as early as possible
 
 
 @dataclass(frozen=True)
@@ -212,6 +213,29 @@ def sections_of(nests: Sequence[Nest]) -> tuple[int, int]:
     wanted = max(1, 2 * CHUNK // longest, -(-rows // CHUNKS))
     length = -(-wanted // ROWS) * ROWS
     return -(-rows // length), length
+
+
+def store_places(nest: Nest) -> dict[int, list[Store]]:
+    """The stores to be made after each instruction, by its place in the code.
+
+    Stores come last, as loads in long chains are scheduled badly between them. Very many are made
+    as early as the entries that are still to be read allow: LLVM compares each store with all loads
+    before it, and takes minutes for a thousand of both. Stores into one buffer keep their order.
+    """
+    last = len(nest.code) - 1
+    if len(nest.stores) <= STORES or any(c.op == "scan" for c in nest.code):
+        return {last: list(nest.stores)}
+    earliest: dict[int, int] = {}  # by buffer, when it is not read any more
+    for k, c in enumerate(nest.code):
+        if c.access is not None:
+            earliest[c.access.buffer] = k
+    found: dict[int, list[Store]] = {}
+    for store in nest.stores:
+        buffer = store.access.buffer
+        place = max(store.value, *store.args, earliest.get(buffer, 0))
+        earliest[buffer] = place
+        found.setdefault(place, []).append(store)
+    return found
 
 
 def work_of(kernel: Kernel) -> int:

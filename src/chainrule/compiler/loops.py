@@ -22,6 +22,7 @@ from chainrule.compiler.kernel import (
     Nest,
     Store,
     sections_of,
+    store_places,
 )
 from chainrule.compiler.lanes import Lanes, lanes_for
 from chainrule.compiler.llvm import INLINED
@@ -280,14 +281,15 @@ class Body:
         s.rare.clear()
         s.checked = _rare_functions(nest) > FEW
         values: list[Any] = []
+        places = store_places(nest)
         for k in range(len(nest.code)):
             found = None if known is None else known[k]
             values.append(self._value(nest, k, values, indices) if found is None else found)
-        for store in nest.stores:
-            if self.staging is None or store not in self.staging.stores:
-                found = [values[a] for a in store.args]
-                moves = zip(self.positions.single(found), store.strides, strict=True)
-                self.put(values[store.value], store, self.pointer(store.access, indices, moves))
+            for store in places.get(k, ()):
+                if self.staging is None or store not in self.staging.stores:
+                    found = [values[a] for a in store.args]
+                    moves = zip(self.positions.single(found), store.strides, strict=True)
+                    self.put(values[store.value], store, self.pointer(store.access, indices, moves))
         if self.flag is not None and s.rare:
             self._note(s.rare)
         return values

@@ -38,9 +38,8 @@ def routines_of(steps: Steps, slots: dict[int, int]) -> dict[str, int]:
 
 
 def write_run(
-    module: Any, name: str, run: list[Any], slots: dict[int, int], routines: dict[str, int],
-    flag: int | None,
-) -> Any:  # fmt: skip
+    module: Any, name: str, run: list[Any], slots: dict[int, int], routines: dict[str, int]
+) -> Any:
     """A function of the table of addresses: kernels and matrix products, one after the other."""
     ir = llvm_ir()
     byte, size = ir.IntType(8).as_pointer(), ir.IntType(64)
@@ -57,8 +56,6 @@ def write_run(
         slot, offset = place_of(buffer, slots)
         return b.gep(entry(slot), [size(offset)]) if offset else entry(slot)
 
-    if flag is not None:
-        b.store(size(0), b.bitcast(entry(flag), size.as_pointer()))
     for step in run:
         if isinstance(step, LibraryStep):
             dtype = step.buffers[-1].dtype
@@ -68,7 +65,7 @@ def write_run(
         pointers = [address(buffer) for buffer in step.buffers]
         if isinstance(step, TileStep):
             made = write_part(module, step.part, step.buffers[-1].dtype)
-            _call_kernel(b, made, pointers, size(0), size(step.part.trip))
+            _call_kernel(b, made, pointers, size(0), size(step.trip))
             continue
         kernel = step.kernel
         for made in (write_kernel(module, kernel), write_finish(module, kernel)):
@@ -88,8 +85,9 @@ def _call_kernel(b: Any, made: Any, pointers: list[Any], begin: Any, end: Any) -
 
 def write_shared(
     module: Any, name: str, step: KernelStep | TileStep, slots: dict[int, int]
-) -> None:
+) -> list[Any]:
     """Functions of the table of addresses, begin and end, for part of a loop and what follows."""
+    written = []
     ir = llvm_ir()
     byte, size = ir.IntType(8).as_pointer(), ir.IntType(64)
     kind = ir.FunctionType(ir.VoidType(), [byte.as_pointer(), size, size])
@@ -108,3 +106,21 @@ def write_shared(
             pointers = [b.gep(b.load(b.gep(table, [size(i)])), [size(k)]) for i, k in places]
             _call_kernel(b, body, pointers, begin, end)
         b.ret_void()
+        written.append(function)
+    return written
+
+
+def write_whole(module: Any, parts: Sequence[tuple[Any, int | None]]) -> Any:
+    """A function of the table of addresses that calls others, one after the other.
+
+    Args:
+        parts: each with the extent of the kernel's outermost loop, if it takes begin and end.
+    """
+    ir = llvm_ir()
+    byte, size = ir.IntType(8).as_pointer(), ir.IntType(64)
+    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [byte.as_pointer()]), "whole")
+    b = ir.IRBuilder(function.append_basic_block("entry"))
+    for part, trip in parts:
+        b.call(part, [*function.args, *([] if trip is None else [size(0), size(trip)])])
+    b.ret_void()
+    return function

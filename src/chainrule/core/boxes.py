@@ -18,7 +18,8 @@ from itertools import count
 from math import prod
 from typing import Any
 
-from chainrule.core.modes import lifting
+from chainrule.core.dtypes import is_inexact
+from chainrule.core.modes import changed, enter, is_recording, leave, lifting, note_look
 from chainrule.core.namespaces import raw, recorded
 from chainrule.core.primitive import REGISTRY, Primitive
 from chainrule.core.source import caller, describe
@@ -130,7 +131,10 @@ def values_of(x: Any) -> Any:
     For computations with integers and conditions, which have no derivative: as fast as NumPy where
     nothing is mapped.  `namespace_of` gives the functions to compute with.
     """
-    return x if is_mapped(x) else getattr(x, "array", x)
+    if is_mapped(x):
+        return x
+    note_look(x)
+    return getattr(x, "array", x)
 
 
 def namespace_of(*values: Any) -> Any:
@@ -146,6 +150,7 @@ def refuse_mapped(x: Any, name: str, instead: str) -> None:
     """
     if is_mapped(x):
         raise x.array.dynamic_shape(f"{name}()", instead)
+    note_look(x)
 
 
 def opened(x: Any) -> tuple[Tensor, list[Any]]:
@@ -250,9 +255,23 @@ def become(x: Tensor, value: Any, title: str = "writing in place") -> Tensor:
     node = bottom(value).node
     if not isinstance(value, Box) or (node is not None and is_input(node)):
         value = recorded.clone(value)  # it may be written next, so it needs a value of its own
+    if not is_recording() and is_inexact(root.array.dtype):
+        value = _unrecorded(root, value)
     take_over(root, value)
     renew_views(root)
     return x
+
+
+def _unrecorded(x: Tensor, value: Tensor) -> Tensor:
+    """The value with the place of `x` on the tape, which a write that is not recorded leaves."""
+    if not isinstance(x, Box) and x.node is None:
+        return value
+    token = enter(changed(grad=True))
+    try:
+        made: Tensor = REGISTRY["set_data"].apply((x, value), {})
+    finally:
+        leave(token)
+    return made
 
 
 def refuse_write(x: Tensor) -> str | None:
@@ -305,13 +324,17 @@ def bottom(x: Any) -> Tensor:
 def renew_views(root: Tensor) -> None:
     """Take all views of `root`, and theirs, anew from what they are views of."""
     stack = [root]
-    while stack:
-        parent = stack.pop()
-        for child in [weak() for weak in parent._views or ()]:
-            if child is not None and child._view is not None:
-                taken = child._view
-                take_over(child, REGISTRY[taken.prim.name].apply((parent,), taken.params))
-                stack.append(child)
+    token = enter(changed(grad=True))  # a view keeps its derivative, whatever was written
+    try:
+        while stack:
+            parent = stack.pop()
+            for child in [weak() for weak in parent._views or ()]:
+                if child is not None and child._view is not None:
+                    taken = child._view
+                    take_over(child, REGISTRY[taken.prim.name].apply((parent,), taken.params))
+                    stack.append(child)
+    finally:
+        leave(token)
 
 
 def take_over(x: Any, value: Tensor) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.core.cuts import note_comparison
-from chainrule.core.modes import get_mode
+from chainrule.core.modes import get_mode, lifting, lifts
 from chainrule.core.node import Node, next_seq
 from chainrule.core.source import UNKNOWN, user_frame
 from chainrule.core.tensor import Parameter, Tensor, ndarray, new
@@ -66,6 +66,11 @@ def function_of(prim: Any, slow: Slow) -> Callable[..., Any]:
     if maker is None:
 
         def function(*args: Any, **params: Any) -> Any:
+            if len(args) != prim.arity:  # a ufunc would write its result into one more array
+                raise TypeError(
+                    f"{prim.name}() takes {prim.arity} tensor argument{'s'[: prim.arity > 1]}, but "
+                    f"{len(args)} were given"
+                )
             return slow(prim, args, params)
     else:
         function = maker(prim, slow)
@@ -126,6 +131,8 @@ def _unary(prim: Any, slow: Slow) -> Callable[..., Any]:
                 node.extra = None
             elif mode is not False:
                 return slow(prim, (x,), _NO_PARAMS)
+        elif lifts and lifting() is not None:
+            return slow(prim, (x,), _NO_PARAMS)
         t = new(Tensor)
         t.array = v
         t.node = node
@@ -155,6 +162,8 @@ def _comparison(prim: Any, slow: Slow) -> Callable[..., Any]:
         try:
             v = ev(xv, yv)
         except (ValueError, TypeError):
+            return slow(prim, (input, other), _NO_PARAMS)
+        if lifts and lifting() is not None:
             return slow(prim, (input, other), _NO_PARAMS)
         t = new(Tensor)
         t.array = v if type(v) is ndarray else np.asarray(v)
@@ -257,6 +266,8 @@ def _binary(prim: Any, slow: Slow) -> Callable[..., Any]:
                 node.extra = None
             elif mode is not False:
                 return slow(prim, (input, other), _NO_PARAMS)
+        elif lifts and lifting() is not None:
+            return slow(prim, (input, other), _NO_PARAMS)
         t = new(Tensor)
         t.array = v
         t.node = node

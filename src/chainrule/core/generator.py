@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.core.device import CPU, check_device, device
+from chainrule.core.modes import refuse_lifted
 from chainrule.core.tensor import Tensor, wrap
 
 DEFAULT_SEED = 67280421310721  # what PyTorch's generators start with
@@ -65,6 +66,7 @@ class Generator:
         Raises:
             RuntimeError: if the seed does not fit in 64 bits.
         """
+        refuse_lifted("seeding a generator")
         seed = int(seed)
         if not -(_U64 >> 1) <= seed < _U64:
             raise RuntimeError(
@@ -114,7 +116,12 @@ class Generator:
             raise RuntimeError(
                 f"RNG state is wrong size: expected {_STATE_BYTES} bytes, got {list(array.shape)}"
             )
-        packed = array.tobytes()
+        refuse_lifted("setting the state of a generator")
+        self.go_back(array.tobytes())
+        return self
+
+    def go_back(self, packed: bytes) -> None:
+        """Take a state, as bytes."""
 
         def number(start: int, stop: int) -> int:
             return int.from_bytes(packed[start:stop], "little")
@@ -128,7 +135,6 @@ class Generator:
         }
         self._seed = number(0, 8)
         self._rng = np.random.Generator(bits)
-        return self
 
     def clone_state(self) -> Generator:
         """Another generator in the same state."""

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from itertools import count
 from typing import Any
 
+from chainrule.core.modes import refuse_lifted
 from chainrule.core.node import Node
 from chainrule.core.tensor import Tensor, wrap
 
@@ -96,6 +97,7 @@ def add_hook(hooks: dict[int, Any], hook: Any) -> RemovableHandle:
     """Register a callable in a table of hooks."""
     if not callable(hook):
         raise TypeError(f"a hook must be callable, got {type(hook).__name__}")
+    refuse_lifted("registering a hook")
     handle = RemovableHandle(hooks)
     hooks[handle.id] = hook
     return handle

@@ -82,6 +82,12 @@ def _overwrite_batch(
     return prim.apply(aligned((x, args[1]), (True, mapped[1])), params)
 
 
+def _set_data_batch(
+    prim: Any, size: int, args: Sequence[Any], mapped: Sequence[bool], params: dict[str, Any]
+) -> Any:
+    return prim.apply(aligned(args, mapped), params)
+
+
 # out = base, except in the region that the view shows, where it is value
 write_view = general(
     "write_view",
@@ -110,6 +116,15 @@ overwrite = general(
 )  # fmt: skip
 overwrite.prim.namer = lambda params: str(params["title"])
 
+# out = value, and in reverse the derivative of x: what a write is that is not recorded, as under
+# no_grad. The tensor keeps its place in the graph, and later operations find another number there.
+# Forward mode does not know no_grad: the tangent is that of the value.
+set_data = general(
+    "set_data", lambda x, value: value.copy(), vjps=(lambda g: g, None),
+    jvp=lambda xp, t, x_aval: np.zeros(x_aval.shape, x_aval.dtype) if t[1] is None else t[1],
+    aval=avals.same, batch=_set_data_batch,
+)  # fmt: skip
+
 
 def check_writable(x: Tensor) -> None:
     """Raise if `x` may not be written in place now.
@@ -119,10 +134,9 @@ def check_writable(x: Tensor) -> None:
             tensor that is recorded, a view that shows an entry more than once, or the input of a
             reverse transform.
     """
-    if x._box is None:
-        lift = lifting()
-        if lift is not None:
-            lift.written(x)
+    lift = lifting()
+    if lift is not None:
+        lift.written(x)
     if x._box is not None:
         reason = refuse_write(x)
         if reason is not None:

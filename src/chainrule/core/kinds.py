@@ -13,7 +13,7 @@ import numpy as np
 
 from chainrule.core import cuts, fast
 from chainrule.core.dtypes import default_dtype, is_inexact, result_dtype
-from chainrule.core.modes import get_mode, lifting
+from chainrule.core.modes import get_mode, lifting, lifts
 from chainrule.core.namespaces import publish, recorded
 from chainrule.core.node import Aval, Node, joint_shape
 from chainrule.core.partials import (
@@ -276,10 +276,11 @@ def bind_elementwise(prim: Elementwise, args: Sequence[Any], params: dict[str, A
         values.append(value)
         parents.append(node)
         recording = recording or node is not None
-    if recording:
+    if lifts:
         lift = lifting()
         if lift is not None:
-            return lift.operation(prim, args, params or {})
+            taken = lift.operation if recording else lift.computed
+            return taken(prim, args, params or {})
     try:
         dt = prim.common_dtype(values)
     except TypeError as error:

@@ -28,8 +28,8 @@ class Mode:
     allow_mutation: bool = False
     everything: bool = False  # keep all values, also those that no rule names: for explanations
     forward: bool = False  # a forward walk over the record is to come: keep what it needs too
-    # A function is recorded that will run again: gets each operation on recorded tensors, and each
-    # tensor that is to be written, so that they become part of the recording.
+    # A function is recorded that will run again: gets each operation, each tensor that is to be
+    # written, and each whose values are looked at, so that they become part of the recording.
     lift: Any = None
 
 
@@ -45,10 +45,38 @@ def is_recording() -> bool:
     return mode.grad and not mode.inference
 
 
+# The recordings of functions that run now, in any thread: a list, because the fast paths look at it
+# where they have no need of the mode.
+lifts: list[Any] = []
+
+
 def lifting() -> Any:
-    """What takes operations on recorded tensors into a recording of a function, if one runs."""
+    """What takes operations into a recording of a function, if one runs here."""
     mode = get_mode()
     return None if isinstance(mode, bool) else mode.lift
+
+
+def array_of(x: Any) -> Any:
+    """The array of a tensor, for an operation that takes an array.
+
+    The recording of a function is told, so that the operation has the tensor for an argument.
+    """
+    if lifts:
+        lift = lifting()
+        if lift is not None:
+            lift.shows(x)
+    return x.array
+
+
+def note_look(x: Any) -> None:
+    """Tell the recording of a function that its course depends on the values of a tensor or array.
+
+    For reads that are not operations; those of a box are noticed by what it has for an array.
+    """
+    if lifts:
+        lift = lifting()
+        if lift is not None:
+            lift.seen(x)
 
 
 def refuse_lifted(what: str) -> None:
@@ -60,6 +88,13 @@ def refuse_lifted(what: str) -> None:
     lift = lifting()
     if lift is not None:
         raise lift.refusal(what)
+
+
+def note_question() -> None:
+    """Tell a recording of a function, if one runs, that the mode around it makes a difference."""
+    lift = lifting()
+    if lift is not None:
+        lift.mode_matters()
 
 
 def as_mode(mode: bool | Mode) -> Mode:

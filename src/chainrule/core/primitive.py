@@ -10,7 +10,7 @@ import numpy as np
 
 from chainrule.core import cuts
 from chainrule.core.dtypes import is_inexact
-from chainrule.core.modes import Mode, get_mode, lifting
+from chainrule.core.modes import Mode, get_mode, lifting, lifts
 from chainrule.core.mutation import shares_owner
 from chainrule.core.node import Aval, Leaf, Node, next_seq
 from chainrule.core.source import caller
@@ -184,10 +184,11 @@ def bind(prim: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Any:
             values.append(value)
             parents.append(node)
             recording = recording or node is not None
-    if recording:
+    if lifts:
         lift = lifting()
         if lift is not None:
-            return lift.operation(prim, args, params)
+            taken = lift.operation if recording else lift.computed
+            return taken(prim, args, params)
     if prim.real:
         check_real(prim, values)
     out = prim.eval(*values, **params)

@@ -142,6 +142,17 @@ def adjoints(
     graph: Graph, ins: Sequence[Node], seeds: Sequence[tuple[Node, Any]]
 ) -> tuple[dict[Node, Role], list[Node]]:
     """Extend the graph by adjoints; their roles, and the adjoints of the inputs."""
+    roles, found = reached(graph, ins, seeds)
+    zeros = [
+        found[n] if n in found else constant_node(np.zeros(n.shape or (), n.dtype)) for n in ins
+    ]
+    return roles, zeros
+
+
+def reached(
+    graph: Graph, ins: Sequence[Node], seeds: Sequence[tuple[Node, Any]]
+) -> tuple[dict[Node, Role], dict[Node, Node]]:
+    """Extend the graph by adjoints; their roles, and the adjoints of the nodes that have one."""
     order, live = between(graph, ins)
     roles: dict[Node, Role] = {}
     found: dict[Node, Node] = {}
@@ -156,10 +167,7 @@ def adjoints(
             if node not in old:
                 roles.setdefault(node, Role("adjoint", step.node))
             found[step.node] = node
-    zeros = [
-        found[n] if n in found else constant_node(np.zeros(n.shape or (), n.dtype)) for n in ins
-    ]
-    return roles, zeros
+    return roles, found
 
 
 def jvp(graph: Graph, wrt: Any = None) -> Graph:

@@ -131,10 +131,10 @@ _per_entry(
     "alias as_strided astype broadcast_to clone complex concat constant detach diagonal "
     "diagonal_transpose embedding expand_dims exchange flip getitem im2col imag index_put input "
     "overwrite pad permute_dims pick pool_pick pool_positions positions_in_range real "
-    "repeat_example reshape roll scaled_gradient select_along shift squeeze stack tile tril triu "
-    "unfold view_as_complex view_as_real where within write_view cummax_along cummin_along "
-    "kthvalue_along max_along median_along min_along mode_along nanmedian_along sort_along "
-    "topk_along bernoulli_draw normal_draw poisson_draw module_boundary",
+    "repeat_example reshape roll scaled_gradient select_along set_data shift squeeze stack tile "
+    "tril triu unfold view_as_complex view_as_real where within write_view cummax_along "
+    "cummin_along kthvalue_along max_along median_along min_along mode_along nanmedian_along "
+    "sort_along topk_along bernoulli_draw normal_draw poisson_draw module_boundary",
     0,
 )
 _per_entry(

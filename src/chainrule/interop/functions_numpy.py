@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.core.boxes import values_of
 from chainrule.core.dtypes import as_numpy, default_dtype, is_inexact
 from chainrule.core.tensor import Tensor, wrap
 from chainrule.ops.api import FUNCTIONS
@@ -192,8 +193,8 @@ def _histogram(
 def _plain(f: Callable[..., Any]) -> Callable[..., Any]:
     """A function whose result carries no gradient, evaluated on the arrays themselves."""
     return lambda *args, **kwargs: f(
-        *[a.array if isinstance(a, Tensor) else a for a in args],
-        **{k: a.array if isinstance(a, Tensor) else a for k, a in kwargs.items()},
+        *[values_of(a) if isinstance(a, Tensor) else a for a in args],
+        **{k: values_of(a) if isinstance(a, Tensor) else a for k, a in kwargs.items()},
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.core.boxes import refuse_mapped
+from chainrule.core.boxes import refuse_mapped, values_of
 from chainrule.core.tensor import wrap
 from chainrule.interop.functions_numpy import F, flat_or, tensor
 from chainrule.ops.axes import normalize_dims
@@ -134,13 +134,13 @@ def _block(arrays: Any) -> Any:
 
 def _delete(arr: Any, obj: Any, axis: Any = None) -> Any:
     arr, axis = flat_or(axis, arr)
-    kept = np.delete(np.arange(arr.shape[axis]), getattr(obj, "array", obj))
+    kept = np.delete(np.arange(arr.shape[axis]), values_of(obj))
     return arr[(*(slice(None),) * normalize_dims(axis, arr.ndim)[0], wrap(kept))]
 
 
 def _compress(condition: Any, a: Any, axis: Any = None) -> Any:
     a, axis = flat_or(axis, tensor(a))
-    kept = np.flatnonzero(tensor(condition).array)
+    kept = np.flatnonzero(values_of(tensor(condition)))
     return a[(*(slice(None),) * normalize_dims(axis, a.ndim)[0], wrap(kept))]
 
 

@@ -127,11 +127,14 @@ class Compiled(UserPrimitive):
         arrays = [getattr(x, "array", x) for x in args]
         nodes = [getattr(x, "node", None) for x in args]
         if any(nodes) and is_recording():
-            wanted = tuple([i for i, n in enumerate(nodes) if n is not None])
-            return self.made.get(("pull", wanted), lambda: Recorded(self, wanted)).run(
-                arrays, nodes
-            )
+            return self.recorded(nodes).run(arrays, nodes)
         return tuple([wrap(y) for y in self.program.run(arrays)])
+
+    def recorded(self, nodes: Sequence[Any]) -> Recorded:
+        """What stands on the tape, for inputs with these nodes."""
+        wanted = tuple([i for i, n in enumerate(nodes) if n is not None])
+        found: Recorded = self.made.get(("pull", wanted), lambda: Recorded(self, wanted))
+        return found
 
     def run_forward(
         self, primals: Sequence[Any], tangents: Sequence[Any]
@@ -183,11 +186,10 @@ class Recorded(Primitive):
     def __init__(self, whole: Compiled, wanted: tuple[int, ...]) -> None:
         super().__init__(whole.name, whole.evaluate, aval=whole.predict, grad_name="Jit")
         self.whole = whole
-        self.wanted = wanted
         _, live = between(whole.graph, [whole.graph.inputs[i] for i in wanted])
         self.live = [n in live for n in whole.graph.outputs]
         cut = halves(whole.graph, wanted)
-        self.needed, self.extra = cut.needed, cut.kept
+        self.needed, self.extra, self.wanted = cut.needed, cut.kept, cut.wanted
         self.forward = Compiled(cut.forward)
         self.backward = Compiled(cut.backward)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import os
 import threading
 import warnings
@@ -15,12 +16,13 @@ from chainrule import tree
 from chainrule.core.boxes import running
 from chainrule.graph.trace import argument_names
 from chainrule.just_in_time.ahead import Lowered
+from chainrule.just_in_time.foreign import Sources
 from chainrule.just_in_time.live import NotRecorded
 from chainrule.just_in_time.overview import Overview
-from chainrule.just_in_time.quick import Quick, quick_key
+from chainrule.just_in_time.quick import Quick, quick_key, with_shapes
 from chainrule.just_in_time.record import Recording, record
 from chainrule.just_in_time.signature import Call, Held, Reader
-from chainrule.just_in_time.surroundings import Surroundings, Watch
+from chainrule.just_in_time.surroundings import Surroundings
 from chainrule.just_in_time.variants import MISSED, Signature, Variant
 from chainrule.transforms.inputs import all_given, as_tensor, gives_arrays
 from chainrule.transforms.tracing import DataDependence, Traced, recorder
@@ -58,7 +60,8 @@ def jit(
 
     Raises:
         ImportError: if llvmlite is not installed.
-        TypeError: if `f` cannot be called.
+        TypeError: if `f` cannot be called, or is a class, or a function that is run in pieces (a
+            coroutine or generator).
 
     >>> import chainrule as cr
     >>> @cr.jit
@@ -76,7 +79,21 @@ def jit(
         )  # fmt: skip
     if not callable(f):
         raise TypeError(f"jit takes a function, got {type(f).__name__}")
+    if isinstance(f, type):
+        raise TypeError(f"jit takes a function, got the class {f.__name__}: jit one of its methods")
+    if runs_in_pieces(f):
+        raise TypeError(
+            f"jit takes a function that returns, got the coroutine or generator function "
+            f"{getattr(f, '__name__', f)}: jit the functions that it calls"
+        )
     return JitFunction(f, static_argnums, static_argnames, max_signatures, max_variants)
+
+
+def runs_in_pieces(f: Any) -> bool:
+    """Whether a function is a coroutine or generator, or calling it makes one."""
+    f = getattr(f, "__call__", f) if not inspect.isroutine(f) else f  # noqa: B004
+    kinds = (inspect.isgeneratorfunction, inspect.iscoroutinefunction, inspect.isasyncgenfunction)
+    return any(kind(f) for kind in kinds)
 
 
 class JitFunction:
@@ -107,12 +124,13 @@ class JitFunction:
 
     def clear(self) -> None:
         """Forget all machine code."""
-        self._reader = Reader()
         self._surroundings = Surroundings(self.function)
+        self._reader = Reader(self._surroundings)
         self._signatures: OrderedDict[Any, Signature] = OrderedDict()
         self._lock = threading.RLock()
         self._said: set[str] = set()
-        self._quick: dict[Any, Quick] = {}
+        self._quick: dict[Any, Quick] = {}  # by types and shapes
+        self._latest: dict[Any, Quick] = {}  # by types alone, that of the latest call
 
     # ------------------------------------------------ calling
 
@@ -120,13 +138,16 @@ class JitFunction:
         """Call the machine code for these arguments, which is made when it is first needed."""
         if recorder.get() is not None:
             return self.function(*args, **kwargs)  # part of another recording
-        short = None if kwargs else quick_key(args)
+        quick = None if kwargs else self._latest.get(tuple(map(type, args)))
+        if quick is not None and self._holds(quick):
+            found = quick(args)
+            if found is not MISSED:
+                return found
+        short = quick_key(args, kwargs)
         if short is not None:
-            quick = self._quick.get(short[0])
-            if quick is not None and quick.watch.holds():
-                found = quick(short[1])
-                if found is not MISSED:
-                    return found
+            found = self._again(*short)
+            if found is not MISSED:
+                return found
         call = self._read(args, kwargs)
         if any(isinstance(x, Traced) for x in call.tensors):
             return self.function(*args, **kwargs)
@@ -137,7 +158,7 @@ class JitFunction:
             )
             whole = len(call.places) == len(call.leaves)
             if short is not None and whole and signature.variants[0].is_plain:
-                self._quicken(short[0], signature.variants[0], call.arrays)
+                self._quicken(*short, signature.variants[0], call.arrays)
             return found
         except NotRecorded as error:
             refused = error
@@ -149,10 +170,37 @@ class JitFunction:
         self._say(refused.reason, f"jit: {self._title} runs eagerly: {refused.reason}")
         return found
 
-    def _quicken(self, key: Any, variant: Variant, arrays: bool) -> None:
-        if len(self._quick) >= self._options[2]:
-            self._quick.clear()
-        self._quick[key] = Quick(variant, arrays, Watch(self._surroundings))
+    def _again(self, key: Any, leaves: Sequence[Any]) -> Any:
+        """A call of what was called before with such arguments; `MISSED` if nothing was."""
+        latest = self._latest.get(key)
+        if latest is None:
+            return MISSED
+        if self._holds(latest):
+            found = latest(leaves)
+            if found is not MISSED:
+                return found
+        quick = self._quick.get(with_shapes(key, leaves))
+        if quick is None or quick is latest or not self._holds(quick):
+            return MISSED
+        self._latest[key] = quick
+        return quick(leaves)
+
+    def _holds(self, quick: Quick) -> bool:
+        """Whether what is around the function is as it was."""
+        state = self._surroundings.state()
+        return quick.state is state or quick.state == state
+
+    def _quicken(self, key: Any, leaves: Sequence[Any], variant: Variant, arrays: bool) -> None:
+        """Let the next such call go the short way."""
+        full = with_shapes(key, leaves)
+        quick = self._quick.get(full)
+        if quick is None or quick.variant is not variant or not self._holds(quick):
+            if len(self._quick) >= self._options[2]:
+                self._quick.clear()
+                self._latest.clear()
+            quick = Quick(variant, leaves, arrays, self._surroundings.state())
+            self._quick[full] = quick
+        self._latest[key] = quick
 
     def _read(self, args: Sequence[Any], kwargs: dict[str, Any]) -> Call:
         if self._nums or self._names:
@@ -208,8 +256,15 @@ class JitFunction:
 
         token = running.set(())
         before = self._surroundings.state()
+        sources = Sources([*call.leaves, *self._surroundings.others()])
         try:
-            return record(call.arguments(names), run, self._title)
+            made = record(call.arguments(names), run, self._title)
+            if sources.drawn_from():
+                raise NotRecorded(
+                    "it draws random numbers from NumPy or Python, which would be the same in "
+                    "every call; the functions of chainrule.random draw anew"
+                )
+            return made
         except NotRecorded:
             raise
         except DataDependence as error:
@@ -218,6 +273,7 @@ class JitFunction:
             reason = f"recording it failed: {type(error).__name__}: {error}"
             raise NotRecorded(reason, failed=True) from error
         finally:
+            sources.drawn_from()
             running.reset(token)
             self._surroundings.forget_changed(before)
 

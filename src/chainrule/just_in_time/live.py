@@ -21,6 +21,7 @@ from chainrule.graph.walk import needed
 from chainrule.transforms.tracing import CONSTANT, DataDependence, TracedArray, recorder
 
 LARGEST_GUARD = 64  # entries of a tensor that is compared in every call
+LARGEST_GUARD_OUTSIDE = 1 << 16  # of one that does not depend on the arguments
 
 
 class NotRecorded(DataDependence):
@@ -34,6 +35,9 @@ class NotRecorded(DataDependence):
 
     def __init__(self, reason: str, lasting: bool = True, failed: bool = False) -> None:
         super().__init__(reason)
+        running: Any = recorder.get()
+        if hasattr(running, "refused"):
+            running.refused = self  # whoever catches it, the recording is void
         self.reason = reason
         self.lasting = lasting
         self.failed = failed

@@ -7,29 +7,32 @@ written in place are outputs that are copied into them afterwards.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from math import prod
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from chainrule import tree
 from chainrule.core import modes
-from chainrule.core.boxes import Box, leaked
+from chainrule.core.boxes import Box
 from chainrule.core.collector import paused
-from chainrule.core.generator import Generator
+from chainrule.core.inplace import set_data
 from chainrule.core.node import Node
-from chainrule.core.primitive import Primitive
-from chainrule.core.source import caller, describe
+from chainrule.core.source import caller
 from chainrule.core.tensor import Tensor
 from chainrule.graph.ir import Graph
 from chainrule.graph.rewrite import without_aliases
-from chainrule.just_in_time.live import LARGEST_GUARD, LiveArray, NotRecorded, Values
+from chainrule.graph.walk import needed
+from chainrule.just_in_time.constants import Constant, constant
+from chainrule.just_in_time.live import LiveArray, NotRecorded
 from chainrule.just_in_time.ownership import families, is_held_here
+from chainrule.just_in_time.recorder import Draw, Guard, LiveRecorder
 from chainrule.transforms.inputs import as_tensor, is_array
 from chainrule.transforms.tracing import (
     CONSTANT,
-    TRACE,
-    Recorder,
+    INPUT,
     Traced,
     TracedArray,
     constant_node,
@@ -49,32 +52,6 @@ class Argument(NamedTuple):
     value: np.ndarray | None
 
 
-class Draw(NamedTuple):
-    """Random numbers of a run: a function that draws them, and the generator it draws from."""
-
-    draw: Callable[[], np.ndarray]
-    source: Generator
-
-
-class Guard(NamedTuple):
-    """A value that was looked at, which must be the same in later runs."""
-
-    value: np.ndarray
-    where: str
-
-    def holds(self, found: np.ndarray) -> bool:
-        """Whether a value is the same; nan is the same as nan."""
-        return found.tobytes() == self.value.tobytes() or bool(
-            np.array_equal(found, self.value, equal_nan=self.value.dtype.kind in "fc")
-        )
-
-
-class Constant(NamedTuple):
-    """A part of a result that is no tensor: it is returned as it was."""
-
-    value: Any
-
-
 class Recording:
     """What one run of a function was.
 
@@ -91,6 +68,9 @@ class Recording:
             grad is an error.
         written_arguments: positions of the arguments that are written in place.
         written: tensors from outside that are written in place.
+        unrecorded: for those, arguments first, whether all writes were under no_grad.
+        recorded_only: whether it holds only where operations are recorded, because the function
+            asks for that, or switches it on.
     """
 
     def __init__(self, title: str) -> None:
@@ -105,147 +85,18 @@ class Recording:
         self.converted = False
         self.written_arguments: list[int] = []
         self.written: list[Tensor] = []
+        self.unrecorded: list[bool] = []
+        self.recorded_only = False
 
 
-class _Original(NamedTuple):
-    """A tensor from outside as it was before it was written in place."""
-
-    tensor: Any
-    cls: type
-    array: Any
-    node: Any
-
-
-class LiveRecorder(Recorder):
-    """A run of a function that is recorded; also what the mode `lift` refers to."""
-
-    randomness = "lifted"
-    title = "jit"
-    array = LiveArray
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.values = Values()
-        self.looked: dict[Node, Guard] = {}
-        self.draws: list[tuple[Draw, Node]] = []
-        self.states: dict[int, tuple[Generator, Any]] = {}
-        self.originals: dict[int, _Original] = {}
-        self.becomes: dict[int, Node] = {}  # what tensors from outside are in the end, by identity
-        self.converted = False
-        self.views: dict[int, tuple[Tensor, Traced]] = {}  # of tensors from outside
-
-    def mode(self) -> Any:
-        return modes.changed(grad=True, lift=self)
-
-    # ------------------------------------------------ what the function meets
-
-    def capture(self, x: Any) -> Traced:
-        """The input that stands for a tensor or array that was met without being given."""
-        if isinstance(x, Traced):
-            raise leaked(x)
-        found = self.captured.get(id(x))
-        if found is None:
-            view = None if isinstance(x, np.ndarray) or x.node is not None else x._view
-            if view is not None and view.parent.node is None:  # the graph knows how it is taken
-                return self._viewed(x, view)
-            array = x if isinstance(x, np.ndarray) else x.array
-            node = input_node(array.shape, array.dtype, f"captured{len(self.captured)}")
-            self.values.known[node] = array
-            found = self.captured[id(x)] = (x, traced(node))
-        return found[1]
-
-    def _viewed(self, x: Tensor, view: Any) -> Traced:
-        """A view of a tensor, taken in the graph."""
-        found = self.views.get(id(x))
-        if found is None:
-            made = view.prim.apply((self.capture(view.parent),), view.params)
-            found = self.views[id(x)] = (x, made)
-        return found[1]
-
-    def constant(self, x: Any) -> Any:
-        array = x if isinstance(x, np.ndarray) else x.array
-        if not array.flags.writeable and array.base is None:
-            return x  # nobody can change it
-        return self.capture(x)
-
-    def look(self, array: LiveArray) -> np.ndarray:
-        """The values of a traced tensor, which becomes a guard.
-
-        Raises:
-            NotRecorded: if they are not known, or too many to be compared in every call.
-        """
-        node = array.node
-        guard = self.looked.get(node)
-        if guard is None:
-            where = describe(*caller(2))
-            if array.size > LARGEST_GUARD:
-                raise NotRecorded(f"the {array.size} values of a tensor are looked at, at {where}")
-            found = np.array(self.values.of(node))
-            found.flags.writeable = False
-            guard = self.looked[node] = Guard(found, where)
-        return guard.value
-
-    # ------------------------------------------------ what modes.lift is asked
-
-    def operation(self, prim: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Any:
-        """Apply a primitive to recorded tensors from outside, as part of the recording."""
-        lifted = [
-            self.capture(x) if isinstance(x, Tensor) and x._box is None and x.node is not None
-            else x for x in args
-        ]  # fmt: skip
-        return TRACE.process(prim, lifted, params)
-
-    def written(self, x: Tensor) -> None:
-        """Let a tensor that is about to be written in place become part of the recording."""
-        from chainrule.core.boxes import renew_views, take_over
-
-        root = x
-        while root._view is not None:
-            root = root._view.parent
-        if root._box is None:
-            take_over(root, self.capture(root))
-            renew_views(root)
-
-    def changing(self, x: Any) -> None:
-        """Told that a tensor is about to get another class and contents."""
-        if not isinstance(x, Box):
-            self.originals.setdefault(id(x), _Original(x, type(x), x.array, x.node))
-
-    def wrote(self) -> Exception:
-        """The error for memory that was written without becoming part of the recording."""
-        return RuntimeError(
-            f"jit: at {describe(*caller(2))} a tensor is written in place by an operation that "
-            "cannot be compiled and must not run during the recording only. Do it outside of the "
-            "function, or use operations on tensors (x.add_(y), x[i] = y)"
-        )
-
-    def refusal(self, what: str) -> Exception:
-        """What makes the function run without being recorded."""
-        return NotRecorded(f"{what} is not compiled, at {describe(*caller(2))}")
-
-    def draw(self, draw: Callable[[], np.ndarray], source: Generator) -> Traced:
-        """Random numbers as an input; drawn now, because somebody may look at them."""
-        self.states.setdefault(id(source), (source, source.get_state()))
-        array = np.asarray(draw())
-        node = input_node(array.shape, array.dtype, f"random{len(self.draws)}")
-        self.values.known[node] = array
-        self.draws.append((Draw(draw, source), node))
-        return traced(node)
-
-    # ------------------------------------------------ afterwards
-
-    def restore(self) -> None:
-        """Give tensors back what they were, and generators their states."""
-        while self.originals:
-            _, (x, cls, array, node) = self.originals.popitem()
-            made = x.node if isinstance(x, Traced) else None
-            x.__class__ = cls
-            x.array, x.node = array, node
-            if made is not None and x._view is None:
-                self.capture(x)
-                self.becomes[id(x)] = made
-        for source, state in self.states.values():
-            source.set_state(state)
+@contextmanager
+def _lifting(record: LiveRecorder) -> Iterator[None]:
+    """While it lasts, the fast paths ask whether a function is recorded."""
+    modes.lifts.append(record)
+    try:
+        yield
+    finally:
+        modes.lifts.remove(record)
 
 
 def record(
@@ -265,7 +116,7 @@ def record(
     place = caller(1)
     made = Recording(title)
     made.described = ", ".join(f"{a.name} {a.dtype}{list(a.shape)}" for a in arguments)
-    with recording(record), paused():
+    with recording(record), _lifting(record), paused():
         inputs, given = [], []
         for a in arguments:
             node = input_node(a.shape, a.dtype, a.name, place)
@@ -273,8 +124,13 @@ def record(
                 record.values.known[node] = a.value
             inputs.append(node)
             given.append(traced(node))
+        mode = modes.get_mode()
         try:
             leaves, made.spec = tree.flatten(call(list(given)))
+            if record.refused is not None:
+                raise record.refused
+            if modes.get_mode() != mode:
+                raise NotRecorded("it leaves recording switched on or off")
             outputs: list[Node] = []
             while leaves:  # nothing here may hold what nobody else does
                 made.results.append(_result(leaves.pop(0), outputs, title))
@@ -292,11 +148,12 @@ def _finished(
 ) -> Recording:
     """The graph of a run, with what nobody else holds as constants."""
     n = len(outputs) - len(made.written_arguments)
-    looked = list(record.looked)
     record.values.known.clear()
     record.views.clear()
-    made.guards = list(record.looked.values())
+    record.derived.clear()
+    record.shown.clear()
     made.converted = record.converted
+    made.recorded_only = record.recorded_only
     results, arguments = outputs[:n], outputs[n:]
     entries = []
     while record.captured:  # nothing here may hold what nobody else does
@@ -305,10 +162,20 @@ def _finished(
         del x, t
     entries.reverse()
     captured = _from_outside(entries)
-    for x, _ in captured:
+    looked = _guards(record, made)
+    were = [inputs[i] for i in made.written_arguments]
+    for x, node in captured:
         if id(x) in record.becomes:
             made.written.append(x)
+            were.append(node)
             arguments.append(record.becomes[id(x)])
+    made.unrecorded = [_is_unrecorded(node, was) for node, was in zip(arguments, were, strict=True)]
+    arguments = [
+        _value(node) if quiet else node
+        for node, quiet in zip(arguments, made.unrecorded, strict=True)
+    ]
+    used = set(needed([*results, *looked, *arguments], ()))
+    captured = [(x, node) for x, node in captured if node in used or id(x) in record.becomes]
     made.captured = [x for x, _ in captured]
     made.draws = [d for d, _ in record.draws]
     made.graph = without_aliases(
@@ -321,6 +188,42 @@ def _finished(
     )
     _without_values(made.graph)
     return made
+
+
+def _guards(record: LiveRecorder, made: Recording) -> list[Node]:
+    """The nodes that were looked at, but for those that are the same in every run.
+
+    Raises:
+        NotRecorded: if one has too many values to be compared in every call.
+    """
+    varying: set[Node] = set()
+    for node in needed(record.looked, ()):
+        if node.prim is INPUT or any(p in varying for p in node.parents):
+            varying.add(node)
+    looked = {node: guard for node, guard in record.looked.items() if node in varying}
+    for node, guard in looked.items():
+        if guard.value is None:
+            raise NotRecorded(
+                f"the {prod(node.shape or ())} values of a tensor from outside are looked at, at "
+                f"{guard.where}"
+            )
+    made.guards = list(looked.values())
+    return list(looked)
+
+
+def _is_unrecorded(node: Node, was: Node) -> bool:
+    """Whether a tensor that was one node and is now another has only been written under no_grad."""
+    while node.prim is set_data.prim:
+        (node, _) = node.parents  # type: ignore[assignment]
+    return node is was
+
+
+def _value(node: Node) -> Node:
+    """What a tensor contains that was written under no_grad and has kept its derivative."""
+    if node.prim is not set_data.prim:
+        return node
+    value = node.parents[1]
+    return constant_node(node.args[1]) if value is None else value
 
 
 def _without_values(graph: Graph) -> None:
@@ -347,7 +250,8 @@ def _result(y: Any, outputs: list[Node], title: str) -> int | Constant:
     """Where a part of a result is among the outputs, to which it is added.
 
     Raises:
-        NotRecorded: if it belongs to another transform.
+        NotRecorded: if it belongs to another transform, or is something that holds tensors or has
+            yet to run.
     """
     if isinstance(y, Box) and not isinstance(y, Traced):
         raise NotRecorded(f"the result of {title} depends on a running {y.tag.title}")
@@ -358,7 +262,7 @@ def _result(y: Any, outputs: list[Node], title: str) -> int | Constant:
     elif is_array(y):
         node = constant_node(as_tensor(y).array)
     else:
-        return Constant(y)
+        return constant(y, title)
     outputs.append(node)
     return len(outputs) - 1
 

@@ -13,7 +13,7 @@ from chainrule.compiler.lowering import OPERATIONS
 from chainrule.core.collector import paused
 from chainrule.core.dtypes import is_inexact
 from chainrule.core.node import Node
-from chainrule.graph.extend import adjoints, free
+from chainrule.graph.extend import free, reached
 from chainrule.graph.ir import Graph
 from chainrule.graph.rewrite import with_parents
 from chainrule.transforms.tracing import CONSTANT, INPUT, input_node, traced
@@ -21,7 +21,7 @@ from chainrule.transforms.tracing import CONSTANT, INPUT, input_node, traced
 # Operations that move entries or spread them: computing them again costs no arithmetic.
 MOVING = frozenset((
     "reshape", "broadcast_to", "permute_dims", "expand_dims", "squeeze", "getitem", "flip",
-    "astype", "detach", "alias",
+    "astype", "detach", "alias", "set_data",
 ))  # fmt: skip
 DEEPEST = 4  # operations in a row that are repeated rather than their result loaded
 
@@ -35,24 +35,26 @@ class Halves(NamedTuple):
             cotangent for each inexact output of the graph, to the cotangents of inputs.
         needed: positions of inputs.
         kept: positions of outputs of the forward half.
+        wanted: positions of the inputs that have a cotangent.
     """
 
     forward: Graph
     backward: Graph
     needed: tuple[int, ...]
     kept: tuple[int, ...]
+    wanted: tuple[int, ...]
 
 
 def pullback(graph: Graph, wanted: Sequence[int]) -> Graph:
     """The graph from inputs and cotangents of inexact outputs to cotangents of some inputs."""
-    joint, cotangents = _joint(graph, wanted)
+    joint, cotangents, _ = _joint(graph, wanted)
     outs = joint.outputs[len(graph.outputs) :]
     return Graph([*graph.inputs, *cotangents], outs, title=f"vjp of {graph.title}").optimize()
 
 
 def halves(graph: Graph, wanted: Sequence[int]) -> Halves:
     """A graph with its pullback to some of its inputs, in two halves."""
-    joint, cotangents = _joint(graph, wanted)
+    joint, cotangents, wanted = _joint(graph, wanted)
     joint = joint.optimize()
     late = set(cotangents)
     for node in joint.nodes:
@@ -74,11 +76,14 @@ def halves(graph: Graph, wanted: Sequence[int]) -> Halves:
     inputs = [*[graph.inputs[i] for i in needed], *[entering[n] for n in kept], *cotangents]
     backward = Graph(inputs, grads, title=f"vjp of {graph.title}")
     place = {n: i for i, n in reversed(list(enumerate(made)))}
-    return Halves(forward, backward, needed, tuple([place[n] for n in kept]))
+    return Halves(forward, backward, needed, tuple([place[n] for n in kept]), wanted)
 
 
-def _joint(graph: Graph, wanted: Sequence[int]) -> tuple[Graph, list[Node]]:
-    """The graph extended by its pullback, and the inputs that are cotangents."""
+def _joint(graph: Graph, wanted: Sequence[int]) -> tuple[Graph, list[Node], tuple[int, ...]]:
+    """The graph extended by its pullback, the inputs that are cotangents, and which inputs get one.
+
+    An input from which no derivative comes, as behind detach(), gets none, as without compiling.
+    """
     cotangents = []
     seeds = []
     for i, out in enumerate(graph.outputs):
@@ -86,11 +91,12 @@ def _joint(graph: Graph, wanted: Sequence[int]) -> tuple[Graph, list[Node]]:
             ct = input_node(out.shape or (), out.dtype, free(graph, f"ct{i}"))
             cotangents.append(ct)
             seeds.append((out, traced(ct)))
-    ins = [graph.inputs[i] for i in wanted]
     with paused():
-        _, found = adjoints(graph, ins, seeds)
+        _, found = reached(graph, [graph.inputs[i] for i in wanted], seeds)
+    getting = tuple([i for i in wanted if graph.inputs[i] in found])
+    outs = [*graph.outputs, *[found[graph.inputs[i]] for i in getting]]
     title = f"{graph.title} and its vjp"
-    return Graph([*graph.inputs, *cotangents], [*graph.outputs, *found], title=title), cotangents
+    return Graph([*graph.inputs, *cotangents], outs, title=title), cotangents, getting
 
 
 def _kept(joint: Graph, used: set[Node | None], late: set[Node], present: set[Node]) -> list[Node]:

@@ -7,15 +7,17 @@ one in its place, from when on it is a number too.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from chainrule import tree
+from chainrule.core.dtypes import dtype
 from chainrule.core.tensor import Tensor, wrap
 from chainrule.just_in_time.record import Argument
-from chainrule.just_in_time.surroundings import state_of
+from chainrule.just_in_time.surroundings import Surroundings
 from chainrule.nn.module import Module
 from chainrule.transforms.inputs import as_tensor, gives_arrays, is_array, number_dtype
 
@@ -56,6 +58,9 @@ class Call(NamedTuple):
 
 
 _NUMBERS = (float, complex, int)
+_I64 = np.iinfo(np.int64)
+PLAIN = frozenset((bool, int, str, bytes, type(None), dtype))
+MOST_ARGUMENTS = 64  # objects of which it is known what counts in them
 _F64 = np.dtype(np.float64)
 
 
@@ -75,7 +80,9 @@ class Reader:
         changing: places of integers that have differed between calls, by everything else.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, surroundings: Surroundings) -> None:
+        self._surroundings = surroundings  # of the function
+        self._around: OrderedDict[int, Surroundings] = OrderedDict()  # of arguments, by identity
         self.changing: dict[Any, frozenset[int]] = {}
         self._integers: dict[Any, tuple[int, ...]] = {}
         self._frozen: set[Any] = set()
@@ -96,7 +103,7 @@ class Reader:
             TypeError: if an argument is neither a tensor, an array, a number, nor hashable.
         """
         leaves, spec = tree.flatten((tuple(args), kwargs))
-        kinds = [_kind(x, spec, i) for i, x in enumerate(leaves)]
+        kinds = [self._kind(x, spec, i) for i, x in enumerate(leaves)]
         fixed: Any = (spec, tuple(kinds))
         if fixed in self._frozen:
             held = [(k, leaves[i]) if k in _NUMBERS else k for i, k in enumerate(kinds)]
@@ -125,31 +132,52 @@ class Reader:
         key: Any = (fixed, moving, still)
         return Call(key, leaves, spec, places, tensors, gives_arrays(leaves))
 
+    def _kind(self, x: Any, spec: Any, i: int) -> Any:
+        """What of a leaf is part of the signature."""
+        kind = type(x)
+        if kind is np.ndarray:
+            return (Tensor, x.shape, x.dtype)
+        if isinstance(x, Tensor):
+            return (Tensor, tuple(x.array.shape), x.array.dtype)
+        if is_array(x):
+            return (Tensor, x.shape, x.dtype)
+        if kind is float or kind is complex or (kind is int and _I64.min <= x <= _I64.max):
+            return kind
+        if isinstance(x, Held):
+            x = x.value
+            kind = type(x)
+        if kind is float or kind is complex:
+            return (kind, repr(x))
+        if kind in PLAIN or isinstance(x, np.dtype):
+            return (kind, x)
+        if kind is slice:
+            return (slice, x.start, x.stop, x.step)
+        if isinstance(x, Iterator):
+            raise TypeError(
+                f"jit: the argument {_name(spec, i)} is a {kind.__name__}, which gives its values "
+                "once only, so that no other call could have them: pass a list"
+            )
+        if isinstance(x, Module):
+            return (Module, self._state_of(x))
+        try:
+            hash(x)
+        except TypeError:
+            raise TypeError(
+                f"jit: the argument {_name(spec, i)} is a {kind.__name__}, which is not hashable. "
+                "Arguments are tensors, arrays, numbers, lists, tuples and dicts of them; anything "
+                "else is compared between calls and must be hashable (define __hash__ and __eq__, "
+                "or use a frozen dataclass)"
+            ) from None
+        return (kind, x, self._state_of(x))
 
-def _kind(x: Any, spec: Any, i: int) -> Any:
-    """What of a leaf is part of the signature."""
-    if type(x) is np.ndarray:
-        return (Tensor, x.shape, x.dtype)
-    if isinstance(x, Tensor):
-        return (Tensor, tuple(x.array.shape), x.array.dtype)
-    if is_array(x):
-        return (Tensor, x.shape, x.dtype)
-    if type(x) in _NUMBERS:
-        return type(x)
-    if isinstance(x, Held):
-        x = x.value
-    if isinstance(x, Module):
-        return state_of(x)
-    try:
-        hash(x)
-    except TypeError:
-        raise TypeError(
-            f"jit: the argument {_name(spec, i)} is a {type(x).__name__}, which is not hashable. "
-            "Arguments are tensors, arrays, numbers, lists, tuples and dicts of them; anything "
-            "else is compared between calls and must be hashable (define __hash__ and __eq__, or "
-            "use a frozen dataclass)"
-        ) from None
-    return (type(x), x, state_of(x))
+    def _state_of(self, x: Any) -> Any:
+        """What counts of an object, function or module that is an argument."""
+        found = self._around.get(id(x))
+        if found is None or found.of is not x:
+            found = self._around[id(x)] = Surroundings(x, self._surroundings)
+            if len(self._around) > MOST_ARGUMENTS:
+                self._around.popitem(last=False)
+        return found.state()
 
 
 def _name(spec: Any, i: int) -> str:

@@ -2,182 +2,172 @@
 
 A recording holds the numbers it met as constants, and took the branches that flags of modules
 (`net.training`) chose. So they are part of the signature: change one, and the function is recorded
-anew. Looked at are variables of enclosing functions and of the module that the code names, also in
-functions that it calls: numbers, which tensors and arrays they are (their values are read in every
-call anyway), what is in lists and dicts, flags and parameters of modules (`nn.Module`), and the
-attributes of other objects, but not what is deeper inside.
+anew. Looked at are variables of enclosing functions and of the modules that the code names, default
+values of parameters, and what is in them (`contents.py`), also of functions that are called. Of
+tensors and arrays it counts which they are; their values are read in every call anyway.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from types import CellType, CodeType, FunctionType, MethodType, ModuleType
-from typing import Any, NamedTuple
-
-import numpy as np
+from typing import Any
 
 from chainrule.core.dtypes import default_dtype
 from chainrule.core.source import INTERNAL
-from chainrule.core.tensor import Tensor
-from chainrule.nn.module import Module
+from chainrule.just_in_time.contents import Contents, Path, Place, is_foreign, wrapped
 
-NUMBERS = (bool, int, float, complex, str, type(None))
-_SIMPLE = (*NUMBERS, Tensor, np.ndarray, FunctionType, MethodType)
 MOST = 500  # functions that are looked into
-WIDEST = 200  # entries of a list or dict that are looked at
+ROUNDS = 50  # functions are found in what other functions name, and so on
 
 
-class Getter(NamedTuple):
-    """A variable, or a module: what tells it from others, and how its content is found."""
+class State:
+    """What has to be the same for a recording to hold.
 
-    key: Any
-    content: Callable[[], Any]
+    Attributes:
+        items: what counts, by the way to it.
+    """
 
-    def state(self) -> Any:
-        return state_of(self.content())
+    __slots__ = ("_hash", "items")
+
+    def __init__(self, items: tuple[tuple[Path, Any], ...]) -> None:
+        self.items = items
+        self._hash = hash(items)
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or (
+            isinstance(other, State) and self._hash == other._hash and self.items == other.items
+        )
+
+    def __hash__(self) -> int:
+        return self._hash
 
 
 class Surroundings:
-    """The variables around a function, and their state when asked for."""
+    """The variables around a function, and their state when asked for.
 
-    def __init__(self, f: Any) -> None:
-        self._f = f
-        self.getters: list[Getter] = []
-        self._changed: set[Any] = set()  # what the function itself changes: it is not looked at
-        self.look()
+    Args:
+        of: a function, or an object whose attributes and methods count.
+        beside: surroundings of the function that gets the object; it names attributes too.
+    """
+
+    def __init__(self, of: Any, beside: Surroundings | None = None) -> None:
+        self.of = of
+        self._beside = beside
+        self._changed: set[Path] = set()  # what the function itself changes: it is not looked at
+        self._known: tuple[State, Contents, Any] | None = None
+        self._places: list[Place] | None = None
+        self.names: frozenset[str] = frozenset()
+        self._given: frozenset[str] = frozenset()  # names of `beside`
 
     def look(self) -> None:
         """Find out anew what there is: variables may have been defined, or functions replaced."""
-        self.getters = [g for g in _getters(self._f) if g.key not in self._changed]
+        if self._beside is not None and self._beside._places is None:
+            self._beside.look()
+        self._given = frozenset() if self._beside is None else self._beside.names
+        names = set(self._given)
+        places: list[Place] = [Place(("object",), lambda: self.of)]
+        seen: set[int] = set()
+        pending: list[Any] = [self.of]
+        for _ in range(ROUNDS):
+            for f in _unwrapped(pending, seen):
+                places += [Place(path, read) for path, read in _around(f)]
+                if not INTERNAL[f.__code__.co_filename]:
+                    names |= names_in(f.__code__)
+            contents = Contents(places, names, frozenset(self._changed))
+            pending = [f for f in contents.functions if id(f) not in seen]
+            if not pending or len(seen) > MOST:
+                break
+        self._places, self.names = places, frozenset(names)
+        self._known = None
 
-    def state(self) -> tuple[Any, ...]:
+    def state(self) -> State:
         """What has to be the same for a recording to hold."""
-        return (default_dtype(), *[g.state() for g in self.getters])
+        known = self._known
+        if known is not None and known[2] is default_dtype() and known[1].unchanged():
+            return known[0]
+        if self._places is None or (self._beside and self._beside.names is not self._given):
+            self.look()
+        dtype = default_dtype()
+        contents = Contents(self._places or [], set(self.names), frozenset(self._changed))
+        found = State(((("default dtype",), dtype), *contents.items))
+        if known is not None and found == known[0]:
+            found = known[0]  # comparing that with what others keep is quick
+        self._known = found, contents, dtype
+        return found
 
-    def forget_changed(self, before: tuple[Any, ...]) -> None:
+    def others(self) -> list[Any]:
+        """Objects that variables hold, or other objects."""
+        self.state()
+        return [] if self._known is None else self._known[1].others
+
+    def forget_changed(self, before: State) -> None:
         """No longer look at what has changed since a state: the function did that."""
-        if len(before) == 1 + len(self.getters):
-            pairs = zip(self.getters, before[1:], self.state()[1:], strict=True)
-            self._changed.update(g.key for g, a, b in pairs if a != b)
-            self.getters = [g for g in self.getters if g.key not in self._changed]
+        was, now = dict(before.items), dict(self.state().items)
+        changed = {path for path in {*was, *now} if was.get(path) != now.get(path)}
+        if changed:
+            self._changed |= changed
+            self._known = None
 
 
-class Watch:
-    """Tells quickly whether the state of surroundings is still what it was.
-
-    What has no inside that matters is compared by identity; only if that fails, and for lists,
-    dicts, modules and other objects, states are.
-    """
-
-    def __init__(self, surroundings: Surroundings) -> None:
-        self._surroundings = surroundings
-        self._state = surroundings.state()
-        self._dtype = default_dtype()
-        self._same: list[tuple[Callable[[], Any], Any]] = []
-        self._deep: list[tuple[Getter, Any]] = []
-        for getter in surroundings.getters:
-            content = getter.content()
-            if isinstance(content, _SIMPLE):
-                self._same.append((getter.content, content))
-            else:
-                self._deep.append((getter, state_of(content)))
-
-    def holds(self) -> bool:
-        """Whether a recording for that state holds."""
-        if default_dtype() is not self._dtype:
-            return False
-        for content, before in self._same:
-            if content() is not before:
-                return self._surroundings.state() == self._state
-        return all(getter.state() == before for getter, before in self._deep)
-
-
-def _getters(f: Any) -> Iterator[Getter]:
-    """Ways to get at everything around a function, and around functions that it names."""
-    pending: list[Any] = [f]
-    seen: set[int] = set()
-    while pending and len(seen) < MOST:
-        f = pending.pop()
+def _unwrapped(pending: Iterable[Any], seen: set[int]) -> Iterator[FunctionType]:
+    """The functions of Python among things that are called, and inside them."""
+    stack = list(pending)
+    while stack:
+        f = stack.pop()
         if id(f) in seen:
             continue
         seen.add(id(f))
-        if isinstance(f, Module):
-            yield _of_module(f)
-            continue
         if isinstance(f, MethodType):
-            pending += [f.__func__, f.__self__] if isinstance(f.__self__, Module) else [f.__func__]
-            continue
-        inner = getattr(f, "__wrapped__", None) or getattr(f, "func", None)
-        if inner is not None:
-            pending.append(inner)
-        if not isinstance(f, FunctionType):
-            continue
-        for cell in f.__closure__ or ():
-            yield _of_cell(cell)
-            pending += _worth(_content(cell))
-        if INTERNAL[f.__code__.co_filename]:
-            continue
-        for name in _names(f.__code__):
-            if name in f.__globals__ and not isinstance(f.__globals__[name], (ModuleType, type)):
-                yield _of_global(f.__globals__, name)
-                pending += _worth(f.__globals__[name])
+            stack.append(f.__func__)
+        elif isinstance(f, partial):
+            stack.append(f.func)
+        elif wrapped(f) is not None:
+            stack.append(wrapped(f))
+        if isinstance(f, FunctionType):
+            yield f
 
 
-def _worth(value: Any) -> list[Any]:
-    """A value, if it has surroundings of its own."""
-    callable_ = isinstance(value, (FunctionType, MethodType, Module))
-    return [value] if callable_ or hasattr(value, "__wrapped__") else []
+def _around(f: FunctionType) -> Iterator[tuple[Path, Callable[[], Any]]]:
+    """The variables that a function sees, and how each is read."""
+    for cell in f.__closure__ or ():
+        yield ("cell", id(cell)), partial(_content, cell)
+    if INTERNAL[f.__code__.co_filename]:
+        return
+    for name in ("__defaults__", "__kwdefaults__"):
+        yield (name, id(f)), partial(getattr, f, name)
+    names = names_in(f.__code__)
+    for space in (f.__globals__, *_modules(f.__globals__, names)):
+        for name in sorted(names & space.keys()):
+            if not isinstance(space[name], ModuleType):
+                yield ("global", id(space), name), partial(space.get, name)
 
 
-def _names(code: CodeType) -> set[str]:
-    """The names of globals in a piece of code, and in the functions defined in it."""
+def _modules(space: dict[str, Any], names: set[str]) -> Iterator[dict[str, Any]]:
+    """The variables of the user's modules that are named."""
+    for name in sorted(names & space.keys()):
+        if isinstance(space[name], ModuleType) and not is_foreign(space[name].__name__):
+            yield vars(space[name])
+
+
+def names_in(code: CodeType) -> set[str]:
+    """The names of variables and attributes in a piece of code, and in functions defined in it.
+
+    Words in strings are among them, which may be what `getattr` is asked for.
+    """
     found = set(code.co_names)
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
-            found |= _names(constant)
+            found |= names_in(constant)
+        elif isinstance(constant, str) and constant.isidentifier():
+            found.add(constant)
     return found
 
 
 def _content(cell: CellType) -> Any:
+    """What a variable of an enclosing function holds; None if it is not assigned yet."""
     try:
         return cell.cell_contents
-    except ValueError:  # not assigned yet
+    except ValueError:
         return None
-
-
-def state_of(value: Any, depth: int = 2) -> Any:
-    """What of a value has to be the same for a recording to hold; hashable."""
-    kind = type(value)
-    if kind in NUMBERS:
-        return kind, value
-    if isinstance(value, Module):
-        return _flags(value)
-    if isinstance(value, (Tensor, np.ndarray, FunctionType, MethodType)):
-        return id(value)
-    if depth and kind in (list, tuple, dict) and len(value) <= WIDEST:
-        items = value.items() if kind is dict else enumerate(value)
-        return (kind, *[(k, state_of(v, depth - 1)) for k, v in items])
-    inside = getattr(value, "__dict__", None)
-    if depth and type(inside) is dict and len(inside) <= WIDEST and not isinstance(value, type):
-        return (id(value), *[(k, state_of(v, 0)) for k, v in inside.items()])
-    return None
-
-
-def _flags(module: Module) -> tuple[Any, ...]:
-    found: list[Any] = [id(module)]
-    for m in module.modules():
-        found.append(m.training)
-        found += map(id, m._parameters.values())
-    return tuple(found)
-
-
-def _of_cell(cell: CellType) -> Getter:
-    return Getter(id(cell), lambda: _content(cell))
-
-
-def _of_global(names: dict[str, Any], name: str) -> Getter:
-    return Getter((id(names), name), lambda: names.get(name))
-
-
-def _of_module(module: Module) -> Getter:
-    return Getter(id(module), lambda: module)

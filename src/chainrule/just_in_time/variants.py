@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.core import inplace
+from chainrule.core import inplace, modes
 from chainrule.core.boxes import Box, bottom, tags_in
-from chainrule.core.modes import is_recording
 from chainrule.core.mutation import owner_of
 from chainrule.core.tensor import Tensor, wrap
 from chainrule.just_in_time.calls import Compiled
+from chainrule.just_in_time.constants import Constant
 from chainrule.just_in_time.live import NotRecorded
-from chainrule.just_in_time.record import Constant, Recording
+from chainrule.just_in_time.record import Recording
 from chainrule.transforms.batch import BatchTag
 from chainrule.transforms.inputs import as_given
 
@@ -38,13 +38,18 @@ class Variant:
         self._results = sum(type(r) is int for r in recording.results)
         sources = {id(d.source): d.source for d in recording.draws}
         self._sources = list(sources.values()) if recording.guards else []
+        # Inputs that are written after the run, whose values a backward pass may need.
+        outside = {id(x) for x in recording.written}
+        self._written = list(recording.written_arguments)
+        start = len(recording.graph.inputs) - len(recording.captured) - len(recording.draws)
+        self._written += [start + i for i, x in enumerate(recording.captured) if id(x) in outside]
 
     @property
     def is_plain(self) -> bool:
         """Whether a call draws nothing, looks at nothing, and does nothing but compute."""
         made = self.recording
-        more = made.draws or made.guards or made.written or made.written_arguments
-        return not more and all(type(r) is int for r in made.results)
+        more = [*made.draws, *made.guards, *made.written, *made.written_arguments]
+        return not (more or made.recorded_only) and all(type(r) is int for r in made.results)
 
     def run(self, tensors: Sequence[Any], arrays: bool) -> Any:
         """The result for inputs; `MISSED` if it takes another path for them.
@@ -59,6 +64,8 @@ class Variant:
         boxed = any(x._box is not None for x in tensors)
         if boxed and made.draws and any(isinstance(t, BatchTag) for t in tags_in(tensors)):
             raise NotRecorded("random numbers under vmap are drawn as it says", False)
+        if made.recorded_only and not modes.is_recording():
+            raise NotRecorded("it asks for the mode (no_grad), and runs without recording", False)
         self._refuse_shared(tensors)
         states = [s.get_state() for s in self._sources]
         drawn = [wrap(np.asarray(d.draw())) for d in made.draws]
@@ -89,13 +96,18 @@ class Variant:
     def _recorded(self, args: list[Any]) -> Sequence[Any]:
         if self.recording.converted:
             raise NotRecorded("it makes numbers of tensors, where a gradient could be lost", False)
+        args = list(args)
+        for i in self._written:
+            x = args[i]
+            if x._box is None:
+                args[i] = wrap(x.array.copy(), x.node)
         return self.compiled.call(args)
 
     def _outputs(self, args: list[Any], boxed: bool) -> Sequence[Any]:
         """Tensors, or arrays where nothing is recorded."""
         if boxed or any(x._box is not None for x in args):
             return self._recorded(args)
-        if is_recording():
+        if modes.is_recording():
             for x in args:
                 if x.node is not None:
                     return self._recorded(args)
@@ -106,16 +118,20 @@ class Variant:
         made = self.recording
         at = self._results + len(made.guards)
         targets = [*[tensors[i] for i in made.written_arguments], *made.written]
-        for x, value in zip(targets, outs[at:], strict=True):
-            inplace.check_writable(x)
-            inplace.assign(x, value if isinstance(value, Tensor) else wrap(value), "copy_")
+        for x, value, quietly in zip(targets, outs[at:], made.unrecorded, strict=True):
+            token = modes.enter(modes.changed(grad=modes.is_recording() and not quietly))
+            try:
+                inplace.check_writable(x)
+                inplace.assign(x, value if isinstance(value, Tensor) else wrap(value), "copy_")
+            finally:
+                modes.leave(token)
 
     def _result(self, outs: Sequence[Any], arrays: bool) -> Any:
         made = self.recording
         leaves = []
         for r in made.results:
             if type(r) is Constant:
-                leaves.append(r.value)
+                leaves.append(r.again())
                 continue
             y = outs[r]  # type: ignore[index]
             if not isinstance(y, Tensor):

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.core.dtypes import as_numpy, category, is_inexact
+from chainrule.core.modes import refuse_lifted
 from chainrule.core.mutation import note_write
 from chainrule.core.tensor import Parameter, Tensor, set_requires_grad
 from chainrule.nn.module_hooks import Hookable
@@ -421,6 +422,7 @@ def indented(text: str) -> str:
 
 def zero_grads(tensors: Iterable[Tensor], set_to_none: bool = True) -> None:
     """Drop the gradients of the tensors, or fill them with zeros in place."""
+    refuse_lifted("zero_grad")
     for t in tensors:
         if set_to_none:
             t._grad = None

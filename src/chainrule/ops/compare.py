@@ -10,6 +10,7 @@ import numpy as np
 from chainrule.core.avals import broadcast, joint_dtype
 from chainrule.core.batching import leading
 from chainrule.core.kinds import elementwise, general, mismatch, promote
+from chainrule.core.modes import note_look
 from chainrule.core.namespaces import recorded
 from chainrule.core.node import Aval
 from chainrule.core.primitive import unbox
@@ -101,6 +102,8 @@ for _name, _eval, _doc in [
 
 
 def _numbers(*tensors: Any) -> list[np.ndarray]:
+    for x in tensors:
+        note_look(x)
     return [np.asarray(unbox(x)[0]) for x in tensors]
 
 
@@ -131,6 +134,8 @@ def isclose(
             raise RuntimeError(f"{name} must be greater than or equal to zero, but got {value}")
     if getattr(input, "_box", None) or getattr(other, "_box", None):
         return _isclose_boxes(input, other, rtol, atol, equal_nan)
+    note_look(input)
+    note_look(other)
     return wrap(np.isclose(x, y, rtol=float(rtol), atol=float(atol), equal_nan=bool(equal_nan)))
 
 

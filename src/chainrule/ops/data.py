@@ -10,6 +10,8 @@ import numpy as np
 
 from chainrule.core import cuts
 from chainrule.core.dtypes import PYTHON_DTYPE, category, default_dtype, promote_types
+from chainrule.core.modes import lifting, lifts, note_look
+from chainrule.core.primitive import REGISTRY
 from chainrule.core.tensor import Tensor
 
 _NUMBERS = (bool, int, float, complex)
@@ -98,6 +100,12 @@ def _converted(array: np.ndarray, dt: np.dtype[Any] | None, copy: bool) -> np.nd
     dt = dt or array.dtype.newbyteorder("=")
     if array.dtype.kind == "c" and dt.kind != "c":
         array = array.real
+    if not copy and array.dtype == dt:
+        return array
+    lift = lifting() if lifts else None
+    if lift is not None:  # how it is made is part of the recording
+        made: np.ndarray = lift.computed(REGISTRY["astype"], (array,), {"dtype": dt}).array
+        return made
     # order="C": the copy of a transposed array is contiguous, as PyTorch's is
     return np.array(array, dt, order="C") if copy else array.astype(dt, copy=False)
 
@@ -151,6 +159,7 @@ def _plain(data: Any, tensors: list[Tensor]) -> Any:
     """Nested sequences with tensors, which are noted in the list, replaced by their arrays."""
     if isinstance(data, Tensor):
         tensors.append(data)
+        note_look(data)
         return data.array
     if isinstance(data, Sequence):
         return [_plain(x, tensors) for x in data]

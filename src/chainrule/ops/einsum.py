@@ -264,7 +264,7 @@ def tensordot(a: Any, b: Any, dims: Any = 2) -> Any:
 
 def _tensordot_dims(x: Any, y: Any, dims: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
     if isinstance(dims, Tensor):
-        dims = dims.array.tolist()
+        dims = dims.tolist()
     if isinstance(dims, int):
         if dims < 0:
             raise RuntimeError(f"tensordot expects dims >= 0, but got dims={dims}")

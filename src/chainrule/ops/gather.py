@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.core.boxes import is_mapped, namespace_of, values_of
+from chainrule.core.boxes import is_mapped, namespace_of
 from chainrule.core.kinds import elementwise
-from chainrule.core.modes import get_mode
+from chainrule.core.modes import array_of, get_mode
 from chainrule.core.primitive import bind, titled
 from chainrule.core.samples import Sample
 from chainrule.core.tensor import Tensor, wrap
@@ -36,8 +36,7 @@ def index_array(index: Any, name: str) -> Any:
     Raises:
         RuntimeError: for another dtype.
     """
-    found = values_of(index)
-    array = found.array if is_mapped(found) else np.asarray(found)
+    array = array_of(index) if isinstance(index, Tensor) else np.asarray(index)
     if array.dtype.kind not in "iu" and array.size:
         raise RuntimeError(
             f"{name}(): Expected dtype int64 for index, got {array.dtype.name}; convert it, for "
@@ -45,7 +44,7 @@ def index_array(index: Any, name: str) -> Any:
         )
     if is_mapped(index):
         return index if array.dtype == _INT64 else astype(index, dtype=_INT64)
-    return array.astype(np.int64, copy=False)
+    return array if array.dtype == _INT64 else astype(index, dtype=_INT64).array
 
 
 def _in_range(positions: Any, d: int, size: int, kind: Any, low: int) -> Any:

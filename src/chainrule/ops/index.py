@@ -12,7 +12,9 @@ import numpy as np
 
 from chainrule.core.abstract import AbstractArray
 from chainrule.core.avals import same
+from chainrule.core.boxes import values_of
 from chainrule.core.kinds import general
+from chainrule.core.modes import array_of, lifting, lifts, note_look
 from chainrule.core.namespaces import raw, recorded
 from chainrule.core.node import Aval
 from chainrule.core.samples import Sample, uniform
@@ -53,7 +55,13 @@ def split_index(index: Any) -> tuple[Spec, tuple[Any, ...]]:
                 continue
             array = _index_array(item)
             if array.ndim == 0 and array.dtype.kind in "iu":
+                note_look(item)
                 spec.append(int(array))
+            elif array.dtype.kind == "b" and array.ndim and lifts and lifting() is not None:
+                note_look(item)  # how many entries it chooses has to be known
+                found = np.nonzero(array)
+                spec.extend([ARRAY] * len(found))
+                arrays.extend(found)
             else:
                 spec.append(ARRAY)
                 arrays.append(array)
@@ -64,6 +72,7 @@ def _bound(bound: Any) -> int | None:
     if bound is None or type(bound) is int:
         return bound
     if isinstance(bound, Tensor) and bound.array.ndim == 0 and bound.array.dtype.kind in "iu":
+        note_look(bound)
         return int(bound.array)
     return index_of(bound)
 
@@ -97,11 +106,14 @@ def _not_an_index(dt: np.dtype[Any]) -> IndexError:
 
 def _index_array(item: Any) -> np.ndarray:
     if isinstance(item, Tensor):
-        array = item.array
+        array = array_of(item)
         if array.dtype == np.uint8:  # PyTorch's masks before there was bool
+            note_look(item)
             array = array.astype(np.bool_)
     elif isinstance(item, (np.ndarray, np.bool_, bool)):
-        array = np.array(item)  # a copy: later changes of the user's array must not matter
+        # A copy: later changes of the user's array must not matter, but to a function that is
+        # recorded to run again.
+        array = np.asarray(item) if lifts and lifting() is not None else np.array(item)
     elif isinstance(item, (list, tuple, range)):
         array = np.array([_plain(i) for i in item])
         if array.size == 0 and array.dtype.kind == "f":
@@ -117,6 +129,7 @@ def _index_array(item: Any) -> np.ndarray:
 
 
 def _plain(item: Any) -> Any:
+    note_look(item)
     return item.array if isinstance(item, Tensor) else item
 
 
@@ -348,7 +361,7 @@ def unravel_index(indices: Any, shape: Any) -> tuple[Any, ...]:
     """
     size = (shape,) if isinstance(shape, int) else tuple(shape)
     try:
-        found = np.unravel_index(indices.array, size)
+        found = np.unravel_index(values_of(indices), size)
     except ValueError as error:
         raise ValueError(f"unravel_index: {error}") from None
     return tuple(wrap(np.array(a)) for a in found)

@@ -69,9 +69,9 @@ class Spec:
             return leaves[0]
         if first[2] == len(nodes) - 1 == len(leaves):  # a container of leaves
             return first[0].unflatten(leaves, first[1])
-        return self._assemble(leaves, lambda kind, data, children: kind.unflatten(children, data))
+        return self.assemble(leaves, lambda kind, data, children: kind.unflatten(children, data))
 
-    def _assemble(self, leaves: list[Any], build: Callable[[Any, Any, list[Any]], Any]) -> Any:
+    def assemble(self, leaves: list[Any], build: Callable[[Any, Any, list[Any]], Any]) -> Any:
         """What `build` makes of each container, from the innermost to the outermost."""
         made: list[Any] = []
         next_leaf = reversed(leaves)
@@ -142,7 +142,7 @@ class Spec:
         return self._hash
 
     def __repr__(self) -> str:
-        text: str = self._assemble(
+        text: str = self.assemble(
             ["*"] * self.num_leaves, lambda kind, data, children: kind.show(data, children)
         )
         return text

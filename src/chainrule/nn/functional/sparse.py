@@ -9,6 +9,7 @@ import numpy as np
 
 from chainrule.core.boxes import is_box, is_mapped, namespace_of, refuse_mapped, values_of
 from chainrule.core.dtypes import category
+from chainrule.core.modes import note_look
 from chainrule.core.mutation import note_write
 from chainrule.core.namespaces import recorded as xp
 from chainrule.core.tensor import wrap
@@ -43,6 +44,7 @@ def one_hot(tensor: Any, num_classes: int = -1) -> Any:
         index = check_range(tensor, tensor.ndim, num_classes, RuntimeError)
         rows = xp.reshape(index, shape=(*tensor.shape, 1)) == np.arange(num_classes)
         return xp.astype(rows, dtype=np.dtype(np.int64))
+    note_look(tensor)
     if index.size == 0 and num_classes <= 0:
         raise RuntimeError(
             "Can not infer total number of classes from empty tensor; pass num_classes"
@@ -222,7 +224,7 @@ def _bags(input: Any, offsets: Any, include_last: bool) -> tuple[Any, int]:
     if is_mapped(offsets):
         place = xp.searchsorted(offsets[:bags], np.arange(n), right=True) - 1
         return check_range(place, 0, bags, ValueError), bags
-    starts = offsets.array[:bags]
+    starts = values_of(offsets)[:bags]
     if starts.size and starts[0] != 0:
         raise ValueError(
             "offsets[0] has to be 0, i.e., the first sequence in the mini-batch has to start from "

@@ -214,7 +214,7 @@ def lstsq(A: Any, B: Any, rcond: Any = None, *, driver: str | None = None) -> An
             "of A, and under vmap every example has its own; leave out the driver and compute "
             "((A @ solution - B) ** 2).sum(-2)"
         )
-    if wanted and (found.array == a.shape[-1]).all():
+    if wanted and bool((found == a.shape[-1]).all()):
         off = bmm_prim(A, X) - M
         residuals = vector_norm_prim(off, ord=2.0, axis=(X.ndim - 2,), keepdims=False) ** 2
     else:
