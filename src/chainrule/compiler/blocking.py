@@ -168,11 +168,11 @@ def blocking_of(gemm: Gemm, dtype: np.dtype[Any]) -> Blocking:
 def chosen(gemm: Gemm, dtype: np.dtype[Any]) -> Blocking | None:
     """How to compute a product in tiles; None if BLAS is there and faster, by measurement."""
     found = blocking_of(gemm, dtype)
-    if library.missing() is not None:
-        return found
     m, n, k = found.gemm.extents
     wide = host().vector_bits == 512 and n >= found.tile.lanes
-    return found if wide and m * n * k >= WORTH and m * n * found.item <= LARGEST else None
+    if wide and m * n * k >= WORTH and m * n * found.item <= LARGEST:
+        return found  # without a look for BLAS, which takes long to import
+    return found if library.missing() is not None else None
 
 
 def transposed(gemm: Gemm) -> Gemm:

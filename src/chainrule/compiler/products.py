@@ -202,9 +202,11 @@ class Product:
         ls, ns = plan.gemm.right
         vectors = -(-width // plan.tile.lanes)
         source = self._at(memory.right, self._sum(at.starts[1], (at.first, ls), (at.column, ns)))
-        copy = self.tiles.turned(vectors) if plan.turned else self.tiles.panel(vectors)
-        far = size(ns if plan.turned else ls)
-        b.call(copy, [source, far, memory.panel, at.terms, size(width)])
+        given = [source, size(ns if plan.turned else ls), memory.panel, at.terms, size(width)]
+        if plan.turned:
+            b.call(self.tiles.turned(), [*given, size(vectors * plan.tile.lanes)])
+        else:
+            b.call(self.tiles.panel(vectors), given)
         tall = size(plan.tall)
         ranges = [(plan.rows, at.low, self._least(at.high, tall))]
         if plan.tall < plan.blocks:

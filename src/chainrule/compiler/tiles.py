@@ -241,22 +241,22 @@ class Tiles:
         b.ret_void()
         return function
 
-    def turned(self, vectors: int) -> Any:
-        """`turned(from, distance, to, count, width)`: as `panel`, from columns that are in a row.
+    def turned(self) -> Any:
+        """`turned(from, distance, to, count, width, columns)`: as `panel`, from columns in a row.
 
         The target has room for a whole number of vectors of terms. Columns that there are not
         repeat the last one.
         """
         size, pointer = self.size, self.pointer
-        function, new = self._function(f"turned.{vectors}", [pointer, size, pointer, size, size])
+        function, new = self._function("turned", [pointer, size, pointer] + [size] * 3)
         if not new:
             return function
-        source, far, target, count, width = function.args
+        source, far, target, count, width, columns = function.args
         b = self.ir.IRBuilder(function.append_basic_block("entry"))
         last = b.sub(width, size(1))
         with counted(b, size(0), count, "term", self.lanes) as i:
             mask = self._mask(b, b.sub(count, i))
-            with counted(b, size(0), size(vectors * self.lanes), "column", self.lanes) as j:
+            with counted(b, size(0), columns, "column", self.lanes) as j:
                 found = []
                 for t in range(self.lanes):
                     column = b.add(j, size(t))
@@ -264,7 +264,7 @@ class Tiles:
                     at = b.gep(source, [b.add(b.mul(column, far), i)], inbounds=True)
                     found.append(self._masked_load(b, at, mask))
                 for t, x in enumerate(self._transposed(b, found)):
-                    row = b.mul(b.add(i, size(t)), size(vectors * self.lanes))
+                    row = b.mul(b.add(i, size(t)), columns)
                     self._store(b, x, b.gep(target, [b.add(row, j)], inbounds=True))
         b.ret_void()
         return function
