@@ -113,11 +113,10 @@ class Blocking:
     def far(self) -> int:
         """From one row to the next in a copy by rows.
 
-        An odd number of lines, so that rows lie in different sets of the cache; the same for many
-        products, which then have a tile in common.
+        An odd number of lines, so that rows lie in different sets of the cache.
         """
-        longest = next(t for t in (TERMS // 6, TERMS // 2, TERMS) if t >= self.terms)
-        return longest + LINE // self.item
+        line = LINE // self.item
+        return (-(-self.terms // line) | 1) * line
 
     @property
     def copied(self) -> int:

@@ -226,14 +226,14 @@ class Product:
         more = b.icmp_signed("!=", at.first, size(0))
         vectors = -(-width // plan.tile.lanes)
         far, step = (plan.far, 1) if plan.by_rows else (1, rows)
-        tile = self.tiles.tile(rows, vectors, far, step)
+        tile, left = self.tiles.tile(rows, vectors), [a, size(far), size(step), memory.panel]
         if width % plan.tile.lanes == 0:
             before = b.select(more, c, memory.zeros)
             apart = b.select(more, distance, size(0))
-            b.call(tile, [a, memory.panel, c, distance, before, apart, at.terms])
+            b.call(tile, [*left, c, distance, before, apart, at.terms])
             return
         wide = size(vectors * plan.tile.lanes)
-        b.call(tile, [a, memory.panel, memory.spare, wide, memory.zeros, size(0), at.terms])
+        b.call(tile, [*left, memory.spare, wide, memory.zeros, size(0), at.terms])
         given = [memory.spare, wide, c, distance, size(rows), size(width), b.zext(more, size)]
         b.call(self.tiles.rows(), given)
 

@@ -135,30 +135,33 @@ class Tiles:
 
     # ------------------------------------------------ the tile
 
-    def tile(self, rows: int, vectors: int, far: int, step: int) -> Any:
-        """`tile(a, b, c, distance, before, its distance, count)`: c = what was before + Σ a·b.
+    def tile(self, rows: int, vectors: int) -> Any:
+        """`tile(a, far, step, b, c, distance, before, its distance, count)`: c = before + Σ a·b.
 
         Args:
             rows, vectors: of the tile.
-            far: from one row of a to the next.
-            step: from one term of the sum to the next in a; in b it is the panel's width.
+
+        In a, `far` is from one row to the next, and `step` from one term of the sum to the next;
+        in b it is the panel's width.
         """
         size, pointer = self.size, self.pointer
-        function, new = self._function(
-            f"tile.{rows}x{vectors}.{far}.{step}", [pointer] * 3 + [size, pointer] + [size] * 2
-        )
+        kinds = [pointer, size, size, pointer, pointer, size, pointer, size, size]
+        function, new = self._function(f"tile.{rows}x{vectors}", kinds)
         if not new:
             return function
-        a, right, c, distance, before, apart, count = function.args
+        a, far, step, right, c, distance, before, apart, count = function.args
         b = self.ir.IRBuilder(function.append_basic_block("entry"))
         zeros = [self.vector(None)] * (rows * vectors)
         with self._while(b, count, [a, right, *zeros]) as ((pa, pb, *sums), then):
             columns = [self._load(b, self._on(b, pb, v * self.lanes)) for v in range(vectors)]
+            place = pa
             for i in range(rows):
-                x = self._spread(b, b.load(self._on(b, pa, i * far)))
+                x = self._spread(b, b.load(place))
                 for k, y in enumerate(columns, i * vectors):
                     sums[k] = self._multiply_add(b, x, y, sums[k])
-            then += [self._on(b, pa, step), self._on(b, pb, vectors * self.lanes), *sums]
+                place = b.gep(place, [far], inbounds=True)
+            pa = b.gep(pa, [step], inbounds=True)
+            then += [pa, self._on(b, pb, vectors * self.lanes), *sums]
         for i in range(rows):
             for v in range(vectors):
                 old = self._load(b, self._on(b, before, v * self.lanes))
