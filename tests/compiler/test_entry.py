@@ -3,6 +3,7 @@
 import gc
 import sys
 import threading
+import time
 import weakref
 from pathlib import Path
 
@@ -245,12 +246,17 @@ def test_nothing_is_left_behind_by_a_driver(all_large, count):
     run = program.fast
     run(x, y)
     refused = np.ones(4)
+    gc.collect()  # what other tests left refers to dtypes
     things = [x, y, refused, x.dtype, None, program, program._drive.__func__]
     before = [sys.getrefcount(thing) for thing in things]
     (scratch,) = program._free
     for _ in range(300):
         run(x, y)
         run(x, refused)
+    until = time.monotonic() + 60
+    while not threads._pool()._jobs.empty():  # jobs that are over, which hold a few None
+        assert time.monotonic() < until
+        time.sleep(0.01)
     after = [sys.getrefcount(thing) for thing in things]
     assert all(abs(b - a) < 20 for a, b in zip(before, after, strict=True))
     assert len(program._free) == 1
