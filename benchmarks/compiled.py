@@ -11,6 +11,7 @@ a process of its own (Linux).
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import os
 import subprocess
@@ -43,6 +44,8 @@ def libraries(only: str = "") -> list[Any]:
             lib.torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
         one = lib.array(np.ones(4))
         lib.ready(lib.program(lambda x: x + 1, one)(one))
+    gc.collect()
+    gc.freeze()  # a million objects of all libraries, which the first to compile would look through
     return found
 
 

@@ -35,9 +35,10 @@ TASKS = 8  # wanted, for threads that share them
 FEWEST = 2  # panels of a task
 
 
-# By measurement, with AVX-512: below, BLAS has functions for small matrices; beyond, the result's
-# way to memory decides.
+# By measurement, with AVX-512: below, BLAS has functions for small matrices that copy nothing;
+# beyond, the way from and to memory decides.
 WORTH = 1 << 20  # multiplications
+LARGEST_LEFT = 1 << 21  # bytes of A, which is copied
 LARGEST = 1 << 22  # bytes of the result
 
 
@@ -168,8 +169,9 @@ def chosen(gemm: Gemm, dtype: np.dtype[Any]) -> Blocking | None:
     """How to compute a product in tiles; None if BLAS is there and faster, by measurement."""
     found = blocking_of(gemm, dtype)
     m, n, k = found.gemm.extents
-    wide = host().vector_bits == 512 and n >= found.tile.lanes
-    if wide and m * n * k >= WORTH and m * n * found.item <= LARGEST:
+    wide = host().vector_bits == 512 and n >= found.tile.columns
+    near = m * k * found.item <= LARGEST_LEFT and m * n * found.item <= LARGEST
+    if wide and near and m * n * k >= WORTH:
         return found  # without a look for BLAS, which takes long to import
     return found if library.missing() is not None else None
 
