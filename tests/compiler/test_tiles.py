@@ -131,7 +131,7 @@ def test_all_small_sizes(m, dtype):
 
 
 BOUNDARIES = [
-    (8, 48, 192), (9, 49, 193), (16, 96, 384), (17, 97, 385), (130, 47, 191), (64, 200, 577),
+    (8, 48, 256), (9, 49, 257), (16, 96, 512), (17, 97, 513), (130, 47, 255), (64, 200, 577),
     (700, 50, 200), (33, 500, 30),
 ]  # fmt: skip
 
@@ -139,7 +139,7 @@ BOUNDARIES = [
 @pytest.mark.parametrize("dtype", TYPES, ids=str)
 def test_sizes_around_blocks(dtype):
     cases = [(*b, LAYOUTS[i]) for i, b in enumerate(BOUNDARIES)]
-    check(cases + [(33, 101, 385, layouts) for layouts in LAYOUTS], dtype)
+    check(cases + [(33, 101, 513, layouts) for layouts in LAYOUTS], dtype)
 
 
 @pytest.mark.parametrize("dtype", TYPES, ids=str)
@@ -321,7 +321,7 @@ fuse.chosen = blocking.blocking_of
 guard = Guard(at_end=sys.argv[1] == "end")
 count = 0
 for dtype in ("float32", "float64"):
-    for m, n, k in [(3, 5, 17), (8, 48, 192), (13, 50, 200), (130, 16, 33), (20, 129, 400)]:
+    for m, n, k in [(3, 5, 17), (8, 48, 256), (13, 50, 300), (130, 16, 33), (20, 129, 600)]:
         x = np.random.default_rng(0).normal(size=(m, k)).astype(dtype)
         y = np.random.default_rng(1).normal(size=(k, n)).astype(dtype)
         xt, yt = np.ascontiguousarray(x.T), np.ascontiguousarray(y.T)

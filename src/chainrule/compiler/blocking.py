@@ -3,7 +3,7 @@
 C (m × n) = A (m × k) · B (k × n), of which C's columns are neighbours in memory; where its rows
 are, the product is the transposed one. Rows are divided evenly into blocks of the tile's height or
 one less, columns into panels of the tile's width, terms evenly into stretches for which a panel
-stays in the first cache. The rows of A that a task goes through stay in the second one meanwhile.
+stays near in the caches. The rows of A that a task goes through stay in the second one meanwhile.
 
     A's blocks, copied before       for each task, a range of blocks by a range of panels:
                                         for each stretch of terms:
@@ -28,7 +28,7 @@ from chainrule.compiler.gemm import Gemm
 from chainrule.compiler.llvm import host
 from chainrule.compiler.tiles import Tile, tile_for
 
-TERMS = 192  # of a stretch at most
+TERMS = 256  # of a stretch at most
 LINE = 64  # bytes of a line of the cache
 NEAR = 1 << 19  # bytes of A that a task goes through for each panel: they stay in the second cache
 TASKS = 8  # wanted, for threads that share them
