@@ -13,7 +13,7 @@ import pytest
 pytest.importorskip("llvmlite")
 
 import chainrule as cr
-from chainrule.compiler import blocking, fuse, library, llvm, threads, tiles
+from chainrule.compiler import blocking, cache, fuse, library, llvm, threads, tiles
 from chainrule.compiler.blocking import Part, blocking_of
 from chainrule.compiler.execute import compiled
 from chainrule.compiler.fuse import CallStep, LibraryStep, TileStep
@@ -283,6 +283,13 @@ def test_equal_products_have_one_function(tiled):
     assert len(program.report().products) == 2
     lines = [line for line in program.report().ir.splitlines() if line.startswith("define")]
     assert sum(".tiles." in line for line in lines) == 1
+
+
+def test_the_code_is_kept_on_disk(folder, tiled):
+    x, y = random((50, 60), np.float32, 0), random((60, 70), np.float32, 1)
+    first, again = (compiled(trace(multiply, x, y)) for _ in range(2))
+    assert (cache.info().stored, cache.info().found) == (1, 1)
+    np.testing.assert_array_equal(first.run([x, y])[0], again.run([x, y])[0])
 
 
 def test_the_choice(monkeypatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import numpy as np
@@ -102,3 +103,29 @@ def test_set_data() -> None:
     assert t.all()
     mapped = vmap(lambda x, v: prim(x, v), (None, 0))(X, np.stack([W, W + 1]))
     assert mapped.tolist() == [W.tolist(), (W + 1).tolist()]
+    mapped = vmap(lambda x: prim(x, W))(np.stack([X, X]))
+    assert mapped.tolist() == [W.tolist()] * 2
+
+
+def _forward(x: Any) -> Any:
+    y = x * 3
+    with cr.no_grad():
+        y.mul_(x)
+        z = x * x
+    return y * 1, z * x, x.detach() * 7 + x
+
+
+def test_forward_mode_does_not_know_no_grad_and_knows_detach() -> None:
+    x, v = np.array([0.5, 2.0]), np.array([1.0, -1.0])
+    wanted = [6 * x * v, 3 * x * x * v, v]
+    graph = cr.graph.trace(_forward, x)
+    functions = [_forward, graph, graph.optimize()]
+    with contextlib.suppress(ImportError):  # llvmlite
+        functions.append(cr.jit(_forward))
+    for f in functions:
+        for found, t in zip(jvp(f, (x,), (v,))[1], wanted, strict=True):
+            np.testing.assert_allclose(found, t, rtol=1e-14)
+    for f in functions:  # reverse mode knows both
+        slopes = [grad(lambda x, k=k, f=f: f(x)[k].sum())(x) for k in range(3)]
+        for found, slope in zip(slopes, [0 * x + 3, x * x, 0 * x + 1], strict=True):
+            np.testing.assert_allclose(found, slope, rtol=1e-14)

@@ -87,6 +87,11 @@ class Host:
         return self.has("avx512f") and llvm_binding().llvm_version_info[0] >= 22
 
     @property
+    def has_permutations(self) -> bool:
+        """Whether any of 16 or 32 numbers for each lane is an instruction."""
+        return self.has("avx512f")
+
+    @property
     def vector_bits(self) -> int:
         """The widest vector registers of floating-point numbers."""
         if self.has("avx512f"):

@@ -69,6 +69,7 @@ class Body:
         signature = ir.FunctionType(ir.VoidType(), [*types, self.size, self.size])
         self.function = ir.Function(module, signature, kernel.name)
         self.function.attributes.add("nounwind")
+        self.function.attributes.alignstack = 64
         for argument in self.function.args[:-2]:
             argument.add_attribute("noalias")
         self.kernel = kernel

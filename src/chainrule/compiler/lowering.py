@@ -244,20 +244,20 @@ def _where(s: Scalars, dt: Dtype, condition: Any, x: Any, y: Any) -> Any:
 
 
 def _pull_product(s: Scalars, dt: Dtype, g: Any, local: Any, *guards: Any) -> Any:
-    """g·local, and 0 where g is 0 and local infinite or nan, or a guard is 0 and g·local is either.
+    """g·local, and 0 where g is 0, or where a guard is 0 and g·local infinite or nan.
 
-    Elsewhere a zero cotangent gives a zero by itself, with the sign of the product.
+    The sign of such a zero means nothing.
     """
     b = s.builder
     if dt.kind != "f":
         return MULTIPLY(s, dt, g, local)
     zero = s.number(0, dt)
-    product = b.fmul(g, local)
-    lost = b.and_(s.is_nan(product), s.compare("==", g, zero, dt))
+    product = b.select(s.compare("!=", g, zero, dt), b.fmul(g, local), zero)
     for guard in guards:
         finite = s.compare("<", s.intrinsic("fabs", product), s.number(np.inf, dt), dt)
-        lost = b.or_(lost, b.and_(s.compare("==", guard, zero, dt), b.not_(finite)))
-    return b.select(lost, zero, product)
+        lost = b.and_(s.compare("==", guard, zero, dt), b.not_(finite))
+        product = b.select(lost, zero, product)
+    return product
 
 
 def _shift(left: bool) -> Emit:

@@ -11,6 +11,7 @@ Axes of length 1 always have the row (0, ()), so that equal maps are equal objec
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from math import prod
 
 Row = tuple[int, tuple[tuple[int, int], ...]]
@@ -19,7 +20,11 @@ Shape = tuple[int, ...]
 
 STILL: Row = (0, ())  # the row of an axis along which nothing moves
 
+# A program has few shapes and many values: so maps are remembered, as many as this.
+_remembered = lru_cache(maxsize=1 << 12)
 
+
+@_remembered
 def identity(shape: Shape) -> Map:
     """The map of a value whose axes are the loops, those of length 1 left out.
 
@@ -37,17 +42,20 @@ def identity(shape: Shape) -> Map:
     return tuple(rows)
 
 
+@_remembered
 def domain_of(shape: Shape) -> Shape:
     """The extents of the loops over a value: its shape without axes of length 1."""
     return tuple(d for d in shape if d != 1)
 
 
+@_remembered
 def broadcast(shape: Shape, to: Shape) -> Map:
     """How a value of one shape is read where another is wanted, by NumPy's rule."""
     shift = len(to) - len(shape)
     return tuple(STILL if d == 1 else (0, ((k + shift, 1),)) for k, d in enumerate(shape))
 
 
+@_remembered
 def compose(inner: Map, outer: Map) -> Map:
     """`inner` gives entries by the axes of a view, `outer` those axes by the loops."""
     if outer and all(row == (0, ((k, 1),)) for k, row in enumerate(outer)):

@@ -7,6 +7,7 @@ entries (`VIEW`) and reductions (`REDUCE`). What has no such form is a `CALL` of
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -62,7 +63,7 @@ class Value:
 
     @property
     def size(self) -> int:
-        return int(np.prod(self.shape, dtype=np.int64))
+        return prod(self.shape)
 
     @property
     def ndim(self) -> int:

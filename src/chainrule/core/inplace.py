@@ -85,7 +85,9 @@ def _overwrite_batch(
 def _set_data_batch(
     prim: Any, size: int, args: Sequence[Any], mapped: Sequence[bool], params: dict[str, Any]
 ) -> Any:
-    return prim.apply(aligned(args, mapped), params)
+    return prim.apply(
+        [x if m else spread(x, size) for x, m in zip(args, mapped, strict=True)], params
+    )
 
 
 # out = base, except in the region that the view shows, where it is value

@@ -64,7 +64,7 @@ class Elementwise(Primitive):
         self.arity = len(partials)
         self.result = result
         self.domain: Sequence[tuple[float, float]] = tuple(domain or [(-2.0, 2.0)] * self.arity)
-        self.differentiable = any(d is not None for d in partials)
+        self.differentiable = self.pushes = any(d is not None for d in partials)
         self.saves = any(case in (NAMED, RULE, SELECTION) for case, _ in self.partials)
         self.aval = self.aval or self.predict
         self.samples = self.samples or self.default_samples
@@ -173,6 +173,7 @@ class General(Primitive):
         self.jvps = None if jvps is None else tuple(Rule(r) if callable(r) else r for r in jvps)
         self.jvp = None if jvp is None else Rule(jvp)
         self.differentiable = self.vjp is not None or bool(self.vjps)
+        self.pushes = self.differentiable or self.jvp is not None
         rules = [r for r in (self.vjp, *(self.vjps or ())) if r]
         self.saves = any(r.keeps_from < 1 << 30 or r.keeps_args or r.keeps_out for r in rules)
 

@@ -34,6 +34,7 @@ class Primitive:
 
     kind = "general"
     differentiable = True
+    pushes = True  # whether forward mode has a rule; operations without any may have that one
     saves = True  # whether any rule names a value, so that a backward pass has something to free
     partials: Any = None  # elementwise operations: one (case, detail) per argument
     namer: Callable[[Any], str] | None = (

@@ -173,7 +173,7 @@ def reached(
 def jvp(graph: Graph, wrt: Any = None) -> Graph:
     """The graph of the pushforward; tangents are inputs `tan_x` for an input `x`."""
     ins = chosen(graph, wrt, "jvp")
-    order, live = between(graph, ins)
+    order, live = between(graph, ins, forward=True)
     roles: dict[Node, Role] = {}
     tangents: dict[Node, Any] = {}
     directions = []

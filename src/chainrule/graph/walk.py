@@ -145,11 +145,21 @@ def is_live(node: Node) -> bool:
     return node.shape is None or is_inexact(node.dtype)
 
 
-def between(graph: Graph, wrt: Sequence[Node]) -> tuple[list[Node], set[Node]]:
-    """The nodes on paths from some inputs to the outputs, in order, and the same as a set."""
+def between(
+    graph: Graph, wrt: Sequence[Node], forward: bool = False
+) -> tuple[list[Node], set[Node]]:
+    """The nodes on paths from some inputs to the outputs, in order, and the same as a set.
+
+    Args:
+        forward: along which tangents go, rather than adjoints.
+    """
     live = {n for n in wrt if is_live(n)}
     for node in graph.nodes:
-        if node not in live and is_live(node) and node.prim.differentiable:
+        if (
+            node not in live
+            and is_live(node)
+            and (node.prim.pushes if forward else node.prim.differentiable)
+        ):
             for p in node.parents:
                 if p in live:
                     live.add(node)

@@ -143,7 +143,7 @@ class Compiled(UserPrimitive):
         push = self.made.get(("push", moving), lambda: self._pushforward(moving))
         found = push.call([*primals, *[tangents[i] for i in moving]])
         n = len(self.graph.outputs)
-        _, live = between(self.graph, [self.graph.inputs[i] for i in moving])
+        _, live = between(self.graph, [self.graph.inputs[i] for i in moving], forward=True)
         return found[:n], [
             t if out in live else None for t, out in zip(found[n:], self.graph.outputs, strict=True)
         ]

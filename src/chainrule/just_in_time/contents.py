@@ -170,6 +170,10 @@ class Contents:
         elif isinstance(value, type):
             self.items.append((path, Same(value)))
             self._class(value, depth)
+        elif isinstance(value, ModuleType):
+            self.items.append((path, Same(value)))
+            if not is_foreign(value.__name__):
+                self._fields(value.__dict__, path, depth, self._names)
         elif kind.__module__.partition(".")[0] == HERE:
             self.items.append((path, Same(value)))
         else:
@@ -284,7 +288,7 @@ class Contents:
         self._walk(value, path, depth)
 
 
-_WHOLE = (Tensor, np.ndarray, BuiltinFunctionType, ModuleType, Enum)  # nothing inside counts
+_WHOLE = (Tensor, np.ndarray, BuiltinFunctionType, Enum)  # nothing inside counts
 _OF_MODULES = frozenset(("training", "forward", "_hooks", "_parameters", "_buffers", "_modules"))
 
 

@@ -237,7 +237,10 @@ class LiveRecorder(Recorder):
 
     def detached(self, x: Any, made: Any) -> None:
         """Told that a tensor is another one without its record."""
-        self.aliases[id(made)] = ref(made), TRACE.process(stop.prim, (self.capture(x),), {})
+        self.aliases[id(made)] = (
+            ref(made),
+            TRACE.process(stop.prim, (self.capture(x),), {"forward": False}),
+        )
         self.shares(x, made)
 
     def shares(self, x: Any, made: Any) -> None:

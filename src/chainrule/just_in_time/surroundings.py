@@ -11,14 +11,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from types import CellType, CodeType, FunctionType, MethodType, ModuleType
+from types import CellType, CodeType, FunctionType, MethodType
 from typing import Any
 
 from chainrule.core.dtypes import default_dtype
 from chainrule.core.source import INTERNAL
 from chainrule.just_in_time.contents import Contents, Path, Place, is_foreign, wrapped
+from chainrule.nn.module import Module
 
 MOST = 500  # functions that are looked into
+_ITSELF: Path = ("object",)
 ROUNDS = 50  # functions are found in what other functions name, and so on
 
 
@@ -67,13 +69,14 @@ class Surroundings:
             self._beside.look()
         self._given = frozenset() if self._beside is None else self._beside.names
         names = set(self._given)
-        places: list[Place] = [Place(("object",), lambda: self.of)]
+        of = self.of
+        places: list[Place] = [Place(_ITSELF, lambda: of)]
         seen: set[int] = set()
         pending: list[Any] = [self.of]
         for _ in range(ROUNDS):
             for f in _unwrapped(pending, seen):
                 places += [Place(path, read) for path, read in _around(f)]
-                if not INTERNAL[f.__code__.co_filename]:
+                if not is_library(f):
                     names |= names_in(f.__code__)
             contents = Contents(places, names, frozenset(self._changed))
             pending = [f for f in contents.functions if id(f) not in seen]
@@ -91,7 +94,10 @@ class Surroundings:
             self.look()
         dtype = default_dtype()
         contents = Contents(self._places or [], set(self.names), frozenset(self._changed))
-        found = State(((("default dtype",), dtype), *contents.items))
+        items = contents.items
+        if self._beside is not None and not isinstance(self.of, Module):
+            items = [item for item in items if item[0] != _ITSELF]  # arguments are compared by ==
+        found = State(((("default dtype",), dtype), *items))
         if known is not None and found == known[0]:
             found = known[0]  # comparing that with what others keep is quick
         self._known = found, contents, dtype
@@ -133,22 +139,18 @@ def _around(f: FunctionType) -> Iterator[tuple[Path, Callable[[], Any]]]:
     """The variables that a function sees, and how each is read."""
     for cell in f.__closure__ or ():
         yield ("cell", id(cell)), partial(_content, cell)
-    if INTERNAL[f.__code__.co_filename]:
+    if is_library(f):
         return
     for name in ("__defaults__", "__kwdefaults__"):
         yield (name, id(f)), partial(getattr, f, name)
-    names = names_in(f.__code__)
-    for space in (f.__globals__, *_modules(f.__globals__, names)):
-        for name in sorted(names & space.keys()):
-            if not isinstance(space[name], ModuleType):
-                yield ("global", id(space), name), partial(space.get, name)
+    space = f.__globals__
+    for name in sorted(names_in(f.__code__) & space.keys()):
+        yield ("global", id(space), name), partial(space.get, name)
 
 
-def _modules(space: dict[str, Any], names: set[str]) -> Iterator[dict[str, Any]]:
-    """The variables of the user's modules that are named."""
-    for name in sorted(names & space.keys()):
-        if isinstance(space[name], ModuleType) and not is_foreign(space[name].__name__):
-            yield vars(space[name])
+def is_library(f: FunctionType) -> bool:
+    """Whether a function is part of a library: what it reads does not change."""
+    return INTERNAL[f.__code__.co_filename] or is_foreign(f.__module__ or "")
 
 
 def names_in(code: CodeType) -> set[str]:

@@ -267,7 +267,7 @@ class Deferred(Expression, Box):
 
     def detach(self) -> Any:
         """The same values, without a derivative."""
-        return record(Application(stop.prim), (self,), {}, "detach")
+        return record(Application(stop.prim), (self,), {"forward": False}, "detach")
 
     def __repr__(self, *, tensor_contents: Any = None) -> str:
         from chainrule.sym.text import short

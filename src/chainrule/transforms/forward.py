@@ -117,7 +117,7 @@ class ForwardTag(Tag):
             primals.append(p)
             tangents.append(t)
         out = prim.apply(primals, params)
-        if not prim.differentiable:
+        if not prim.pushes:
             return out
         several = isinstance(out, tuple)
         first = out[0] if several else out

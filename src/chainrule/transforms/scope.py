@@ -111,7 +111,7 @@ def _alias_plain(x: Tensor, scope: Scope) -> Tensor:
 
 def _alias_traced(x: Traced, scope: Scope) -> Traced:
     x = own(x)
-    parent = x.node if scope.recording else stop(x).node
+    parent = x.node if scope.recording else stop(x, forward=True).node
     return traced(equation(ALIAS, (x.array,), (parent,), {"scope": scope.life}, caller(1)))
 
 

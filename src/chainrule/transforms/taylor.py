@@ -178,7 +178,7 @@ class TaylorTag(Tag):
     def _apply(self, prim: Primitive, args: Sequence[Any], params: dict[str, Any], key: Any) -> Any:
         firsts = [self.first(x) for x in args]
         out = prim.apply(firsts, params)
-        if not prim.differentiable:
+        if not prim.pushes:
             return out
         find = self._arithmetic(prim, args, params, out)
         if find is not None:

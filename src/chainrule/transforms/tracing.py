@@ -39,10 +39,12 @@ from chainrule.transforms.traced_arrays import (
     picked,
 )
 
-# The same value, without a derivative: what `detach` and `no_grad` mean in a graph.
+# The same value, without a derivative: what `detach` means in a graph, and, but for the tangent of
+# forward mode, which does not know it, `no_grad`.
 stop = general(
-    "detach", lambda x: x, aval=same, batch=leading,
-    samples=lambda: [Sample(uniform(2, 3)), Sample(uniform())], symbol="detach({})",
+    "detach", lambda x, forward: x, aval=same, batch=leading,
+    jvp=lambda xp, t, x_aval, forward: t[0] if forward else None, symbol="detach({})",
+    samples=lambda: [Sample(uniform(2, 3), forward=False), Sample(uniform(), forward=False)],
 )  # fmt: skip
 
 
@@ -77,7 +79,7 @@ class Traced(Box):
 
     def detach(self) -> Any:
         """The same values, without a derivative."""
-        made = stop(self)
+        made = stop(self, forward=False)
         lift = modes.lifting()
         if lift is not None:
             lift.shares(self, made)
@@ -281,7 +283,8 @@ class TraceTag(Tag):
         return found
 
     def _stop(self, x: Traced) -> Traced:
-        return traced(equation(stop.prim, (x.array,), (x.node,), {}, (x.node.code, x.node.lasti)))
+        place = x.node.code, x.node.lasti
+        return traced(equation(stop.prim, (x.array,), (x.node,), {"forward": True}, place))
 
     def with_primal(self, x: Traced, change: Callable[[Any], Any]) -> Any:
         """The innermost tensor has no primal inside: it is the primal."""

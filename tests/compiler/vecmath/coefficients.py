@@ -1,20 +1,21 @@
 """The constants of `chainrule.compiler.vecmath`: `python -m tests.compiler.vecmath.coefficients`.
 
-Writes `polynomials.py` and `words.py` anew. Polynomials come from Remez's exchange algorithm
-(Muller, Elementary Functions, 3rd ed., section 3.6) in 100-digit arithmetic, of the smallest
-degree that meets the bound; coefficients are then rounded to the type. The leading terms of
-every function are exact and stand outside the polynomials, so that this rounding does not show.
+Writes `polynomials.py`, `words.py` and `tables.py` anew. Polynomials come from Remez's exchange
+algorithm (Muller, Elementary Functions, 3rd ed., section 3.6) in 100-digit arithmetic, of the
+smallest degree that meets the bound; coefficients are then rounded to the type. The leading terms
+of every function are exact and stand outside the polynomials, so that this rounding does not show.
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import mpmath as mp
 import numpy as np
 
-from .fits import Fit, fits
+from .fits import TURN, Fit, fits
 
 DIGITS = 100
 ROUND = {"float32": lambda c: float(np.float32(float(c))), "float64": float, "wide": float}
@@ -80,14 +81,14 @@ def exchange(errors: list, count: int) -> list[int]:
     return extrema
 
 
-def fit_polynomials(fit: Fit, start: int = 2) -> dict[str, tuple[list[float], float]]:
+def fit_polynomials(fit: Fit) -> dict[str, tuple[list[float], float]]:
     """Rounded coefficients, lowest power first, and the approximation error, for each kind."""
     with mp.workdps(DIGITS):
         grid = grid_of(fit)
         values = [fit.function(x) for x in grid]
         weights = [max(abs(fit.weight(x)), mp.mpf(10) ** -30) for x in grid]
         found = {}
-        degree = start
+        degree = fit.start
         for kind, bound in sorted(fit.bounds.items(), key=lambda item: -item[1]):
             while True:
                 coefficients, error = remez(values, weights, grid, degree)
@@ -153,6 +154,61 @@ def two_over_pi_bits(count: int = 20) -> list[int]:
     return [(whole >> 64 * (count - 1 - i)) & (2**64 - 1) for i in range(count)]
 
 
+def quotient_of(function: Callable, limit: mp.mpf, over: int, under: int) -> tuple[list, list]:
+    """P and Q of those degrees, Q(0) = 1, with P/Q = function at Chebyshev's points of [0, limit].
+
+    What interpolates there differs from the best approximation by a small factor.
+    """
+    count = over + under + 1
+    matrix, right = mp.matrix(count, count), mp.matrix(count, 1)
+    for row in range(count):
+        z = limit / 2 * (1 - mp.cos(mp.pi * (row + mp.mpf(1) / 2) / count))
+        right[row] = function(z)
+        for k in range(over + 1):
+            matrix[row, k] = z**k
+        for k in range(1, under + 1):
+            matrix[row, over + k] = -right[row] * z**k
+    found = list(mp.lu_solve(matrix, right))
+    return found[: over + 1], [mp.mpf(1), *found[over + 1 :]]
+
+
+def all_quotients() -> dict[str, dict[str, list[float]]]:
+    """P and Q with tanh(x) = x - x (z/4 + z P(z)/Q(z)), z = x^2, up to x = 0.9."""
+
+    def function(z: mp.mpf) -> mp.mpf:
+        x = mp.sqrt(z)
+        return (x - mp.tanh(x)) / (x * z) - mp.mpf(1) / 4
+
+    found: dict[str, dict[str, list[float]]] = {"tanh_over": {}, "tanh_under": {}}
+    with mp.workdps(DIGITS):
+        for kind, degrees in {"float32": (1, 2), "float64": (3, 3)}.items():
+            quotient = quotient_of(function, mp.mpf("0.82"), *degrees)
+            for name, part in zip(found, quotient, strict=True):
+                found[name][kind] = [ROUND[kind](c) for c in part]
+    return found
+
+
+CUT = {"float32": 16, "float64": 40}  # bits of a power of two in the table of exp
+
+
+def all_tables() -> dict[str, dict[str, list[float]]]:
+    """Sines around the turn as two words; numbers near 2^(k/16), and k/16 ln 2 less their logs."""
+    found: dict[str, dict[str, list[float]]] = {}
+    with mp.workdps(DIGITS):
+        for kind, bits in {"float32": 24, "float64": 53}.items():
+            powers = [words(mp.power(2, mp.mpf(k) / 16), CUT[kind], bits, 1)[0] for k in range(16)]
+            rests = [k * mp.log(2) / 16 - mp.log(power) for k, power in enumerate(powers)]
+            tables = {"exp": powers, "exp_rest": [ROUND[kind](rest) for rest in rests]}
+            for name, function in {"sin": mp.sin, "cos": mp.cos}.items():
+                values = [function(2 * mp.pi * k / TURN[kind]) for k in range(TURN[kind])]
+                # Zeros are zeros, although pi is rounded.
+                pairs = [words(v, bits, bits, 2) if abs(v) > 1e-50 else (0.0, 0.0) for v in values]
+                tables[name], tables[f"{name}_low"] = zip(*pairs, strict=True)
+            for name, numbers in tables.items():
+                found.setdefault(name, {})[kind] = list(numbers)
+    return found
+
+
 def table_of(numbers: list[float] | tuple[float, ...], indent: str) -> list[str]:
     lines, line = [], indent.rstrip(" ")
     for number in numbers:
@@ -206,11 +262,28 @@ def word_source() -> str:
     return "\n".join([*lines, ")", ""])
 
 
+def nested_source(name: str, found: dict[str, dict[str, list[float]]]) -> list[str]:
+    lines = [f"{name}: dict[str, dict[str, tuple[float, ...]]] = {{"]
+    for entry, kinds in found.items():
+        lines.append(f'    "{entry}": {{')
+        for kind, numbers in kinds.items():
+            lines += [f'        "{kind}": (', *table_of(numbers, " " * 12), "        ),"]
+        lines.append("    },")
+    return [*lines, "}", ""]
+
+
+def lookup_source() -> str:
+    title = "Tables of registers of numbers, and quotients of polynomials, lowest power first."
+    lines = [HEADER.format(title), *nested_source("TABLES", all_tables())]
+    return "\n".join([*lines, *nested_source("QUOTIENTS", all_quotients())])
+
+
 def main() -> None:
     import chainrule
 
     folder = Path(chainrule.__file__).parent / "compiler" / "vecmath"
     (folder / "words.py").write_text(word_source())
+    (folder / "tables.py").write_text(lookup_source())
     (folder / "polynomials.py").write_text(polynomial_source())
 
 

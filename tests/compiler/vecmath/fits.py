@@ -27,6 +27,7 @@ class Fit:
     weight: Callable
     bounds: dict[str, float] = field(default_factory=lambda: dict(BOUND))
     formula: str = ""
+    start: int = 2  # the degree that is tried first
 
 
 def of_square(function: Callable) -> Callable:
@@ -47,6 +48,7 @@ def from_unit(t, centre):
     return centre * (1 + t) / (1 - t)
 
 
+TURN = {"float32": 32, "float64": 16}  # steps of a turn in tables of sines
 CENTRE = 3  # the x that the middle of the interval stands for
 
 
@@ -104,6 +106,17 @@ def root_of_digamma():
     return mp.findroot(mp.digamma, 1.46)
 
 
+def near(name: str, function: Callable) -> dict[str, Fit]:
+    """A function of r^2 for angles up to half a step of the tables."""
+    found = {}
+    for kind, steps in TURN.items():
+        most = (mp.pi / steps * mp.mpf("1.02")) ** 2
+        formula = f"{name} in r^2, |r| <= pi/{steps}"
+        fit = Fit(of_square(function), mp.mpf(0), most, lambda z: z, only(kind), formula, 1)
+        found[f"{name}_{kind}"] = fit
+    return found
+
+
 def fits() -> dict[str, Fit]:
     """The fits by name, as `Emitter.polynomial` asks for them."""
     half_ln2 = mp.log(2) / 2 * mp.mpf("1.02")
@@ -118,6 +131,15 @@ def fits() -> dict[str, Fit]:
             lambda r: r**2,
             BOUND | {"wide": 2.0**-42},
             formula="(exp(r) - 1 - r - r^2/2)/r^3",
+        ),
+        "exp_near": Fit(
+            lambda r: (mp.exp(r) - 1 - r) / r**2,
+            -mp.log(2) / 32 * mp.mpf("1.02"),
+            mp.log(2) / 32 * mp.mpf("1.02"),
+            lambda r: r**2,
+            only(float32=2.0**-27, float64=2.0**-54),
+            "(exp(r) - 1 - r)/r^2",
+            start=1,
         ),
         "log": Fit(
             lambda f: (mp.log1p(f) - f + f**2 / 2) / f**3,
@@ -156,6 +178,8 @@ def fits() -> dict[str, Fit]:
             lambda z: z**2,
             formula="(cos(r) - 1 + r^2/2)/r^4 in r^2",
         ),
+        **near("sin_near", lambda r: (mp.sin(r) - r) / r**3),
+        **near("cos_near", lambda r: (mp.cos(r) - 1) / r**2),
         "asin": Fit(
             of_square(lambda x: (mp.asin(x) - x) / x**3),
             mp.mpf(0),

@@ -15,13 +15,17 @@ from chainrule.compiler.vectors import lane_type
 
 TYPES = {"float32": ir.FloatType(), "float64": ir.DoubleType()}
 
-# A processor without any of the instructions that the functions use where they can.
-PLAIN = llvm.Host("x86_64-unknown-linux-gnu", "x86-64", "")
+# Processors for which functions are written, with all that there is at hand by default: without
+# any of the instructions that functions use where they can, and without those of AVX-512.
+TARGETS = {
+    "plain": llvm.Host("x86_64-unknown-linux-gnu", "x86-64", ""),
+    "narrow": llvm.Host("x86_64-unknown-linux-gnu", "x86-64", "+fma,+avx,+avx2"),
+}
 
 
-def lanes_of(dtype: str, plain: bool = False) -> int:
+def lanes_of(dtype: str, target: str | None = None) -> int:
     """How many numbers fill a vector register."""
-    bits = (PLAIN if plain else llvm.host()).vector_bits
+    bits = (TARGETS[target] if target else llvm.host()).vector_bits
     return bits // (8 * np.dtype(dtype).itemsize)
 
 
@@ -53,28 +57,28 @@ def add_loop(module: ir.Module, loop_name: str, f: ir.Function, lanes: int = 1) 
 
 
 @functools.cache
-def compiled(name: str, dtype: str, plain: bool = False, whole: bool = False) -> llvm.Code:
+def compiled(name: str, dtype: str, target: str | None = None, whole: bool = False) -> llvm.Code:
     """The loop over one function: vectors of ordinary arguments, or numbers of the whole range.
 
-    `plain` has it written for a processor without fused multiply-add.
+    `target` has it written for another processor.
     """
     module = ir.Module(name="loop")
-    target = PLAIN if plain else None
+    host = TARGETS[target] if target else None
     if whole:
-        f, lanes = vecmath.define_whole(module, name, TYPES[dtype], target=target), 1
+        f, lanes = vecmath.define_whole(module, name, TYPES[dtype], target=host), 1
     else:
-        lanes = lanes_of(dtype, plain)
-        f = vecmath.define(module, name, lane_type(TYPES[dtype], lanes), target=target)
+        lanes = lanes_of(dtype, target)
+        f = vecmath.define(module, name, lane_type(TYPES[dtype], lanes), target=host)
     add_loop(module, "loop", f, lanes)
     return llvm.compile_module(module)
 
 
 @functools.cache
-def native(name: str, dtype: str, plain: bool = False, whole: bool = False):
+def native(name: str, dtype: str, target: str | None = None, whole: bool = False):
     """The loop as a function of NumPy arrays of one shape."""
-    code = compiled(name, dtype, plain, whole)
+    code = compiled(name, dtype, target, whole)
     count = FUNCTIONS[name].arguments
-    lanes = 1 if whole else lanes_of(dtype, plain)
+    lanes = 1 if whole else lanes_of(dtype, target)
     signature = ctypes.CFUNCTYPE(None, ctypes.c_int64, *[ctypes.c_void_p] * (count + 1))
     call = signature(code.address("loop"))
 
@@ -123,15 +127,15 @@ def rare(name: str, dtype: str):
     return function
 
 
-def everywhere(name: str, dtype: str, plain: bool = False):
+def everywhere(name: str, dtype: str, target: str | None = None):
     """The function over its whole range, as the compiler composes it."""
-    fast = native(name, dtype, plain)
+    fast = native(name, dtype, target)
 
     def function(*arrays):
         out = fast(*arrays)
         large = rare(name, dtype)(arrays[0])
         if large.any():
-            exact = native(name, dtype, plain, True)
+            exact = native(name, dtype, target, True)
             out[large] = exact(*[np.asarray(a, dtype)[large] for a in arrays])
         return out
 

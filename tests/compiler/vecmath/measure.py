@@ -51,12 +51,14 @@ def errors(got, high, low, shift, scale=None) -> np.ndarray:
     return np.where(wrong | (np.isinf(got) & below), np.inf, distance)
 
 
-def float32_errors(name: str, *arguments: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def float32_errors(
+    name: str, *arguments: np.ndarray, target: str | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Results of a float32 function, and their errors against double precision.
 
     Those that are rounded correctly, nearly all, count as 1/2 without being measured, or as 0.
     """
-    got = everywhere(name, "float32")(*arguments)
+    got = everywhere(name, "float32", target)(*arguments)
     with np.errstate(all="ignore"):
         wide = [a.astype(np.float64) for a in arguments]
         reference = np.asarray(REFERENCES[name].double(*wide), np.float64)
@@ -92,10 +94,10 @@ def exact_values(name: str, *arguments: np.ndarray) -> tuple[np.ndarray, np.ndar
 
 
 def float64_errors(
-    name: str, *arguments: np.ndarray, plain: bool = False
+    name: str, *arguments: np.ndarray, target: str | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Results of a float64 function, and their errors against mpmath."""
-    got = everywhere(name, "float64", plain)(*arguments)
+    got = everywhere(name, "float64", target)(*arguments)
     scale = np.abs(TERMS[name](*arguments)) if name in TERMS else None
     return got, errors(got, *exact_values(name, *arguments), scale)
 

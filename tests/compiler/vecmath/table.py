@@ -2,8 +2,9 @@
 
 One row per function and type: the greatest error found in ulps and where, nanoseconds for an
 entry of an array of 10^5, how many times faster than NumPy's (or SciPy's) function that is, and
-the numbers in a vector. `--every` takes every float32 there is: a minute or more for each
-function.
+the numbers in a vector; at the end the greatest errors again, the largest first. Measured are
+vectors as kernels use them, rare arguments by the functions of single numbers that kernels call for
+them. `--every` takes every float32 there is: a minute or more for each function.
 """
 
 from __future__ import annotations
@@ -52,7 +53,8 @@ def speed(name: str, dtype: str) -> tuple[float, float]:
     return ours / SIZE * 1e9, theirs / ours
 
 
-def row(name: str, dtype: str) -> str:
+def row(name: str, dtype: str) -> tuple[float, str]:
+    """The greatest error, and the row of the table."""
     arguments = arguments_of(name, dtype)
     measure = float32_errors if dtype == "float32" else float64_errors
     _, error = measure(name, *arguments)
@@ -60,7 +62,7 @@ def row(name: str, dtype: str) -> str:
     where = ", ".join(f"{a[worst]:.9g}" for a in arguments)
     nanoseconds, ratio = speed(name, dtype)
     width = vector_width(compiled(name, dtype).optimised)
-    return (
+    return float(error[worst]), (
         f"{name:15}{dtype:9}{error[worst]:7.3f}  {where:36}{nanoseconds:7.2f}{ratio:8.1f}×{width:7}"
     )
 
@@ -85,9 +87,14 @@ def main() -> None:
     print(
         f"{'function':15}{'type':9}{'max ulp':>7}  {'where':36}{'ns':>7}{'NumPy':>9}{'vector':>7}"
     )
+    greatest: dict[str, list[tuple[float, str]]] = {"float32": [], "float64": []}
     for name in sys.argv[1:] or sorted(FUNCTIONS):
-        for dtype in ("float32", "float64"):
-            print(row(name, dtype), flush=True)
+        for dtype, found in greatest.items():
+            error, text = row(name, dtype)
+            found.append((error, name))
+            print(text, flush=True)
+    for dtype, found in greatest.items():
+        print(f"\n{dtype}: " + ", ".join(f"{n} {e:.2f}" for e, n in sorted(found, reverse=True)))
 
 
 if __name__ == "__main__":

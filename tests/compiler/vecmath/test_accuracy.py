@@ -85,12 +85,22 @@ def test_float64_of_several_arguments(name):
 @pytest.mark.parametrize("name", UNARY)
 def test_without_fused_multiply_add(name):
     x = float64_samples(name, 100, seed=1)
-    got, error = float64_errors(name, x, plain=True)
+    got, error = float64_errors(name, x, target="plain")
     check(name, error, got, x)
 
 
 @pytest.mark.parametrize("name", OTHERS)
 def test_several_arguments_without_fused_multiply_add(name):
     arguments = pairs_of(name, 150, "float64", seed=1)
-    got, error = float64_errors(name, *arguments, plain=True)
+    got, error = float64_errors(name, *arguments, target="plain")
     check(name, error, got, *arguments)
+
+
+@pytest.mark.parametrize("name", ["exp", "tanh", "sin", "cos"])
+def test_without_tables_in_registers(name):
+    x = float64_samples(name, 1000)
+    got, error = float64_errors(name, x, target="narrow")
+    check(name, error, got, x)
+    x = patterns(2**20, start=977)
+    got, error = float32_errors(name, x, target="narrow")
+    check(name, error, got, x)

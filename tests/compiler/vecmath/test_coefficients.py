@@ -7,9 +7,16 @@ pytest.importorskip("mpmath")
 import mpmath as mp
 
 from chainrule.compiler.vecmath.polynomials import POLYNOMIALS
+from chainrule.compiler.vecmath.tables import QUOTIENTS, TABLES
 from chainrule.compiler.vecmath.words import TWO_OVER_PI, WORDS
 
-from .coefficients import all_words, fit_polynomials, two_over_pi_bits
+from .coefficients import (
+    all_quotients,
+    all_tables,
+    all_words,
+    fit_polynomials,
+    two_over_pi_bits,
+)
 from .fits import fits
 
 FITS = fits()
@@ -25,6 +32,26 @@ def test_tables_are_complete():
 def test_words():
     assert all_words() == WORDS
     assert tuple(two_over_pi_bits()) == TWO_OVER_PI
+
+
+def test_tables_in_registers():
+    def as_lists(found):
+        return {name: {k: list(v) for k, v in kinds.items()} for name, kinds in found.items()}
+
+    assert all_tables() == as_lists(TABLES)
+    assert all_quotients() == as_lists(QUOTIENTS)
+
+
+def test_quotient_of_tanh():
+    """Errors relative to tanh, up to where the quotient is used."""
+    with mp.workdps(50):
+        for kind, bound in {"float32": 2.0**-27, "float64": 2.0**-56}.items():
+            over, under = (QUOTIENTS[name][kind][::-1] for name in ("tanh_over", "tanh_under"))
+            for i in range(1, 200):
+                x = mp.mpf(9) / 10 * i / 199
+                z = x * x
+                bend = z / 4 + z * mp.polyval(over, z) / mp.polyval(under, z)
+                assert abs((x - x * bend) / mp.tanh(x) - 1) < bound
 
 
 @pytest.mark.slow

@@ -1,7 +1,9 @@
 """Functions of vectors are vector instructions only, and call nothing that is not ours."""
 
+import ctypes
 import re
 
+import numpy as np
 import pytest
 
 pytest.importorskip("llvmlite")
@@ -10,8 +12,9 @@ from llvmlite import ir
 
 from chainrule.compiler import llvm, vecmath
 from chainrule.compiler.vecmath.registry import FUNCTIONS
+from chainrule.compiler.vectors import lane_type
 
-from .loops import TYPES, compiled, vector_width
+from .loops import TYPES, add_loop, compiled, native, vector_width
 
 
 def foreign_calls(text):
@@ -34,9 +37,30 @@ def test_loop_is_vectorised(name, dtype):
 
 @pytest.mark.parametrize("name", ["exp", "pow"])
 def test_without_fma_nothing_is_called_either(name):
-    code = compiled(name, "float64", plain=True)
+    code = compiled(name, "float64", target="plain")
     assert foreign_calls(code.optimised) == []
     assert "llvm.fma" not in code.optimised
+
+
+@pytest.mark.skipif(not llvm.host().has_permutations, reason="tables in registers need AVX-512")
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", ["exp", "tanh", "sin", "cos"])
+def test_tables_are_read_in_registers(name, dtype):
+    """And vectors of any length, numbers too, have the bits of whole registers."""
+    code = compiled(name, dtype)
+    assert re.search(r"vperm[it]?2?p[sd]", code.assembly)
+    assert "gather" not in code.assembly
+    x = np.random.default_rng(0).normal(size=64).astype(dtype) * 5
+    wanted = native(name, dtype)(x)
+    for lanes in (1, 2, 4, 8, 16, 32, 64):
+        module = ir.Module()
+        f = vecmath.define(module, name, lane_type(TYPES[dtype], lanes))
+        add_loop(module, "loop", f, lanes)
+        code = llvm.compile_module(module)
+        call = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p)
+        found = np.empty_like(x)
+        call(code.address("loop"))(x.size, found.ctypes.data, x.ctypes.data)
+        np.testing.assert_array_equal(found, wanted)
 
 
 def test_defined_once():

@@ -1,17 +1,18 @@
 """Vector mathematics: elementary functions as inline LLVM instructions.
 
 `define(module, name, type)` puts a function of numbers into a module. It has no branches, no
-calls and no tables, so that LLVM inlines it into a loop and makes vectors of the loop. Errors
+calls and no tables but in registers (`lookup.py`), so that LLVM inlines it into a loop. Errors
 are at most 1 or 2 units in the last place over the whole range of float32 and float64
 (`python -m tests.compiler.vecmath.table` prints them), infinities, nans, signed zeros and denormal
 numbers included.
 
 **Rare arguments.** sin, cos and tan of large numbers (|x| > 2^17 in float32, > 2^40 in float64)
-need a table of the bits of pi. In a loop, `define` gives nan for them. `rare(module, name, type)`
-says which arguments those are, and `define_whole` is a scalar function, with a branch, for all
-arguments. A compiled loop goes over a block of numbers with `define`, collects `rare` with "or",
-and, if any was set, goes over that block once more with `define_whole` in place of `define`.
-`define_checked` is a function of vectors that does so itself, to be called where code is long.
+need a table of the bits of pi. In a loop, `define` gives anything for them.
+`rare(module, name, type)` says which arguments those are, and `define_whole` is a scalar function,
+with a branch, for all arguments. A compiled loop goes over a block of numbers with `define`,
+collects `rare` with "or", and, if any was set, goes over that block once more with `define_whole`
+in place of `define`. `define_checked` is a function of vectors that does so itself, to be called
+where code is long.
 Other functions have no rare arguments.
 
 The results of lgamma, digamma and logaddexp where they pass through zero between large terms
@@ -84,8 +85,11 @@ def rare(module: Any, name: str, type_: Any) -> Any | None:
         return None
 
     def write(e: Emitter, x: Value) -> Value:
-        size = e.absolute(x)
-        return (size > ORDINARY[dtype]) & (size < float("inf"))
+        # As numbers, the bits of what is finite and above the limit are those that are, moved so
+        # that infinity becomes the least number, above that of the limit.
+        limit, infinity = (e.bits(e.number(v)) for v in (ORDINARY[dtype], float("inf")))
+        move = e.whole(1 << (e.format.bits - 1)) - infinity
+        return e.bits(e.absolute(x)) + move > limit + move
 
     types = (lane_type(llvm_ir().IntType(1), getattr(type_, "count", 1)), [type_])
     return write_function(module, f"chainrule.is_large.{dtype}", types, None, write, dtype)

@@ -159,6 +159,7 @@ class Emitter:
         self.kind = kind
         self.fma_exists = target.has_fma
         self.scaling_exists = target.has_scaling
+        self.tables_exist = target.has_permutations and kind != "wide"
         self.format = FORMATS[kind]
         self.real = lane_type(ir.FloatType() if kind == "float32" else ir.DoubleType(), lanes)
         self.integer = lane_type(ir.IntType(self.format.bits), lanes)
@@ -250,12 +251,12 @@ class Emitter:
         return self.horner(POLYNOMIALS[name][self.kind], x)
 
     def horner(self, coefficients: tuple[float, ...], x: Value) -> Value:
-        """c0 + c1 x + c2 x^2 + ..., as two chains in x^2: half the waiting of Horner's one."""
-        if len(coefficients) <= 3:
-            total = self.number(coefficients[-1])
-            for c in coefficients[-2::-1]:
-                total = self.fma(total, x, c)
-            return total
+        """c0 + c1 x + c2 x^2 + ..., as two chains in x^2: half the waiting of Horner's one.
+
+        Up to the fifth power computing x^2 takes as long as it saves.
+        """
+        if len(coefficients) <= 5:
+            return self.chain(coefficients, x)
         square = x * x
         even, odd = coefficients[0::2], coefficients[1::2]
         return self.fma(self.chain(odd, square), x, self.chain(even, square))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import pairs
+from . import lookup, pairs
 from .emitter import Emitter, Value
 from .pairs import Pair
 from .registry import elementary
@@ -74,7 +74,10 @@ def exp(e: Emitter, x: Value) -> Value:
 
     Rounding r costs a quarter of an ulp: it is at most 0.35, and exp(r) at least 0.7.
     """
-    k, partly, rest = exp_reduced(e, clamped(e, x))
+    x = clamped(e, x)
+    if e.tables_exist:
+        return lookup.exp(e, x)
+    k, partly, rest = exp_reduced(e, x)
     r = partly - rest
     one = pairs.fast_two_sum(e, 1.0, r)
     return e.scale(one.hi + add_low(one, quadratic(e, r)), k)
@@ -145,6 +148,8 @@ def tanh(e: Emitter, x: Value) -> Value:
     the quotient is at most 0.29, and its rounding errors count as much. With
     exp(2|x|) = 2^k (1 + p), the denominator is 2^k p + (2^k + 1), one rounding after that of p.
     """
+    if e.tables_exist:
+        return lookup.tanh(e, x)
     size = e.absolute(x)
     square = size * size
     bend = e.fma(square, e.polynomial("tanh", square), square * 0.25)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from . import pairs
+from . import lookup, pairs
 from .emitter import Emitter, Value
 from .exponential import is_tiny
 from .pairs import Pair
@@ -82,27 +82,26 @@ def quadrant_tan(e: Emitter, r: Pair, n: Value) -> Value:
     return e.from_bits(e.bits(result) ^ (odd << (e.format.bits - 1)))
 
 
-def ordinary(e: Emitter, x: Value, result: Value) -> Value:
-    """The result for ordinary arguments, nan for others."""
-    limit = e.at_precision(ORDINARY["float32"], ORDINARY["float64"])
-    return e.select(e.absolute(x) <= limit, result, float("nan"))
-
-
 def odd_function(e: Emitter, x: Value, of_quadrant: Callable[..., Value]) -> Value:
     """A function of |x| with the sign of x: zeros keep theirs."""
     size = e.absolute(x)
     result = of_quadrant(e, *reduced_angle(e, size))
-    return ordinary(e, x, e.flip_sign(result, x))
+    return e.flip_sign(result, x)
 
 
 @elementary("sin")
 def sin(e: Emitter, x: Value) -> Value:
+    if e.tables_exist:
+        angle = lookup.Angle(e, e.absolute(x))
+        return e.flip_sign(angle.sin(), x)
     return odd_function(e, x, quadrant_sin)
 
 
 @elementary("cos")
 def cos(e: Emitter, x: Value) -> Value:
-    return ordinary(e, x, quadrant_cos(e, *reduced_angle(e, e.absolute(x))))
+    if e.tables_exist:
+        return lookup.Angle(e, e.absolute(x)).cos()
+    return quadrant_cos(e, *reduced_angle(e, e.absolute(x)))
 
 
 @elementary("tan")

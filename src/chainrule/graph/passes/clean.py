@@ -267,9 +267,10 @@ def _shaped(x: Node, node: Node) -> Node:
 def _detached_already(node: Node) -> Node | None:
     """A detach of what has no derivative anyway: detached, or an integer."""
     x = _only(node)
-    if x is not None and (x.prim.name == "detach" or x.dtype.kind in "biu"):
-        return x
-    return None
+    if x is None:
+        return None
+    more = node.params.get("forward") or not x.params.get("forward")  # type: ignore[union-attr]
+    return x if x.dtype.kind in "biu" or (x.prim.name == "detach" and more) else None
 
 
 def _real_of_real(node: Node) -> Node | None:
