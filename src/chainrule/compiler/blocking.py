@@ -38,7 +38,7 @@ FEWEST = 2  # panels of a task
 # By measurement, with AVX-512: below, BLAS has functions for small matrices that copy nothing;
 # beyond, the way from and to memory decides.
 WORTH = 1 << 20  # multiplications
-LARGEST_LEFT = 1 << 21  # bytes of A, which is copied
+LARGEST_LEFT = 1 << 20  # bytes of A, which is copied
 LARGEST = 1 << 22  # bytes of the result
 
 
