@@ -11,6 +11,7 @@ a process of its own (Linux).
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import os
 import subprocess
@@ -51,6 +52,8 @@ def libraries(only: str = "", ahead: bool = False) -> list[Any]:
         program = lib.program(lambda x: x + 1, one)
         for _ in range(2):
             lib.ready(program(one))
+    gc.collect()
+    gc.freeze()  # a million objects of all libraries, which the first to compile would look through
     return found
 
 

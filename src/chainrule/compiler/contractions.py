@@ -22,7 +22,6 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
-from chainrule.compiler import library
 from chainrule.compiler.gemm import Gemm
 from chainrule.compiler.maps import Row, Shape, contiguous_strides, strided
 from chainrule.compiler.values import (
@@ -143,9 +142,6 @@ class Product:
         if terms <= (UNROLLED_NARROW if narrow else UNROLLED):
             found = self._unrolled()
         elif self._is_large():
-            reason = library.missing()
-            if reason is not None:
-                raise Unsupported(reason)
             found = self._gemm()
         else:
             found = self._reduced()
@@ -332,7 +328,7 @@ def contract(a: Value, b: Value, equation: str) -> Value:
             an operand.
 
     Raises:
-        Unsupported: if it is a matrix product for which there is no BLAS.
+        Unsupported: if the operands have different dtypes.
     """
     if a.dtype != b.dtype:
         raise Unsupported(f"a product of {a.dtype} and {b.dtype} has no compiled form")

@@ -13,7 +13,7 @@ from chainrule.compiler import buffers as kinds
 from chainrule.compiler import cache, library
 from chainrule.compiler.buffers import Buffer
 from chainrule.compiler.entry import DTYPES, Signature, entry_of, is_known, write_entry
-from chainrule.compiler.fuse import CallStep, KernelStep, LibraryStep, Steps, Window, fuse
+from chainrule.compiler.fuse import CallStep, KernelStep, LibraryStep, Steps, TileStep, Window, fuse
 from chainrule.compiler.kernel import work_of
 from chainrule.compiler.llvm import Code, compile_module, llvm_ir
 from chainrule.compiler.loops import write_kernel
@@ -27,7 +27,7 @@ from chainrule.compiler.runs import (
     write_shared,
     write_whole,
 )
-from chainrule.compiler.threads import Shared, get_num_threads, is_large
+from chainrule.compiler.threads import Shared, get_num_threads, is_large, unit_of
 from chainrule.core.node import Node
 from chainrule.core.tensor import Tensor, as_array, wrap
 from chainrule.graph.ir import Graph
@@ -123,7 +123,7 @@ def _compile(steps: Steps, keep: bool) -> tuple[Code | None, list[list[Any]]]:
         for name, run in native.items():
             if _is_shared(run[0]):
                 parts = write_shared(module, name, run[0], slots)
-                written += [(part, run[0].kernel.trip) for part in parts]
+                written += [(part, run[0].trip) for part in parts]
             else:
                 written.append((write_run(module, name, run, slots, routines), None))
         if signature is not None:
@@ -137,14 +137,20 @@ def _compile(steps: Steps, keep: bool) -> tuple[Code | None, list[list[Any]]]:
 
 def _is_shared(step: Any) -> bool:
     """Whether threads share the step."""
+    if isinstance(step, TileStep):
+        return step.part.is_large
     return isinstance(step, KernelStep) and is_large(step.kernel)
 
 
 def _identity(native: dict[str, list[Any]], slots: dict[int, int]) -> list[Any]:
     """What the functions of a program do, for the key of their code."""
 
-    def of(step: KernelStep | LibraryStep) -> Any:
-        what = step.kernel if isinstance(step, KernelStep) else (step.gemm, step.buffers[-1].dtype)
+    def of(step: KernelStep | LibraryStep | TileStep) -> Any:
+        if isinstance(step, KernelStep):
+            what: Any = step.kernel
+        else:
+            done = step.part if isinstance(step, TileStep) else step.gemm
+            what = (done, step.buffers[-1].dtype)
         return what, [place_of(b, slots) for b in step.buffers]
 
     return [(name, _is_shared(run[0]), [of(step) for step in run]) for name, run in native.items()]
@@ -163,13 +169,14 @@ def _signature(steps: Steps, slots: dict[int, int], runs: list[list[Any]]) -> Si
         return None
     kernels = [s.kernel for s in steps.steps if isinstance(s, KernelStep)]
     routines = routines_of(steps, slots).values()
+    products = any(isinstance(s, LibraryStep | TileStep) for s in steps.steps)
     return Signature(
         slots=1 + max([*slots.values(), *routines, SCRATCH]),
         inputs=tuple([(slots[b.index], b.shape, b.dtype) for b in steps.inputs]),
         outputs=tuple(made),
         known=(*[slots[b.index] for b in _constants(steps)], *routines),
         scratch=steps.scratch,
-        releases=bool(routines) or sum(work_of(kernel) for kernel in kernels) > HELD,
+        releases=products or sum(work_of(kernel) for kernel in kernels) > HELD,
         flagged=steps.flag is not None,
         whole=whole,
         driven=not whole or any(_is_shared(run[0]) for run in runs),
@@ -215,7 +222,7 @@ class Program:
     """A compiled graph.
 
     Attributes:
-        steps: the kernels, calls of BLAS, calls of NumPy.
+        steps: the kernels, matrix products, calls of NumPy.
         code: the machine code; None if there is no kernel.
         seconds: that compiling took.
     """
@@ -238,7 +245,8 @@ class Program:
             assert code is not None
             if _is_shared(run[0]):
                 part, finish = (_PART(code.address(f"run{i}{end}")) for end in ("", "_finish"))
-                self._runs.append(Shared(part, finish, run[0].kernel))
+                unit = unit_of(run[0].kernel) if isinstance(run[0], KernelStep) else 1
+                self._runs.append(Shared(part, finish, run[0].trip, unit))
             else:
                 self._runs.append(_RUN(code.address(f"run{i}")))
         self.allocate: Any = np.empty  # makes results and scratch memory

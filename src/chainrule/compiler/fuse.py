@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.compiler import buffers as kinds
+from chainrule.compiler.blocking import Part, chosen
 from chainrule.compiler.buffers import Buffer, arrange
 from chainrule.compiler.clusters import Call, Cluster, Clusters
 from chainrule.compiler.columns import Columns
@@ -61,6 +62,11 @@ class KernelStep:
     buffers: list[Buffer]
     nodes: list[Node]
 
+    @property
+    def trip(self) -> int:
+        """Of the loop that threads may share."""
+        return self.kernel.trip
+
 
 @dataclass
 class LibraryStep:
@@ -69,6 +75,23 @@ class LibraryStep:
     gemm: Gemm
     buffers: list[Buffer]
     node: Node
+
+
+@dataclass
+class TileStep:
+    """One of the two steps of a product in tiles.
+
+    `buffers` are of A and its copies, or of the copies, B and C.
+    """
+
+    part: Part
+    buffers: list[Buffer]
+    node: Node
+
+    @property
+    def trip(self) -> int:
+        """Of the loop that threads may share."""
+        return self.part.trip
 
 
 @dataclass
@@ -82,7 +105,7 @@ class CallStep:
     reason: str
 
 
-Step = KernelStep | LibraryStep | CallStep
+Step = KernelStep | LibraryStep | TileStep | CallStep
 
 
 @dataclass
@@ -90,7 +113,7 @@ class Steps:
     """What a program does, in order.
 
     Attributes:
-        steps: kernels, calls of BLAS, calls of NumPy.
+        steps: kernels, matrix products, calls of NumPy.
         buffers: all of them; temporary ones have offsets into `scratch` bytes.
         inputs: the buffers of the graph's inputs.
         outputs: the results, as windows; those of kind "given" or "constant" are to be copied.
@@ -223,8 +246,10 @@ class _Fusion:
                 self.of[id(value)] = self._new(kinds.MADE, value)
         for group in self.groups.steps:
             if isinstance(group, Call):
-                call = self._library if group.value.kind == CONTRACT else self._call
-                self.made.append(call(group.value))
+                if group.value.kind == CONTRACT:
+                    self.made.extend(self._product(group.value))
+                else:
+                    self.made.append(self._call(group.value))
                 continue
             # What is computed again wherever it is needed has no kernel of its own.
             used = [c for c in group if not self.clusters.stored.isdisjoint(map(id, c.members))]
@@ -251,11 +276,23 @@ class _Fusion:
             buffer.shape = shape  # the array is allocated as it is returned
         return Window(buffer, shape, tuple(s * item for s in contiguous_strides(shape)))
 
-    def _library(self, value: Value) -> Step:
-        assert value.node is not None
-        buffers = [self.buffer(viewed(a)[0]) for a in value.args]
+    def _product(self, value: Value) -> list[Step]:
+        """A product of matrices: by BLAS, or in tiles."""
+        node, out = value.node, self.of[id(value)]
+        assert node is not None
+        a, b = (self.buffer(viewed(x)[0]) for x in value.args)
         gemm = value.detail.gemm(value, self.layouts.strides)
-        return LibraryStep(gemm, [*buffers, self.of[id(value)]], value.node)
+        found = chosen(gemm, value.dtype)
+        if found is None:
+            return [LibraryStep(gemm, [a, b, out], node)]
+        if found.swapped:
+            a, b = b, a
+        copied = Buffer(len(self.buffers), kinds.TEMPORARY, (found.copied,), value.dtype)
+        self.buffers.append(copied)
+        return [
+            TileStep(Part(found, True), [a, copied], node),
+            TileStep(Part(found, False), [copied, b, out], node),
+        ]
 
     def _call(self, value: Value) -> Step:
         node = value.node
@@ -352,4 +389,4 @@ def _whole(value: Value) -> Value | None:
     return base
 
 
-__all__ = ["CallStep", "KernelStep", "LibraryStep", "Steps", "Window", "fuse"]
+__all__ = ["CallStep", "KernelStep", "LibraryStep", "Steps", "TileStep", "Window", "fuse"]

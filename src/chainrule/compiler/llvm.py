@@ -98,6 +98,12 @@ class Host:
             return 512
         return 256 if self.has("avx") else 128
 
+    @property
+    def vector_registers(self) -> int:
+        """How many of them there are."""
+        many = self.triple.startswith(("aarch64", "arm64", "powerpc64"))
+        return 32 if many or self.has("avx512f") else 16
+
 
 @functools.cache
 def host() -> Host:

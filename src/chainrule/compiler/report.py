@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from chainrule.compiler import buffers as kinds
-from chainrule.compiler.fuse import CallStep, KernelStep, LibraryStep
+from chainrule.compiler.fuse import CallStep, KernelStep, LibraryStep, TileStep
 from chainrule.compiler.kernel import Nest
 from chainrule.core.node import Node
 
@@ -18,7 +18,8 @@ class Report:
 
     Attributes:
         kernels: per kernel the nodes it computes.
-        library: the calls of BLAS, such as "gemm 128x256x784, float32".
+        products: the matrix products, such as "gemm 128x256x784, float32".
+        library: those of them that are calls of BLAS; the others are computed in tiles.
         calls: per node that is a call of NumPy, the reason.
         scratch: bytes of temporary memory that a run uses.
         moved: bytes that the kernels read and write, each array counted once per kernel.
@@ -29,6 +30,7 @@ class Report:
         steps = program.steps
         self.program = program
         self.kernels: dict[str, list[Node]] = {}
+        self.products: list[str] = []
         self.library: list[str] = []
         self.calls: dict[Node, str] = {}
         self.moved = 0
@@ -38,6 +40,10 @@ class Report:
                 self.moved += sum(b.nbytes for b in step.buffers)
             elif isinstance(step, LibraryStep):
                 self.library.append(_product(step))
+                self.products.append(_product(step))
+            elif isinstance(step, TileStep):
+                if not step.part.copies:
+                    self.products.append(_product(step))
             else:
                 self.calls[step.node] = step.reason
         self.scratch = steps.scratch
@@ -58,6 +64,7 @@ class Report:
         count = sum(len(nodes) for nodes in self.kernels.values())
         lines = [
             f"{graph.title}: {count} operations in {_many(len(self.kernels), 'kernel')}, "
+            f"{_tiled(len(self.products) - len(self.library))}"
             f"{_many(len(self.library), 'call')} of BLAS, "
             f"{_many(len(self.calls), 'call')} of NumPy, {self.scratch:,} bytes of scratch memory, "
             f"compiled in {1e3 * self.seconds:.0f} ms"
@@ -69,8 +76,12 @@ class Report:
                 lines.append(
                     f"  BLAS: {_product(step)}: {step.node.prim.name} at {step.node.where}"
                 )
-            else:
+            elif isinstance(step, CallStep):
                 lines.extend(_call(step))
+            elif not step.part.copies:
+                lines.append(
+                    f"  tiles: {_product(step)}: {step.node.prim.name} at {step.node.where}"
+                )
         return "\n".join(lines)
 
     __repr__ = __str__
@@ -104,8 +115,13 @@ def _loops(nest: Nest) -> str:
     )
 
 
-def _product(step: LibraryStep) -> str:
-    return step.gemm.title(step.buffers[-1].dtype)
+def _product(step: LibraryStep | TileStep) -> str:
+    gemm = step.gemm if isinstance(step, LibraryStep) else step.part.blocking.asked
+    return gemm.title(step.buffers[-1].dtype)
+
+
+def _tiled(count: int) -> str:
+    return f"{_many(count, 'product')} in tiles, " if count else ""
 
 
 def _call(step: CallStep) -> list[str]:

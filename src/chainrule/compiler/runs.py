@@ -7,10 +7,11 @@ from typing import Any
 
 from chainrule.compiler import buffers as kinds
 from chainrule.compiler.buffers import Buffer
-from chainrule.compiler.fuse import KernelStep, LibraryStep, Steps
+from chainrule.compiler.fuse import KernelStep, LibraryStep, Steps, TileStep
 from chainrule.compiler.gemm import routine, write_gemm
 from chainrule.compiler.llvm import llvm_ir
 from chainrule.compiler.loops import write_kernel
+from chainrule.compiler.products import write_part
 from chainrule.compiler.reduce import write_finish
 
 SCRATCH = 0  # the place of the scratch memory in the table of addresses
@@ -39,7 +40,7 @@ def routines_of(steps: Steps, slots: dict[int, int]) -> dict[str, int]:
 def write_run(
     module: Any, name: str, run: list[Any], slots: dict[int, int], routines: dict[str, int]
 ) -> Any:
-    """A function of the table of addresses: kernels and calls of BLAS, one after the other."""
+    """A function of the table of addresses: kernels and matrix products, one after the other."""
     ir = llvm_ir()
     byte, size = ir.IntType(8).as_pointer(), ir.IntType(64)
     function = ir.Function(module, ir.FunctionType(ir.VoidType(), [byte.as_pointer()]), name)
@@ -61,8 +62,12 @@ def write_run(
             called = entry(routines[routine(dtype)])
             write_gemm(b, step.gemm, dtype, called, [address(x) for x in step.buffers])
             continue
-        kernel = step.kernel
         pointers = [address(buffer) for buffer in step.buffers]
+        if isinstance(step, TileStep):
+            made = write_part(module, step.part, step.buffers[-1].dtype)
+            _call_kernel(b, made, pointers, size(0), size(step.trip))
+            continue
+        kernel = step.kernel
         for made in (write_kernel(module, kernel), write_finish(module, kernel)):
             if made is not None:
                 _call_kernel(b, made, pointers, size(0), size(kernel.trip))
@@ -78,14 +83,20 @@ def _call_kernel(b: Any, made: Any, pointers: list[Any], begin: Any, end: Any) -
     b.call(made, [*given, begin, end])
 
 
-def write_shared(module: Any, name: str, step: KernelStep, slots: dict[int, int]) -> list[Any]:
-    """Functions of the table of addresses, begin and end, for part of a kernel and what follows."""
+def write_shared(
+    module: Any, name: str, step: KernelStep | TileStep, slots: dict[int, int]
+) -> list[Any]:
+    """Functions of the table of addresses, begin and end, for part of a loop and what follows."""
     written = []
     ir = llvm_ir()
     byte, size = ir.IntType(8).as_pointer(), ir.IntType(64)
     kind = ir.FunctionType(ir.VoidType(), [byte.as_pointer(), size, size])
-    kernel = step.kernel
-    made = {name: write_kernel(module, kernel), f"{name}_finish": write_finish(module, kernel)}
+    if isinstance(step, TileStep):
+        tiles = write_part(module, step.part, step.buffers[-1].dtype)
+        made = {name: tiles, f"{name}_finish": None}
+    else:
+        kernel = step.kernel
+        made = {name: write_kernel(module, kernel), f"{name}_finish": write_finish(module, kernel)}
     for title, body in made.items():
         function = ir.Function(module, kind, title)
         b = ir.IRBuilder(function.append_basic_block("entry"))

@@ -32,6 +32,16 @@ def is_large(kernel: Kernel) -> bool:
     return kernel.trip > 1 and work_of(kernel) + 2 * moved > LARGE
 
 
+def unit_of(kernel: Kernel) -> int:
+    """What the parts of a kernel's outermost loop are multiples of.
+
+    Rare arguments make a kernel compute a block again, by code that rounds otherwise: so blocks
+    begin at the same places however the loop is divided.
+    """
+    nest = kernel.nests[0]
+    return BLOCK if len(nest.extents) == 1 and not nest.reductions else 1
+
+
 class _Setting:
     """The number of threads; None until it is asked for."""
 
@@ -90,26 +100,23 @@ def _default() -> int:
 
 
 class Shared:
-    """A kernel that threads share: called as `shared(addresses, held)`.
+    """A loop that threads share: called as `shared(addresses, held)`.
 
     Args:
         part: native code for part of the outermost loop: (addresses, begin, end).
         finish: what follows when all parts are done.
-        kernel: whose code it is.
+        trip: the extent of that loop.
+        unit: what its parts are multiples of.
     """
 
-    def __init__(self, part: Any, finish: Any, kernel: Kernel) -> None:
+    def __init__(self, part: Any, finish: Any, trip: int, unit: int = 1) -> None:
         self.part = part
         self.finish = finish
-        self.trip = kernel.trip
-        nest = kernel.nests[0]
-        blocks = len(nest.extents) == 1 and not nest.reductions
-        # Rare arguments make a kernel compute a block again, by code that rounds otherwise: so
-        # blocks begin at the same places however the loop is divided.
-        self.unit = BLOCK if blocks else 1
+        self.trip = trip
+        self.unit = unit
 
     def __call__(self, addresses: Any, held: Any) -> None:
-        """Run the kernel.
+        """Run all of it.
 
         Args:
             addresses: the table of addresses.
@@ -243,4 +250,4 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget)
 
 
-__all__ = ["Shared", "get_num_threads", "is_large", "set_num_threads"]
+__all__ = ["Shared", "get_num_threads", "is_large", "set_num_threads", "unit_of"]
