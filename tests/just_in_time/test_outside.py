@@ -133,6 +133,15 @@ def test_a_table_held_elsewhere_is_an_input_and_one_made_inside_a_constant() -> 
     assert not variant.recording.guards
 
 
+def test_numbers_in_the_function_are_constants() -> None:
+    """Also those that derivative rules compute with: the exponent here."""
+    f = cr.jit(cr.func.grad(lambda x: 0.5 * ((1 - x) ** 2).sum()))
+    assert f(cr.ones(3)).tolist() == [0.0] * 3
+    recording = f.signatures[0].variants[0].recording
+    assert not recording.captured
+    assert "pow" not in str([n.prim for n in f.signatures[0].variants[0].compiled.graph.nodes])
+
+
 def test_values_of_what_is_made_inside_may_be_used_without_a_guard() -> None:
     def f(x: Any) -> Any:
         steps = cr.linspace(0, 1, 1000)

@@ -213,11 +213,7 @@ class LiveRecorder(Recorder):
             made = prim.apply(args, params)
         finally:
             modes.leave(token)
-        lifted = [
-            self.capture(x) if isinstance(x, Tensor)
-            else self.constant(x) if isinstance(x, np.ndarray) else x
-            for x in args
-        ]  # fmt: skip
+        lifted = [self.constant(x) if isinstance(x, (Tensor, np.ndarray)) else x for x in args]
         if any(isinstance(x, Traced) for x in lifted):
             refused = self.refused
             try:
