@@ -14,7 +14,7 @@ import numpy as np
 from chainrule.core import cuts
 from chainrule.core.boxes import take_over
 from chainrule.core.dtypes import category, is_inexact
-from chainrule.core.modes import is_recording, lifting, lifts, note_look, refuse_lifted
+from chainrule.core.modes import is_recording, lifting, lifts, looked_at, refuse_lifted
 from chainrule.core.node import Leaf
 from chainrule.core.tensor import Tensor, set_requires_grad, wrap
 from chainrule.ops.api import FUNCTIONS, attach
@@ -187,14 +187,7 @@ def item(self: Tensor) -> Any:
         )
     if self.node is not None:
         cuts.note("item()", self.node)
-    return _entry(_looked_at(self))
-
-
-def _looked_at(x: Tensor) -> Any:
-    """The array of a tensor whose entries go to Python."""
-    if x._box is None:
-        note_look(x)
-    return x.array
+    return _entry(looked_at(self))
 
 
 def _entry(array: Any) -> Any:
@@ -206,7 +199,7 @@ def tolist(self: Tensor) -> Any:
     """The entries as nested lists of Python numbers; of a 0-d tensor, the number."""
     if self.node is not None:
         cuts.note("tolist()", self.node)
-    array = _looked_at(self)
+    array = looked_at(self)
     return (array if array.dtype.kind != "V" else array.astype(np.float32)).tolist()
 
 
@@ -226,7 +219,7 @@ def numpy(self: Tensor, *, force: bool = False) -> np.ndarray:
         self.array.converted()
     if self.node is not None:
         cuts.note("numpy(force=True)", self.node, self.array)
-    array: np.ndarray = _looked_at(self)
+    array: np.ndarray = looked_at(self)
     return array if self._box is None else np.asarray(array)
 
 
@@ -271,8 +264,8 @@ def _array(self: Tensor, dtype: Any = None, copy: bool | None = None) -> np.ndar
                 f"an array of dtype {np.dtype(dtype)} cannot share the memory of a tensor of dtype "
                 f"{self.dtype}: leave copy=False out"
             )
-        return np.array(_looked_at(self), dtype)
-    return np.array(_looked_at(self)) if copy else np.asarray(_looked_at(self))
+        return np.array(looked_at(self), dtype)
+    return np.array(looked_at(self)) if copy else np.asarray(looked_at(self))
 
 
 def _scalar(self: Tensor, target: str) -> Any:
@@ -301,7 +294,7 @@ def _scalar(self: Tensor, target: str) -> Any:
         )
     if self.node is not None:
         cuts.note(f"{target}()", self.node)
-    return _entry(_looked_at(self))
+    return _entry(looked_at(self))
 
 
 def _float(self: Tensor) -> float:
@@ -331,11 +324,11 @@ def _complex(self: Tensor) -> complex:
 def _index(self: Tensor) -> int:
     if self.array.size != 1 or category(self.array.dtype) > 1:
         raise TypeError("only integer tensors of a single element can be converted to an index")
-    return int(_looked_at(self).item())
+    return int(looked_at(self).item())
 
 
 def _bool(self: Tensor) -> bool:
-    array = _looked_at(self)
+    array = looked_at(self)
     if array.size != 1:
         if array.size == 0:
             raise RuntimeError("Boolean value of Tensor with no values is ambiguous")
@@ -357,13 +350,13 @@ def _len(self: Tensor) -> int:
 
 def _contains(self: Tensor, element: Any) -> bool:
     if isinstance(element, Tensor):
-        element = _looked_at(element)
+        element = looked_at(element)
     elif not isinstance(element, (bool, int, float, complex, np.generic, np.ndarray)):
         raise RuntimeError(
             "Tensor.__contains__ only supports Tensor or scalar, but you passed in a "
             f"{type(element)}."
         )
-    return bool((_looked_at(self) == element).any())
+    return bool((looked_at(self) == element).any())
 
 
 def _reversed(self: Tensor) -> Any:
@@ -372,7 +365,7 @@ def _reversed(self: Tensor) -> Any:
 
 def _format(self: Tensor, spec: str) -> str:
     if self.array.ndim == 0 and (type(self) is Tensor or (spec and self._box is not None)):
-        return format(_entry(_looked_at(self)), spec)
+        return format(_entry(looked_at(self)), spec)
     return object.__format__(self, spec)
 
 
@@ -408,7 +401,7 @@ def _reduce(self: Tensor, protocol: Any) -> Any:
             "Cannot pickle (or copy.copy) a tensor that belongs to a running transform "
             f"({self.tag.title}): return it from the function, or pickle tensor.detach()"
         )
-    return _rebuild, (type(self), _looked_at(self), self.node is not None, dict(self.__dict__))
+    return _rebuild, (type(self), looked_at(self), self.node is not None, dict(self.__dict__))
 
 
 def _deepcopy(self: Tensor, memo: dict[int, Any]) -> Any:
@@ -425,7 +418,7 @@ def _deepcopy(self: Tensor, memo: dict[int, Any]) -> Any:
             "protocol at the moment. Use tensor.clone() to copy within the graph, or "
             "tensor.detach().clone() without it."
         )
-    made = _rebuild(type(self), _looked_at(self).copy(), self.node is not None, {})
+    made = _rebuild(type(self), looked_at(self).copy(), self.node is not None, {})
     memo[id(self)] = made
     if self._grad is not None:
         made._grad = copy.deepcopy(self._grad, memo)
@@ -439,7 +432,7 @@ def _dlpack(self: Tensor, **kwargs: Any) -> Any:
             "Can't export tensors that require gradient, use tensor.detach() to export a tensor "
             "without it."
         )
-    return _looked_at(self).__dlpack__(**kwargs)
+    return looked_at(self).__dlpack__(**kwargs)
 
 
 _METHODS: dict[str, Any] = {

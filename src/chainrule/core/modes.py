@@ -79,6 +79,12 @@ def note_look(x: Any) -> None:
             lift.seen(x)
 
 
+def looked_at(x: Any) -> Any:
+    """The array of a tensor whose values leave the operations; see `note_look`."""
+    note_look(x)
+    return x.array
+
+
 def refuse_lifted(what: str) -> None:
     """Raise if a recording of a function runs, of which an action cannot become part.
 

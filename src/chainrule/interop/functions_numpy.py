@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.core.boxes import values_of
 from chainrule.core.dtypes import as_numpy, default_dtype, is_inexact
+from chainrule.core.modes import looked_at
 from chainrule.core.tensor import Tensor, wrap
 from chainrule.ops.api import FUNCTIONS
 
@@ -193,8 +193,8 @@ def _histogram(
 def _plain(f: Callable[..., Any]) -> Callable[..., Any]:
     """A function whose result carries no gradient, evaluated on the arrays themselves."""
     return lambda *args, **kwargs: f(
-        *[values_of(a) if isinstance(a, Tensor) else a for a in args],
-        **{k: values_of(a) if isinstance(a, Tensor) else a for k, a in kwargs.items()},
+        *[looked_at(a) if isinstance(a, Tensor) else a for a in args],
+        **{k: looked_at(a) if isinstance(a, Tensor) else a for k, a in kwargs.items()},
     )
 
 

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.core.boxes import refuse_mapped, values_of
-from chainrule.core.tensor import wrap
+from chainrule.core.boxes import refuse_mapped
+from chainrule.core.modes import looked_at
+from chainrule.core.tensor import Tensor, wrap
 from chainrule.interop.functions_numpy import F, flat_or, tensor
 from chainrule.ops.axes import normalize_dims
 from chainrule.ops.pad import pad_prim
@@ -134,13 +135,14 @@ def _block(arrays: Any) -> Any:
 
 def _delete(arr: Any, obj: Any, axis: Any = None) -> Any:
     arr, axis = flat_or(axis, arr)
-    kept = np.delete(np.arange(arr.shape[axis]), values_of(obj))
+    places = looked_at(obj) if isinstance(obj, Tensor) else obj
+    kept = np.delete(np.arange(arr.shape[axis]), places)
     return arr[(*(slice(None),) * normalize_dims(axis, arr.ndim)[0], wrap(kept))]
 
 
 def _compress(condition: Any, a: Any, axis: Any = None) -> Any:
     a, axis = flat_or(axis, tensor(a))
-    kept = np.flatnonzero(values_of(tensor(condition)))
+    kept = np.flatnonzero(looked_at(tensor(condition)))
     return a[(*(slice(None),) * normalize_dims(axis, a.ndim)[0], wrap(kept))]
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.core.boxes import values_of
+from chainrule.core.modes import looked_at
 from chainrule.core.namespaces import recorded
 from chainrule.core.primitive import REGISTRY
 from chainrule.core.tensor import Parameter, Tensor, wrap
@@ -129,7 +129,7 @@ def _call(ufunc: np.ufunc, *inputs: Any) -> Any:
             f"{_name(ufunc)} has no derivative rule in chainrule; call it on x.detach() if it "
             "needs none, or give it one with chainrule.autograd.Function"
         )
-    arrays = [values_of(x) if isinstance(x, Tensor) else x for x in inputs]
+    arrays = [looked_at(x) if isinstance(x, Tensor) else x for x in inputs]
     result = ufunc(*arrays)
     return tuple(map(wrap, result)) if isinstance(result, tuple) else wrap(result)
 

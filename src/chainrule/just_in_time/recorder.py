@@ -256,7 +256,7 @@ class LiveRecorder(Recorder):
 
     def seen(self, x: Any) -> None:
         """Told that the values of a tensor or array without a record are used by Python."""
-        if not isinstance(x, (Tensor, np.ndarray)):
+        if isinstance(x, Box) or not isinstance(x, (Tensor, np.ndarray)):
             return
         found = self.constant(x)
         if isinstance(found, Traced) and found.node not in self.looked:

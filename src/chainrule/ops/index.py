@@ -12,9 +12,8 @@ import numpy as np
 
 from chainrule.core.abstract import AbstractArray
 from chainrule.core.avals import same
-from chainrule.core.boxes import values_of
 from chainrule.core.kinds import general
-from chainrule.core.modes import array_of, lifting, lifts, note_look
+from chainrule.core.modes import array_of, lifting, lifts, looked_at, note_look
 from chainrule.core.namespaces import raw, recorded
 from chainrule.core.node import Aval
 from chainrule.core.samples import Sample, uniform
@@ -361,7 +360,7 @@ def unravel_index(indices: Any, shape: Any) -> tuple[Any, ...]:
     """
     size = (shape,) if isinstance(shape, int) else tuple(shape)
     try:
-        found = np.unravel_index(values_of(indices), size)
+        found = np.unravel_index(looked_at(indices), size)
     except ValueError as error:
         raise ValueError(f"unravel_index: {error}") from None
     return tuple(wrap(np.array(a)) for a in found)
