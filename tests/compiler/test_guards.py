@@ -7,11 +7,15 @@ import signal
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 pytest.importorskip("llvmlite")
 if os.name == "nt":
     pytest.skip("pages are forbidden by mprotect", allow_module_level=True)
+
+import chainrule as cr
+from tests.compiler.guarded import Guard
 
 
 def guarded(*options):
@@ -66,3 +70,26 @@ def test_an_entry_too_many_is_found(where):
     )
     assert done.returncode == -signal.SIGSEGV
     assert "Segmentation fault" in done.stderr
+
+
+def spilled(a, b, c, d, e, x, f, y, s):
+    """So much at once that masks are kept in memory, and flags beside numbers of 8 bytes."""
+    t = cr.tanh(cr.sin(x))
+    u = cr.logaddexp(y, x)
+    v = cr.sin(u * u)
+    w = 1 / (cr.cos(v) + 1.5)
+    q = w / (cr.cos(v) + 1.5)
+    r = s / 18 * a * -q * -cr.sin(v)
+    r = (r + b) * cr.cos(u * u) * u
+    return (y == x) & cr.isinf(x), r + r, (e + -d * t) * f - c, -(q / (cr.cos(v) + 1.5)), -v
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_flags_are_stored_under_their_mask(dtype):
+    """Found by the fuzzer: six flags in vectors of eight lanes, of which LLVM wrote more."""
+    cube, plane = (3, 2, 3), (2, 3)
+    shapes = [cube, cube, plane, plane, plane, plane, plane, cube, ()]
+    rng = np.random.default_rng(0)
+    arrays = [np.asarray(rng.normal(size=shape), dtype) for shape in shapes]
+    graph = cr.graph.trace(spilled, *arrays).optimize()
+    Guard(at_end=False).run("flags", graph, arrays)

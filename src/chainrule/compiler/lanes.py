@@ -17,6 +17,7 @@ from chainrule.compiler.staging import is_serial
 from chainrule.compiler.vectors import lane_type, suffix
 
 MOST = 64  # lanes of one vector
+NARROWEST = 16  # bytes of a register: masked loads and stores of less are made wider
 
 
 def lanes_for(nest: Nest, loop: int) -> int:
@@ -132,11 +133,43 @@ class Lanes:
     def _masked(self, what: str, memory: Any, place: Any, dt: Dtype, value: Any = None) -> Any:
         """One of the intrinsics for part of a vector."""
         ir, b = self.ir, self.s.builder
-        one = ir.IntType(1)
-        flags = ir.VectorType(one, self.count)
-        if what == "load" and self.mask is None:
-            return b.load(place, align=dt.itemsize)
-        mask = ir.Constant(flags, [1] * self.count) if self.mask is None else self.mask
+        if self.mask is None:
+            if what == "load":
+                return b.load(place, align=dt.itemsize)
+            mask = ir.Constant(ir.VectorType(ir.IntType(1), self.count), [1] * self.count)
+        elif what in ("load", "store") and self.count * dt.itemsize < NARROWEST:
+            return self._in_wider(what, place, dt, value)
+        else:
+            mask = self.mask
+        return self._intrinsic(what, memory, place, dt, mask, value)
+
+    def _in_wider(self, what: str, place: Any, dt: Dtype, value: Any) -> Any:
+        """A masked load or store of less than a register, as one of a register.
+
+        LLVM widens it, too, but relies on the mask's register being 0 beyond the lanes, and forgets
+        to clear it where registers are spilled: then entries are written that are not there.
+        """
+        ir, b = self.ir, self.s.builder
+        n = NARROWEST // dt.itemsize
+        flags = b.zext(b.bitcast(self.mask, ir.IntType(self.count)), ir.IntType(n))
+        mask = b.bitcast(flags, ir.VectorType(ir.IntType(1), n))
+        memory = lane_type(self.s.memory_type(dt), n)
+        place = b.bitcast(place, memory.as_pointer())
+        if value is not None:
+            value = self._first(value, self.count, n)
+        found = self._intrinsic(what, memory, place, dt, mask, value)
+        return found if value is not None else self._first(found, n, self.count)
+
+    def _first(self, x: Any, count: int, wanted: int) -> Any:
+        """The first lanes of a vector; beyond its lanes, any of them."""
+        kind = self.ir.VectorType(self.ir.IntType(32), wanted)
+        lanes = self.ir.Constant(kind, [k % count for k in range(wanted)])
+        return self.s.builder.shuffle_vector(x, x, lanes)
+
+    def _intrinsic(
+        self, what: str, memory: Any, place: Any, dt: Dtype, mask: Any, value: Any
+    ) -> Any:
+        ir, b = self.ir, self.s.builder
         address = f"v{self.count}p0" if what in ("gather", "scatter") else "p0"
         name = f"llvm.masked.{what}.{suffix(memory)}.{address}"
         align = ir.IntType(32)(dt.itemsize)
