@@ -68,3 +68,14 @@ def test_numbers_written_into_a_tensor_from_outside():
         outside.zero_()
         assert f(x).tolist() == [7.0, 14.0]
         assert outside.tolist() == [7.0, 7.0]
+
+
+def test_a_compiled_function_without_any_derivative() -> None:
+    """Behind detach() nothing comes from any input, at any order."""
+    x = cr.ones(3, requires_grad=True)
+    y = cr.jit(lambda x: x.detach() * 2)(x)
+    z = (y * x).sum()
+    (first,) = cr.autograd.grad(z, x, create_graph=True)
+    assert first.tolist() == [2.0] * 3
+    (second,) = cr.autograd.grad(first.sum() + 0 * x.sum(), x, materialize_grads=True)
+    assert second.tolist() == [0.0] * 3

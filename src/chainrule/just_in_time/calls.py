@@ -214,6 +214,8 @@ class Recorded(Primitive):
     def pull(
         self, node: Node, g: Any, xp: Any, args: Any, out: Any, live: Any, careful: bool
     ) -> Sequence[Any]:
+        if not self.wanted:  # no derivative comes from any input
+            return [None] * len(node.parents)
         cotangents = [
             np.zeros(n.shape or (), n.dtype) if ct is None else ct
             for n, ct in zip(self.whole.graph.outputs, g, strict=False)
